@@ -1,0 +1,87 @@
+"""The ``sdflow`` program: finds the command, and is the one place where errors become exit codes."""
+
+import importlib
+import sys
+import traceback
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "demo": ("demo", "Train, generate and inspect on photographs that come with scikit-image."),
+    "train": ("train", "Train SDFlow on a folder of HR and a folder of real LR photographs."),
+    "generate": ("generate", "Make a dataset of LR/HR pairs from folders of HR photographs."),
+    "inspect": ("inspect", "Degradation statistics of a dataset, alone or against real photographs."),
+    "export": ("export", "Write a dataset as other trainers read it."),
+    "verify": ("verify", "Read a whole dataset and check every checksum and count."),
+    "downscale": ("downscale", "Turn pictures of any size into LR pictures."),
+    "upscale": ("upscale", "Turn pictures of any size into SR pictures."),
+    "import-published": ("import_published", "Turn the authors' four .pth files into a checkpoint."),
+    "import-pairs": ("import_pairs", "Make a dataset from aligned pairs of pictures."),
+    "models": ("models", "List the models that need no training."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when it is called, so that ``sdflow --help`` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="sdflow-data", prog_name="sdflow")
+def program(debug: bool) -> None:
+    """Learn how a real camera degrades photographs, and mass-produce LR/HR pairs that look like its own."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program and exit: 0 all was done, 1 a failure, 2 a wrong call, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments  # works before and after the command's name
+    arguments = [a for a in arguments if a != "--debug"]
+    sys.exit(_run(arguments, debug))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        result: Any = program.main(arguments, prog_name="sdflow", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. What was finished is kept; the same command again goes on from there.", err=True)
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        elif _is_users(error):
+            click.echo(f"Error: {_one_line(error)}", err=True)
+        else:
+            click.echo(f"Error: {type(error).__name__}: {_one_line(error)} (a bug; --debug shows where)", err=True)
+        return 1
+
+
+def _is_users(error: Exception) -> bool:
+    from sdflow.errors import SDFlowError
+
+    return isinstance(error, (SDFlowError, OSError))
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return " ".join(str(error).split())

@@ -1,0 +1,59 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+new_folder = click.Path(file_okay=False, path_type=Path)
+any_path = click.Path(path_type=Path)
+
+
+def device_options(command: Any) -> Any:
+    """``--device`` and ``--precision``, wherever a model runs."""
+    command = click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="Of the networks; auto measures which is fast here. The flow's state is always fp32.",
+    )(command)
+    return click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+        default="auto",
+        show_default=True,
+        help="Where the model runs.",
+    )(command)
+
+
+def model_option(command: Any) -> Any:
+    """``--model M``: a checkpoint, a RUN of ``sdflow train``, or a built-in name."""
+    return click.option(
+        "--model",
+        "model",
+        required=True,
+        metavar="M",
+        help="A checkpoint folder, a RUN of `sdflow train`, or a name from `sdflow models`.",
+    )(command)
+
+
+def sampling_options(command: Any) -> Any:
+    """``--temperature``, ``--component`` and ``--seed``."""
+    command = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)(command)
+    command = click.option(
+        "--component",
+        "components",
+        type=click.IntRange(min=0),
+        multiple=True,
+        metavar="K",
+        help="Sample from mixture component K alone (from 0; may be given again).",
+    )(command)
+    return click.option(
+        "--temperature",
+        type=click.FloatRange(min=0.0),
+        default=0.8,
+        show_default=True,
+        help="Of the latent noise; 0 gives the mean, which no seed changes.",
+    )(command)

@@ -1,0 +1,54 @@
+"""Seeds and latent noise that depend on nothing but their arguments.
+
+Every random number that reaches a sample comes from here: a seed is derived from what the sample is, and a
+noise field is a pure function of (seed, absolute position), so that batches, workers, tiles and restarts
+cannot change it. numpy's Philox generator gives the same bits on every machine.
+"""
+
+import numpy as np
+
+BLOCK = 64
+"""Side of the square blocks in which a field is drawn; part of every sample's identity."""
+
+_COMPONENT_STREAM, _FIELD_STREAM = 0, 1
+
+
+def derive_seed(*entropy: int) -> int:
+    """A 63-bit seed from non-negative integers of any size: equal arguments, equal seed."""
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def noise_field(
+    seed: int, channels: int, height: int, width: int, *, top: int = 0, left: int = 0
+) -> np.ndarray:
+    """A window of an infinite field of standard normal noise.
+
+    Args:
+        seed: names the field.
+        channels: C; fields of other channel counts are other fields.
+        height, width: size of the window.
+        top, left: its absolute position, >= 0. Overlapping windows agree where they overlap.
+
+    Returns:
+        float32 (C, height, width).
+    """
+    if top < 0 or left < 0:
+        raise ValueError(f"top, left: expected positions from 0 up, got {top}, {left}")
+    field = np.empty((channels, height, width), np.float32)
+    for block_y in range(top // BLOCK, -(-(top + height) // BLOCK)):
+        for block_x in range(left // BLOCK, -(-(left + width) // BLOCK)):
+            stream = np.random.SeedSequence([seed, _FIELD_STREAM, channels, block_y, block_x])
+            draw = np.random.Generator(np.random.Philox(stream))
+            block = draw.standard_normal((channels, BLOCK, BLOCK), np.float32)
+            y, x = block_y * BLOCK - top, block_x * BLOCK - left  # the block's place in the window
+            y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + BLOCK, height), min(x + BLOCK, width)
+            field[:, y0:y1, x0:x1] = block[:, y0 - y : y1 - y, x0 - x : x1 - x]
+    return field
+
+
+def draw_component(seed: int, weights: np.ndarray) -> int:
+    """The mixture component of a sample: index k with probability ``weights[k]`` (>= 0, sum 1)."""
+    stream = np.random.SeedSequence([seed, _COMPONENT_STREAM])
+    uniform = np.random.Generator(np.random.Philox(stream)).random()
+    component = int(np.searchsorted(np.cumsum(weights), uniform, side="right"))
+    return min(component, int(np.flatnonzero(weights)[-1]))

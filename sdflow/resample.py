@@ -1,0 +1,40 @@
+"""The pixel conventions of the project: value ranges and the reference (bicubic) downscaling."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """8-bit grey levels in [0, 255] to the model's range [-1, 1] (float32): ``v / 127.5 - 1``."""
+    return pixels.to(torch.float32) / 127.5 - 1.0
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """The model's range [-1, 1] to grey levels in [0, 255], neither rounded nor clipped."""
+    return (images.to(torch.float32) + 1.0) * 127.5
+
+
+def quantise(levels: Tensor) -> Tensor:
+    """Grey levels to uint8: rounded to the nearest level, then clipped to [0, 255].
+
+    Non-finite values are the caller's to find first: they have no 8-bit value.
+    """
+    return levels.round().clamp(0, 255).to(torch.uint8)
+
+
+def bicubic_downscale(images: Tensor, scale: int) -> Tensor:
+    """Antialiased bicubic downscaling (Keys, a = -0.5), as Pillow's ``BICUBIC`` does it.
+
+    Args:
+        images: (B, C, s*H, s*W), any float range.
+        scale: the integer factor s; both sizes must be multiples of it.
+
+    Returns:
+        (B, C, H, W) in the same range, with the usual over- and undershoot at edges.
+    """
+    height, width = images.shape[-2:]
+    if height % scale or width % scale:
+        raise ValueError(f"images: expected sizes that are multiples of {scale}, got {height}x{width}")
+    size = (height // scale, width // scale)
+    return F.interpolate(images, size=size, mode="bicubic", align_corners=False, antialias=True)

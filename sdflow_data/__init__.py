@@ -1,0 +1,1 @@
+"""Images, pairs, shards, manifests, statistics and export around the SDFlow model."""
