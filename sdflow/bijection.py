@@ -1,0 +1,40 @@
+"""The contract of every invertible map in SDFlow."""
+
+from torch import Tensor, nn
+
+
+class Bijection(nn.Module):
+    """An invertible map z -> z' of images, perhaps given a condition.
+
+    ``forward(z, condition)`` returns (z', log|det dz'/dz|); ``inverse(z', condition)`` returns
+    (z, log|det dz/dz'|), so that the two log-determinants of a round trip sum to zero. Shapes: z is
+    (B, C, H, W), the condition (B, C', H', W') or None, a log-determinant (B,), one number per image.
+    """
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+class Chain(Bijection):
+    """Bijections one after the other, all given the same condition; their log-determinants add."""
+
+    def __init__(self, *maps: Bijection) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList(maps)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = z.new_zeros(z.shape[0])
+        for bijection in self.maps:
+            z, log_det = bijection(z, condition)
+            total = total + log_det
+        return z, total
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = z.new_zeros(z.shape[0])
+        for bijection in reversed(self.maps):
+            z, log_det = bijection.inverse(z, condition)
+            total = total + log_det
+        return z, total

@@ -1,0 +1,139 @@
+"""Checkpoints: a folder with ``model.safetensors`` and ``model.json``. No pickle is ever read from it."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from . import __version__
+from .config import SDFlowConfig
+from .errors import SDFlowError
+from .model import SDFlow
+
+FORMAT_VERSION = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+def save_checkpoint(
+    folder: Path, model: SDFlow, training: dict[str, Any], weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write a checkpoint; an older one of that name is replaced at once or not at all.
+
+    Args:
+        folder: the checkpoint.
+        model: gives the architecture, and the weights unless they are given.
+        training: how it was trained, plain values.
+        weights: a state dict to store instead of the model's own (the averaged one).
+    """
+    state = model.state_dict() if weights is None else weights
+    description = {
+        "format_version": FORMAT_VERSION,
+        "library_version": __version__,
+        "scale": model.scale,
+        "architecture": model.config.to_dict(),
+        "training": training,
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, aside / WEIGHTS)
+        (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        for path in (aside / WEIGHTS, aside / DESCRIPTION, aside):
+            _sync(path)
+        aside.chmod(0o755)
+        _replace_folder(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Put ``new`` in the place of ``folder``. A crash between the two renames leaves the older one beside it,
+    where ``_newest_complete`` finds it."""
+    old = folder.with_name(f".{folder.name}.old")
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    new.rename(folder)
+    _sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _newest_complete(folder: Path) -> Path:
+    old = folder.with_name(f".{folder.name}.old")
+    return old if not folder.exists() and old.exists() else folder
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The contents of a checkpoint's ``model.json``.
+
+    Raises:
+        SDFlowError: no checkpoint, or one that cannot be read.
+    """
+    path = _newest_complete(folder) / DESCRIPTION
+    if not path.is_file():
+        raise SDFlowError(f"{folder}: expected a checkpoint ({WEIGHTS} and {DESCRIPTION}), found no {DESCRIPTION}")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        version = description["format_version"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise SDFlowError(f"{path}: expected a checkpoint's description as JSON, found {error!r}") from error
+    if version != FORMAT_VERSION:
+        raise SDFlowError(f"{path}: expected checkpoint format {FORMAT_VERSION}, found {version}")
+    return description
+
+
+def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> SDFlow:
+    """The model of a checkpoint, in evaluation mode.
+
+    Raises:
+        SDFlowError: no checkpoint, a truncated one, or weights that do not fit the architecture.
+    """
+    description = read_description(folder)
+    folder = _newest_complete(folder)
+    try:
+        model = SDFlow(SDFlowConfig.from_dict(description["architecture"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise SDFlowError(f"{folder / DESCRIPTION}: unusable architecture: {error}") from error
+    path = folder / WEIGHTS
+    try:
+        state = load_file(path)
+    except FileNotFoundError as error:
+        raise SDFlowError(f"{folder}: expected {WEIGHTS} beside {DESCRIPTION}, found none") from error
+    except SafetensorError as error:
+        raise SDFlowError(f"{path}: expected whole safetensors weights, found a damaged file ({error})") from error
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    if expected != found:
+        differing = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise SDFlowError(
+            f"{path}: expected the weights of its own architecture, found {len(differing)} that are missing, extra "
+            f"or of another shape (first: {differing[0]})"
+        )
+    model.load_state_dict(state)
+    return model.eval().to(device)
+
+
+def fingerprint(folder: Path) -> str:
+    """sha256 (hex) of what decides a checkpoint's output: its weights and its architecture."""
+    description = read_description(folder)
+    folder = _newest_complete(folder)
+    digest = hashlib.sha256(json.dumps(description["architecture"], sort_keys=True).encode())
+    with (folder / WEIGHTS).open("rb") as weights:
+        for block in iter(lambda: weights.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,120 @@
+"""The architecture of a model, as it travels in a checkpoint."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from .priors import MixtureLaw
+
+PresetName = Literal["tiny", "small", "paper"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDFlowConfig:
+    """All that decides the shapes of a model's weights and how they are used.
+
+    Attributes:
+        scale: s, the ratio of HR to LR size: 2, 4 or 8.
+        hr_steps: flow steps of each level of f_HR.
+        lr_steps: flow steps of f_LR.
+        hf_steps, degradation_steps: conditional flow steps of f_HF and f_Deg.
+        width: hidden channels of the coupling networks.
+        condition_channels, growth: channels of the condition extractors and of their dense blocks.
+        hf_blocks, degradation_blocks: RRDBs of the two condition extractors.
+        encoder_channels, encoder_blocks, encoder_modulation: channels, modulated residual blocks and
+            modulation convolutions of the LR content extractor.
+        components: N, of the mixture prior.
+        mixture: its law, see ``GaussianMixture``.
+
+    Raises:
+        ValueError: a value out of its range; the message names it.
+    """
+
+    scale: int = 4
+    hr_steps: int = 16
+    lr_steps: int = 16
+    hf_steps: int = 8
+    degradation_steps: int = 8
+    width: int = 64
+    condition_channels: int = 64
+    growth: int = 32
+    hf_blocks: int = 8
+    degradation_blocks: int = 4
+    encoder_channels: int = 64
+    encoder_blocks: int = 16
+    encoder_modulation: int = 8
+    components: int = 16
+    mixture: MixtureLaw = "image"
+
+    def __post_init__(self) -> None:
+        if self.scale not in (2, 4, 8):
+            raise ValueError(f"scale: expected 2, 4 or 8, got {self.scale!r}")
+        if self.mixture not in get_args(MixtureLaw):
+            raise ValueError(f"mixture: expected one of {get_args(MixtureLaw)}, got {self.mixture!r}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name != "mixture" and (not isinstance(value, int) or not 1 <= value <= 1024):
+                raise ValueError(f"{field.name}: expected a whole number from 1 to 1024, got {value!r}")
+        if self.encoder_channels < 6:
+            raise ValueError(f"encoder_channels: expected at least 6, got {self.encoder_channels}")
+
+    @classmethod
+    def preset(cls, name: PresetName, scale: int) -> "SDFlowConfig":
+        """``paper``: the published sizes; ``small``: 2 CPU cores in an hour; ``tiny``: minutes.
+
+        Raises:
+            ValueError: no such preset, or no such scale.
+        """
+        if name not in _PRESETS:
+            raise ValueError(f"preset: expected one of {tuple(_PRESETS)}, got {name!r}")
+        return cls(scale=scale, **_PRESETS[name])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "SDFlowConfig":
+        """The inverse of ``to_dict``.
+
+        Raises:
+            ValueError: a name that no architecture of this version has, or a value out of range.
+        """
+        unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown architecture settings: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+
+_PRESETS: dict[str, dict[str, int]] = {
+    "paper": {},
+    "small": {
+        "hr_steps": 6,
+        "lr_steps": 6,
+        "hf_steps": 4,
+        "degradation_steps": 6,
+        "width": 32,
+        "condition_channels": 32,
+        "growth": 16,
+        "hf_blocks": 2,
+        "degradation_blocks": 2,
+        "encoder_channels": 32,
+        "encoder_blocks": 6,
+        "encoder_modulation": 2,
+    },
+    "tiny": {
+        "hr_steps": 4,
+        "lr_steps": 4,
+        "hf_steps": 2,
+        "degradation_steps": 4,
+        "width": 32,
+        "condition_channels": 32,
+        "growth": 16,
+        "hf_blocks": 1,
+        "degradation_blocks": 1,
+        "encoder_channels": 32,
+        "encoder_blocks": 3,
+        "encoder_modulation": 1,
+        "components": 8,
+    },
+}

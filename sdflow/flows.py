@@ -1,0 +1,149 @@
+"""The four flows of SDFlow, built from the layers."""
+
+import torch
+from torch import Tensor
+
+from .bijection import Bijection, Chain
+from .layers import ActNorm, AffineCoupling, AffineInjector, InvertibleConv1x1, Squeeze, Unsqueeze
+from .networks import ConditionExtractor, DegradationExtractor
+
+
+def transition(channels: int) -> Chain:
+    """A transition block: (ActNorm -> 1x1) twice, begun as the identity."""
+    return Chain(*(layer for _ in range(2) for layer in (ActNorm(channels), InvertibleConv1x1(torch.eye(channels)))))
+
+
+def flow_steps(
+    channels: int, steps: int, width: int, condition_channels: int = 0, last_coupling: bool = True
+) -> Chain:
+    """Flow steps ActNorm -> 1x1 -> [injector] -> coupling.
+
+    The 1x1 convolutions begin as a reversal of the channels, so that every coupling changes what the one
+    before it left; an odd last one begins as the identity, which gives the channels their places back.
+
+    Args:
+        condition_channels: > 0 adds the injector and feeds the condition to the couplings.
+        last_coupling: False leaves the coupling of the last step out, as conditional blocks do.
+    """
+    layers: list[Bijection] = []
+    for step in range(steps):
+        keeps_order = step == steps - 1 and steps % 2 == 1
+        weight = torch.eye(channels) if keeps_order else torch.eye(channels).flip(0)
+        layers += [ActNorm(channels), InvertibleConv1x1(weight)]
+        if condition_channels:
+            layers.append(AffineInjector(channels, width, condition_channels))
+        if step < steps - 1 or last_coupling:
+            layers.append(AffineCoupling(channels, width, condition_channels))
+    return Chain(*layers)
+
+
+def _mean_of_four(levels_below: int) -> Tensor:
+    """The channel mixing that takes the mean of each 2x2 block of the 3 content channels to the front.
+
+    Args:
+        levels_below: channels before the squeeze, of which the first 3 are content.
+
+    Returns:
+        (4C, 4C): rows 0..2 are the means, the next 9 Haar details, the rest passes on.
+    """
+    channels = 4 * levels_below
+    weight = torch.eye(channels)
+    haar = torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 4
+    weight[:12] = 0
+    for kind in range(4):
+        for colour in range(3):
+            weight[3 * kind + colour, 4 * colour : 4 * colour + 4] = haar[kind]
+    return weight
+
+
+class HRFlow(Bijection):
+    """f_HR: y (B, 3, sH, sW) <-> [z_c, z_h], channels 3 + 3(s^2 - 1), at LR size.
+
+    A level for each factor of two: squeeze -> transition -> flow steps. It begins as a Haar pyramid, whose
+    z_c is the mean of each s x s block: the content latent shows the picture from the first step on.
+    """
+
+    def __init__(self, levels: int, steps: int, width: int) -> None:
+        super().__init__()
+        blocks: list[Bijection] = []
+        for level in range(levels):
+            channels = 3 * 4 ** (level + 1)
+            start = transition(channels)
+            start.maps[1] = InvertibleConv1x1(_mean_of_four(channels // 4))
+            blocks += [Squeeze(), start, flow_steps(channels, steps, width)]
+        self.chain = Chain(*blocks)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.chain(z)
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.chain.inverse(z)
+
+
+class HFFlow(Bijection):
+    """f_HF: z_h <-> z'_h given z_c, all at LR size; the condition is the content (B, 3, H, W).
+
+    No gradient reaches the content through the condition.
+    """
+
+    def __init__(
+        self, channels: int, steps: int, width: int, condition_channels: int, growth: int, blocks: int
+    ) -> None:
+        super().__init__()
+        self.extractor = ConditionExtractor(condition_channels, growth, blocks)
+        self.steps = flow_steps(channels, steps, width, condition_channels, last_coupling=False)
+
+    def _features(self, content: Tensor | None) -> Tensor:
+        assert content is not None, "the HF flow is conditional"
+        return self.extractor(content.detach()).to(content.dtype)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.steps(z, self._features(condition))
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.steps.inverse(z, self._features(condition))
+
+
+class LRFlow(Bijection):
+    """f_LR: x <-> z_LR, both (B, 3, H, W): squeeze -> transition -> flow steps -> transition -> unsqueeze."""
+
+    def __init__(self, steps: int, width: int) -> None:
+        super().__init__()
+        self.chain = Chain(
+            Squeeze(), transition(12), flow_steps(12, steps, width), transition(12), Unsqueeze()
+        )
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.chain(z)
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.chain.inverse(z)
+
+
+class DegradationFlow(Bijection):
+    """f_Deg: z_d (B, 3, H, W) <-> z'_d (B, 12, H/2, W/2) given z_c; the condition is the content (B, 3, H, W).
+
+    The gradient does reach the content: whoever wants it stopped detaches the content.
+    """
+
+    def __init__(self, steps: int, width: int, condition_channels: int, growth: int, blocks: int) -> None:
+        super().__init__()
+        self.extractor = DegradationExtractor(condition_channels, growth, blocks)
+        self.start = Chain(Squeeze(), transition(12))
+        self.steps = flow_steps(12, steps, width, condition_channels, last_coupling=False)
+
+    def features(self, content: Tensor) -> Tensor:
+        """What the steps are conditioned on, (B, condition_channels, H/2, W/2): once per content."""
+        return self.extractor(content).to(content.dtype)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert condition is not None, "the degradation flow is conditional"
+        z, start = self.start(z)
+        z, steps = self.steps(z, self.features(condition))
+        return z, start + steps
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert condition is not None, "the degradation flow is conditional"
+        z, steps = self.steps.inverse(z, self.features(condition))
+        z, start = self.start.inverse(z)
+        return z, start + steps

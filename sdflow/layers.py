@@ -1,0 +1,205 @@
+"""The invertible layers of SDFlow (Sun & Chen, arXiv 2310.04964) and the networks inside them."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .bijection import Bijection
+
+LOG_SCALE_BOUND, LOG_SCALE_SLOPE = 0.318, 2.0
+"""A coupling's log-scale is ``0.318 * atan(2 * raw)``: within +-0.5, so that no layer can blow up."""
+
+
+def _image_log_det(z: Tensor, per_pixel: Tensor) -> Tensor:
+    """The log-determinant (B,) of a map that acts on each of z's H*W pixels alike."""
+    return (per_pixel * (z.shape[2] * z.shape[3])).expand(z.shape[0])
+
+
+class Squeeze(Bijection):
+    """Space to depth: (B, C, H, W) -> (B, 4C, H/2, W/2), channels in the order of ``pixel_unshuffle(2)``."""
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return F.pixel_unshuffle(z, 2), z.new_zeros(z.shape[0])
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return F.pixel_shuffle(z, 2), z.new_zeros(z.shape[0])
+
+
+class Unsqueeze(Bijection):
+    """The inverse of ``Squeeze`` as a layer of its own."""
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return F.pixel_shuffle(z, 2), z.new_zeros(z.shape[0])
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return F.pixel_unshuffle(z, 2), z.new_zeros(z.shape[0])
+
+
+class ActNorm(Bijection):
+    """A scale and an offset per channel: ``exp(log_scale) * (z + loc)`` (Kingma & Dhariwal, Glow, 2018).
+
+    The first batch seen in training mode sets ``loc = -mean`` and ``log_scale = -log(std + 1e-6)``, over the
+    global batch when distributed; a channel whose variance is under 1e-4 keeps scale 1.
+    """
+
+    initialised: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.loc = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.log_scale = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.register_buffer("initialised", torch.tensor(False))
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.training and not self.initialised:
+            self._initialise(z.detach())
+        return torch.exp(self.log_scale) * (z + self.loc), _image_log_det(z, self.log_scale.sum())
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z * torch.exp(-self.log_scale) - self.loc, _image_log_det(z, -self.log_scale.sum())
+
+    @torch.no_grad()
+    def _initialise(self, z: Tensor) -> None:
+        pixels = z.transpose(0, 1).flatten(1).double()  # (C, B H W)
+        moments = torch.stack([pixels.sum(1), pixels.square().sum(1), torch.full_like(pixels[:, 0], pixels.shape[1])])
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(moments)
+        total, total_square, count = moments
+        mean = total / count
+        variance = (total_square / count - mean.square()).clamp_min(0)
+        log_scale = torch.where(variance < 1e-4, 0.0, -torch.log(variance.sqrt() + 1e-6))
+        self.loc.copy_(-mean.view_as(self.loc))
+        self.log_scale.copy_(log_scale.view_as(self.log_scale))
+        self.initialised.fill_(True)
+
+
+class InvertibleConv1x1(Bijection):
+    """A learned mixing of channels, ``W = P (L * mask + I) (U * mask + diag(sign * exp(log_diagonal)))``.
+
+    P and the signs stay as they began; the triangular factors are learned (Glow, 2018, section 3.2).
+
+    Args:
+        weight: the initial W, (C, C), invertible.
+    """
+
+    permutation: Tensor
+    sign: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        channels = weight.shape[0]
+        if weight.shape != (channels, channels):
+            raise ValueError(f"weight: expected a square matrix, got {tuple(weight.shape)}")
+        permutation, lower, upper = torch.linalg.lu(weight.double())
+        diagonal = upper.diagonal()
+        if diagonal.abs().min() < 1e-9:
+            raise ValueError("weight: expected an invertible matrix, got a singular one")
+        dtype = weight.dtype
+        self.register_buffer("permutation", permutation.to(dtype))
+        self.register_buffer("sign", diagonal.sign().to(dtype))
+        self.lower = nn.Parameter(lower.tril(-1).to(dtype))
+        self.upper = nn.Parameter(upper.triu(1).to(dtype))
+        self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
+
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        identity = torch.eye(len(self.sign), dtype=self.lower.dtype, device=self.lower.device)
+        lower = self.lower.tril(-1) + identity
+        upper = self.upper.triu(1) + torch.diag(self.sign * torch.exp(self.log_diagonal))
+        return lower, upper
+
+    def weight(self) -> Tensor:
+        """W, (C, C)."""
+        lower, upper = self._factors()
+        return self.permutation @ lower @ upper
+
+    def inverse_weight(self) -> Tensor:
+        """W^-1, (C, C), from its triangular factors."""
+        lower, upper = self._factors()
+        inner = torch.linalg.solve_triangular(lower, self.permutation.T, upper=False, unitriangular=True)
+        return torch.linalg.solve_triangular(upper, inner, upper=True)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return _mix(z, self.weight()), _image_log_det(z, self.log_diagonal.sum())
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return _mix(z, self.inverse_weight()), _image_log_det(z, -self.log_diagonal.sum())
+
+
+def _mix(z: Tensor, weight: Tensor) -> Tensor:
+    with torch.autocast(z.device.type, enabled=False):  # the flow's state is never rounded to bf16
+        return F.conv2d(z, weight[:, :, None, None])
+
+
+class ScaleShiftNet(nn.Module):
+    """The network of a coupling or an injector: an image in, log-scale and shift out.
+
+    3x3 conv (reflection) -> LeakyReLU 0.01 -> 1x1 conv -> LeakyReLU 0.01 -> 3x3 conv (zeros), its output
+    times ``exp(3 * log_gain)`` per channel and initialised to zero, so that a new layer is the identity.
+
+    Args:
+        in_channels: of the input.
+        out_channels: C of the two outputs (log_scale, shift), each (B, C, H, W) in fp32.
+        width: hidden channels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, width: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(in_channels, width, 3, padding=1, padding_mode="reflect")
+        self.conv_mid = nn.Conv2d(width, width, 1)
+        self.conv_out = nn.Conv2d(width, 2 * out_channels, 3, padding=1)
+        self.log_gain = nn.Parameter(torch.zeros(1, 2 * out_channels, 1, 1))
+        nn.init.zeros_(self.conv_out.weight)
+        if self.conv_out.bias is not None:
+            nn.init.zeros_(self.conv_out.bias)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = F.leaky_relu(self.conv_in(inputs), 0.01)
+        hidden = F.leaky_relu(self.conv_mid(hidden), 0.01)
+        out = self.conv_out(hidden).to(inputs.dtype) * torch.exp(3 * self.log_gain)
+        log_scale = LOG_SCALE_BOUND * torch.atan(LOG_SCALE_SLOPE * out[:, 0::2])
+        return log_scale, out[:, 1::2]
+
+
+class AffineCoupling(Bijection):
+    """The second part of the channels, scaled and shifted as the first part (and the condition) tell.
+
+    ``b' = (b + shift) * exp(log_scale)`` with both from ``net(a [, condition])``, a = the first int(C/2)
+    channels (Dinh et al., Real NVP, 2017).
+    """
+
+    def __init__(self, channels: int, width: int, condition_channels: int = 0) -> None:
+        super().__init__()
+        if channels < 2:
+            raise ValueError(f"channels: expected at least 2 to couple, got {channels}")
+        self.split = channels // 2
+        self.net = ScaleShiftNet(self.split + condition_channels, channels - self.split, width)
+
+    def _parts(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        a, b = z[:, : self.split], z[:, self.split :]
+        log_scale, shift = self.net(a if condition is None else torch.cat([a, condition], 1))
+        return a, b, log_scale, shift
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        a, b, log_scale, shift = self._parts(z, condition)
+        return torch.cat([a, (b + shift) * torch.exp(log_scale)], 1), log_scale.sum((1, 2, 3))
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        a, b, log_scale, shift = self._parts(z, condition)
+        return torch.cat([a, b * torch.exp(-log_scale) - shift], 1), -log_scale.sum((1, 2, 3))
+
+
+class AffineInjector(Bijection):
+    """All channels, scaled and shifted as the condition alone tells (Lugmayr et al., SRFlow, 2020)."""
+
+    def __init__(self, channels: int, width: int, condition_channels: int) -> None:
+        super().__init__()
+        self.net = ScaleShiftNet(condition_channels, channels, width)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self.net(condition)
+        return (z + shift) * torch.exp(log_scale), log_scale.sum((1, 2, 3))
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self.net(condition)
+        return z * torch.exp(-log_scale) - shift, -log_scale.sum((1, 2, 3))

@@ -1,0 +1,110 @@
+"""SDFlow: five networks that map HR and real LR photographs into one content latent and back."""
+
+import torch
+from torch import Tensor, nn
+
+from .config import SDFlowConfig
+from .flows import DegradationFlow, HFFlow, HRFlow, LRFlow
+from .networks import ContentExtractor
+from .priors import GaussianMixture, standard_normal_log_prob
+
+
+class SDFlow(nn.Module):
+    """The whole model (Sun & Chen, arXiv 2310.04964, TPAMI 2024).
+
+    Symbols: y an HR image (B, 3, sH, sW), x an LR image (B, 3, H, W), both in [-1, 1]; z_c the content latent,
+    (B, 3, H, W); z_h the high frequencies, (B, 3(s^2 - 1), H, W); z_d the degradation, (B, 3, H, W). Primes
+    mark latents under their priors.
+
+    ==================  =============================  ==========================================
+    part                maps                           prior
+    ==================  =============================  ==========================================
+    hr_flow             y <-> [z_c, z_h]
+    hf_flow             z_h <-> z'_h given z_c         z'_h ~ N(0, I)
+    lr_flow             x <-> z_LR
+    encoder             x -> z_c                       (not invertible)
+    degradation_flow    z_d = z_LR - z_c <-> z'_d      ``prior``, a mixture of Gaussians
+    ==================  =============================  ==========================================
+
+    Heights and widths of y are multiples of ``multiple`` and at least ``2 * multiple``.
+    """
+
+    def __init__(self, config: SDFlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        levels = config.scale.bit_length() - 1
+        extractor = (config.condition_channels, config.growth)
+        self.hr_flow = HRFlow(levels, config.hr_steps, config.width)
+        self.hf_flow = HFFlow(
+            self.hf_channels, config.hf_steps, config.width, *extractor, config.hf_blocks
+        )
+        self.lr_flow = LRFlow(config.lr_steps, config.width)
+        self.degradation_flow = DegradationFlow(
+            config.degradation_steps, config.width, *extractor, config.degradation_blocks
+        )
+        self.encoder = ContentExtractor(
+            config.encoder_channels, config.encoder_blocks, config.encoder_modulation
+        )
+        self.prior = GaussianMixture(config.components, config.mixture)
+
+    @property
+    def scale(self) -> int:
+        """s."""
+        return self.config.scale
+
+    @property
+    def multiple(self) -> int:
+        """HR sizes are multiples of this (two flows squeeze the LR side by 2) and at least twice it."""
+        return 2 * self.config.scale
+
+    @property
+    def hf_channels(self) -> int:
+        """3(s^2 - 1), the channels of z_h."""
+        return 3 * (self.config.scale**2 - 1)
+
+    def latent_shape_lr(self, height: int, width: int) -> tuple[int, int, int]:
+        """The shape of z'_d for an LR image of that size."""
+        return 12, height // 2, width // 2
+
+    def latent_shape_hr(self, height: int, width: int) -> tuple[int, int, int]:
+        """The shape of z'_h for an LR image of that size."""
+        return self.hf_channels, height, width
+
+    def encode_hr(self, y: Tensor) -> Tensor:
+        """z_c of an HR image."""
+        return self.hr_flow(y)[0][:, :3]
+
+    def encode_lr(self, x: Tensor) -> Tensor:
+        """z_c of a real LR image, E(x)."""
+        return self.encoder(x)
+
+    def decode_lr(self, content: Tensor, z_d_prime: Tensor) -> Tensor:
+        """x = f_LR^-1(z_c + f_Deg^-1(z'_d | z_c)): the downscaling of a content under a degradation."""
+        z_d, _ = self.degradation_flow.inverse(z_d_prime, content)
+        return self.lr_flow.inverse(content + z_d)[0]
+
+    def decode_hr(self, content: Tensor, z_h_prime: Tensor) -> Tensor:
+        """y = f_HR^-1(z_c, f_HF^-1(z'_h | z_c)): the super-resolution of a content."""
+        z_h, _ = self.hf_flow.inverse(z_h_prime, content)
+        return self.hr_flow.inverse(torch.cat([content, z_h], 1))[0]
+
+    def log_prob_hf(self, z_h: Tensor, content: Tensor) -> Tensor:
+        """log p(z_h | z_c) in nats, (B,); no gradient reaches the content."""
+        z, log_det = self.hf_flow(z_h, content)
+        return standard_normal_log_prob(z) + log_det
+
+    def log_prob_degradation(self, z_d: Tensor, content: Tensor) -> Tensor:
+        """log p(z_d | z_c) in nats, (B,)."""
+        z, log_det = self.degradation_flow(z_d, content)
+        return self.prior.log_prob(z) + log_det
+
+    def log_prob_hr(self, y: Tensor) -> Tensor:
+        """log p(y) less the density of its content, in nats, (B,): z_c has no prior of its own."""
+        z, log_det = self.hr_flow(y)
+        return log_det + self.log_prob_hf(z[:, 3:], z[:, :3])
+
+    def log_prob_lr(self, x: Tensor, content: Tensor | None = None) -> Tensor:
+        """log p(x | z_c) in nats, (B,), with z_c = E(x) unless given."""
+        content = self.encode_lr(x) if content is None else content
+        z, log_det = self.lr_flow(x)
+        return log_det + self.log_prob_degradation(z - content, content)

@@ -1,0 +1,88 @@
+"""Densities of the latents: a standard normal, and the mixture of degradations."""
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+MixtureLaw = Literal["image", "element", "published"]
+_VARIANCE_FLOOR = 1e-6
+
+
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    """log N(z; 0, I) in nats, (B, ...) -> (B,)."""
+    return -0.5 * (z.square().flatten(1).sum(1) + math.log(2 * math.pi) * z[0].numel())
+
+
+class GaussianMixture(nn.Module):
+    """The prior of z'_d: N Gaussians with one mean and one deviation each, equally likely (paper, Eq. 9).
+
+    Args:
+        components: N.
+        law: "image" draws one component for a whole image: ``log (1/N) sum_k prod_i N(z_i; mu_k, sigma_k)``, as
+            a degradation belongs to the whole photograph. "element" draws one for every element. "published"
+            is what the authors' code does, the density by element and the sampler by image, and serves their
+            weights alone: its two halves do not agree.
+    """
+
+    def __init__(self, components: int, law: MixtureLaw) -> None:
+        super().__init__()
+        if law not in get_args(MixtureLaw):
+            raise ValueError(f"law: expected one of {get_args(MixtureLaw)}, got {law!r}")
+        self.law = law
+        self.means = nn.Parameter(torch.linspace(-0.05, 0.05, components) if components > 1 else torch.zeros(1))
+        self.log_stds = nn.Parameter(torch.linspace(-0.5, 0.5, components) if components > 1 else torch.zeros(1))
+
+    @property
+    def components(self) -> int:
+        """N."""
+        return len(self.means)
+
+    def _log_normal(self, z: Tensor) -> Tensor:
+        """log N(z_i; mu_k, sigma_k), (B, ...) -> (B, N, elements)."""
+        variance = (torch.exp(2 * self.log_stds) + _VARIANCE_FLOOR)[:, None]
+        error = z.flatten(1)[:, None] - self.means[:, None]
+        return -0.5 * (error.square() / variance + torch.log(2 * math.pi * variance))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) in nats, (B, ...) -> (B,)."""
+        each = self._log_normal(z)
+        if self.law == "image":
+            return torch.logsumexp(each.sum(2), 1) - math.log(self.components)
+        return (torch.logsumexp(each, 1) - math.log(self.components)).sum(1)
+
+    def responsibilities(self, z: Tensor) -> Tensor:
+        """p(component k | the image z), (B, ...) -> (B, N); rows sum to 1."""
+        return torch.softmax(self._log_normal(z).sum(2), 1)
+
+    def latent(self, component: int | None, noise: Tensor, temperature: float) -> Tensor:
+        """One component's latent: ``mu_k + temperature * sigma_k * noise``, in the shape of ``noise``.
+
+        Args:
+            component: k from 0; None is the mean of the mixture, whatever the temperature.
+            noise: standard normal.
+            temperature: >= 0.
+        """
+        if component is None:
+            return self.means.mean().expand_as(noise)
+        if not 0 <= component < self.components:
+            raise ValueError(f"component: expected 0 to {self.components - 1}, got {component}")
+        sigma = torch.exp(self.log_stds[component]) + _VARIANCE_FLOOR
+        return self.means[component] + temperature * sigma * noise
+
+    def sample(
+        self, shape: tuple[int, ...], temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Latents (B, ...), components drawn as the law says; the noise is reparametrised.
+
+        Raises:
+            ValueError: the shape has no batch.
+        """
+        if len(shape) < 2:
+            raise ValueError(f"shape: expected (B, ...), got {shape}")
+        device = self.means.device
+        size = shape if self.law == "element" else (shape[0], *(1 for _ in shape[1:]))
+        k = torch.randint(self.components, size, generator=generator, device=device)
+        noise = torch.randn(shape, generator=generator, device=device, dtype=self.means.dtype)
+        return self.means[k] + temperature * (torch.exp(self.log_stds[k]) + _VARIANCE_FLOOR) * noise
