@@ -1,0 +1,39 @@
+"""Files that are either whole or not there: written aside, flushed to the disk, renamed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name beside ``path`` to write to; what stands there becomes ``path`` when the block ends well.
+
+    The name (``.NAME.tmp``) is always the same for a path, so that what a killed process left behind is
+    overwritten by the next one; two writers of one path at a time are the caller's to prevent. When the
+    block raises, the file aside is removed and ``path`` stays as it was.
+    """
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        yield aside
+        _flush(aside, os.O_RDWR)
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    _flush(path.parent, os.O_RDONLY)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, whole or not at all."""
+    with replacing(path) as aside:
+        aside.write_bytes(content)
+
+
+def _flush(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
