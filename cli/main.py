@@ -63,7 +63,9 @@ def _run(arguments: list[str], debug: bool) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. What was finished is kept; the same command again goes on from there.", err=True)
+        click.echo(
+            "Interrupted. What was finished is kept; the same command again goes on from there.", err=True
+        )
         return 130
     except Exception as error:
         if debug:
@@ -71,7 +73,9 @@ def _run(arguments: list[str], debug: bool) -> int:
         elif _is_users(error):
             click.echo(f"Error: {_one_line(error)}", err=True)
         else:
-            click.echo(f"Error: {type(error).__name__}: {_one_line(error)} (a bug; --debug shows where)", err=True)
+            click.echo(
+                f"Error: {type(error).__name__}: {_one_line(error)} (a bug; --debug shows where)", err=True
+            )
         return 1
 
 

@@ -86,7 +86,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     path = _newest_complete(folder) / DESCRIPTION
     if not path.is_file():
-        raise SDFlowError(f"{folder}: expected a checkpoint ({WEIGHTS} and {DESCRIPTION}), found no {DESCRIPTION}")
+        raise SDFlowError(
+            f"{folder}: expected a checkpoint ({WEIGHTS} and {DESCRIPTION}), found no {DESCRIPTION}"
+        )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
         version = description["format_version"]
@@ -115,7 +117,9 @@ def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> SDFlow:
     except FileNotFoundError as error:
         raise SDFlowError(f"{folder}: expected {WEIGHTS} beside {DESCRIPTION}, found none") from error
     except SafetensorError as error:
-        raise SDFlowError(f"{path}: expected whole safetensors weights, found a damaged file ({error})") from error
+        raise SDFlowError(
+            f"{path}: expected whole safetensors weights, found a damaged file ({error})"
+        ) from error
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
     if expected != found:

@@ -10,7 +10,9 @@ from .networks import ConditionExtractor, DegradationExtractor
 
 def transition(channels: int) -> Chain:
     """A transition block: (ActNorm -> 1x1) twice, begun as the identity."""
-    return Chain(*(layer for _ in range(2) for layer in (ActNorm(channels), InvertibleConv1x1(torch.eye(channels)))))
+    return Chain(
+        *(layer for _ in range(2) for layer in (ActNorm(channels), InvertibleConv1x1(torch.eye(channels))))
+    )
 
 
 def flow_steps(

@@ -62,7 +62,9 @@ class ActNorm(Bijection):
     @torch.no_grad()
     def _initialise(self, z: Tensor) -> None:
         pixels = z.transpose(0, 1).flatten(1).double()  # (C, B H W)
-        moments = torch.stack([pixels.sum(1), pixels.square().sum(1), torch.full_like(pixels[:, 0], pixels.shape[1])])
+        moments = torch.stack(
+            [pixels.sum(1), pixels.square().sum(1), torch.full_like(pixels[:, 0], pixels.shape[1])]
+        )
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(moments)
         total, total_square, count = moments

@@ -31,8 +31,12 @@ class GaussianMixture(nn.Module):
         if law not in get_args(MixtureLaw):
             raise ValueError(f"law: expected one of {get_args(MixtureLaw)}, got {law!r}")
         self.law = law
-        self.means = nn.Parameter(torch.linspace(-0.05, 0.05, components) if components > 1 else torch.zeros(1))
-        self.log_stds = nn.Parameter(torch.linspace(-0.5, 0.5, components) if components > 1 else torch.zeros(1))
+        self.means = nn.Parameter(
+            torch.linspace(-0.05, 0.05, components) if components > 1 else torch.zeros(1)
+        )
+        self.log_stds = nn.Parameter(
+            torch.linspace(-0.5, 0.5, components) if components > 1 else torch.zeros(1)
+        )
 
     @property
     def components(self) -> int:
