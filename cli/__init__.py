@@ -1,1 +1,1 @@
-"""The ``sdflow`` command line: turns arguments into library calls, and errors into messages and exit codes."""
+"""The ``sdflow`` command line: arguments to library calls, errors to messages and exit codes."""

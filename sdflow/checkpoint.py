@@ -125,8 +125,8 @@ def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> SDFlow:
     if expected != found:
         differing = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
         raise SDFlowError(
-            f"{path}: expected the weights of its own architecture, found {len(differing)} that are missing, extra "
-            f"or of another shape (first: {differing[0]})"
+            f"{path}: expected the weights of its own architecture, found {len(differing)} that are missing, "
+            f"extra or of another shape (first: {differing[0]})"
         )
     model.load_state_dict(state)
     return model.eval().to(device)

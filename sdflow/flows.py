@@ -123,9 +123,10 @@ class LRFlow(Bijection):
 
 
 class DegradationFlow(Bijection):
-    """f_Deg: z_d (B, 3, H, W) <-> z'_d (B, 12, H/2, W/2) given z_c; the condition is the content (B, 3, H, W).
+    """f_Deg: z_d (B, 3, H, W) <-> z'_d (B, 12, H/2, W/2) given z_c.
 
-    The gradient does reach the content: whoever wants it stopped detaches the content.
+    The condition is the content (B, 3, H, W). The gradient does reach the content: whoever
+    wants it stopped detaches the content.
     """
 
     def __init__(self, steps: int, width: int, condition_channels: int, growth: int, blocks: int) -> None:

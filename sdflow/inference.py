@@ -39,7 +39,7 @@ class Downscaler:
 
 
 class Upscaler:
-    """The super-resolution branch of a model in evaluation, with no gradient; arguments as ``Downscaler``'s."""
+    """The super-resolution branch, as ``Downscaler`` is the downscaling branch."""
 
     def __init__(self, model: SDFlow, precision: str = "fp32") -> None:
         self.model = model.eval()

@@ -12,9 +12,9 @@ from .priors import GaussianMixture, standard_normal_log_prob
 class SDFlow(nn.Module):
     """The whole model (Sun & Chen, arXiv 2310.04964, TPAMI 2024).
 
-    Symbols: y an HR image (B, 3, sH, sW), x an LR image (B, 3, H, W), both in [-1, 1]; z_c the content latent,
-    (B, 3, H, W); z_h the high frequencies, (B, 3(s^2 - 1), H, W); z_d the degradation, (B, 3, H, W). Primes
-    mark latents under their priors.
+    Symbols: y an HR image (B, 3, sH, sW), x an LR image (B, 3, H, W), both in [-1, 1]; z_c the content
+    latent, (B, 3, H, W); z_h the high frequencies, (B, 3(s^2 - 1), H, W); z_d the degradation, (B, 3, H, W).
+    Primes mark latents under their priors.
 
     ==================  =============================  ==========================================
     part                maps                           prior

@@ -20,10 +20,10 @@ class GaussianMixture(nn.Module):
 
     Args:
         components: N.
-        law: "image" draws one component for a whole image: ``log (1/N) sum_k prod_i N(z_i; mu_k, sigma_k)``, as
-            a degradation belongs to the whole photograph. "element" draws one for every element. "published"
-            is what the authors' code does, the density by element and the sampler by image, and serves their
-            weights alone: its two halves do not agree.
+        law: "image" draws one component for a whole image, as a degradation belongs to the whole photograph:
+            ``log (1/N) sum_k prod_i N(z_i; mu_k, sigma_k)``. "element" draws one for every element.
+            "published" is what the authors' code does, the density by element and the sampler by image, and
+            serves their weights alone: its two halves do not agree.
     """
 
     def __init__(self, components: int, law: MixtureLaw) -> None:
