@@ -1,0 +1,70 @@
+"""What ``--model M`` names: a checkpoint, a run of training, or a model that comes with the package."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdflow.checkpoint import DESCRIPTION, read_description
+from sdflow.errors import SDFlowError
+
+HAND_MADE = {
+    "bicubic": "antialiased bicubic downscaling, no degradation",
+    "classical": "hand-made degradation: random blur, resizing, noise and JPEG",
+}
+"""Degraders that are code: they need no weights and know every scale."""
+
+PACKAGED = Path(__file__).parent / "models"
+"""Checkpoints that are installed with the package, a folder each."""
+
+
+@dataclass(frozen=True)
+class BuiltInModel:
+    """One line of ``sdflow models``: ``scales`` are those it can be used at."""
+
+    name: str
+    scales: tuple[int, ...]
+    description: str
+
+
+def built_in_models() -> list[BuiltInModel]:
+    """All models that need no training, the hand-made ones first.
+
+    Raises:
+        SDFlowError: a packaged checkpoint that cannot be read.
+    """
+    models = [BuiltInModel(name, (2, 4, 8), text) for name, text in HAND_MADE.items()]
+    for folder in _packaged():
+        description = read_description(folder)
+        text = description["training"].get("description", "SDFlow")
+        models.append(BuiltInModel(folder.name, (description["scale"],), text))
+    return models
+
+
+def find_checkpoint(model: str) -> Path:
+    """The checkpoint folder that a name or a path stands for.
+
+    Args:
+        model: a checkpoint folder, a run of training (with ``model/`` in it), or a packaged model's name. A
+            folder comes before a packaged model of the same name.
+
+    Raises:
+        SDFlowError: none of these.
+    """
+    folder = Path(model)
+    for candidate in (folder / "model", folder):
+        if (candidate / DESCRIPTION).is_file():
+            return candidate
+    if folder.is_dir():
+        raise SDFlowError(
+            f"{model}: expected a checkpoint (with {DESCRIPTION}) or a run of training, found neither"
+        )
+    packaged = {path.name: path for path in _packaged()}
+    if model not in packaged:
+        names = ", ".join([*HAND_MADE, *packaged])
+        raise SDFlowError(
+            f"--model {model}: expected a checkpoint, a run of training or one of {names}; found none"
+        )
+    return packaged[model]
+
+
+def _packaged() -> list[Path]:
+    return sorted(path.parent for path in PACKAGED.glob(f"*/{DESCRIPTION}"))
