@@ -8,33 +8,42 @@ from .layers import ActNorm, AffineCoupling, AffineInjector, InvertibleConv1x1, 
 from .networks import ConditionExtractor, DegradationExtractor
 
 
-def transition(channels: int) -> Chain:
-    """A transition block: (ActNorm -> 1x1) twice, begun as the identity."""
+def transition(channels: int, from_data: bool) -> Chain:
+    """A transition block: (ActNorm -> 1x1) twice, begun as the identity.
+
+    Args:
+        from_data: whether the first batch sets its ActNorms.
+    """
     return Chain(
-        *(layer for _ in range(2) for layer in (ActNorm(channels), InvertibleConv1x1(torch.eye(channels))))
+        *(
+            layer
+            for _ in range(2)
+            for layer in (ActNorm(channels, from_data), InvertibleConv1x1(torch.eye(channels)))
+        )
     )
 
 
-def flow_steps(
-    channels: int, steps: int, width: int, condition_channels: int = 0, last_coupling: bool = True
-) -> Chain:
+def flow_steps(channels: int, steps: int, width: int, condition_channels: int = 0) -> Chain:
     """Flow steps ActNorm -> 1x1 -> [injector] -> coupling.
 
     The 1x1 convolutions begin as a reversal of the channels, so that every coupling changes what the one
     before it left; an odd last one begins as the identity, which gives the channels their places back.
 
     Args:
-        condition_channels: > 0 adds the injector and feeds the condition to the couplings.
-        last_coupling: False leaves the coupling of the last step out, as conditional blocks do.
+        condition_channels: > 0 makes a conditional block: steps have an injector, couplings see the
+            condition, the last step has no coupling, and the first batch sets the ActNorms. Unconditional
+            flows carry the picture itself: they begin as the identity, so that content starts out as a
+            picture in its own colours.
     """
+    conditional = condition_channels > 0
     layers: list[Bijection] = []
     for step in range(steps):
         keeps_order = step == steps - 1 and steps % 2 == 1
         weight = torch.eye(channels) if keeps_order else torch.eye(channels).flip(0)
-        layers += [ActNorm(channels), InvertibleConv1x1(weight)]
-        if condition_channels:
+        layers += [ActNorm(channels, from_data=conditional), InvertibleConv1x1(weight)]
+        if conditional:
             layers.append(AffineInjector(channels, width, condition_channels))
-        if step < steps - 1 or last_coupling:
+        if step < steps - 1 or not conditional:
             layers.append(AffineCoupling(channels, width, condition_channels))
     return Chain(*layers)
 
@@ -70,7 +79,7 @@ class HRFlow(Bijection):
         blocks: list[Bijection] = []
         for level in range(levels):
             channels = 3 * 4 ** (level + 1)
-            start = transition(channels)
+            start = transition(channels, from_data=False)
             start.maps[1] = InvertibleConv1x1(_mean_of_four(channels // 4))
             blocks += [Squeeze(), start, flow_steps(channels, steps, width)]
         self.chain = Chain(*blocks)
@@ -93,7 +102,7 @@ class HFFlow(Bijection):
     ) -> None:
         super().__init__()
         self.extractor = ConditionExtractor(condition_channels, growth, blocks)
-        self.steps = flow_steps(channels, steps, width, condition_channels, last_coupling=False)
+        self.steps = flow_steps(channels, steps, width, condition_channels)
 
     def _features(self, content: Tensor | None) -> Tensor:
         assert content is not None, "the HF flow is conditional"
@@ -112,7 +121,11 @@ class LRFlow(Bijection):
     def __init__(self, steps: int, width: int) -> None:
         super().__init__()
         self.chain = Chain(
-            Squeeze(), transition(12), flow_steps(12, steps, width), transition(12), Unsqueeze()
+            Squeeze(),
+            transition(12, from_data=False),
+            flow_steps(12, steps, width),
+            transition(12, from_data=False),
+            Unsqueeze(),
         )
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -132,8 +145,8 @@ class DegradationFlow(Bijection):
     def __init__(self, steps: int, width: int, condition_channels: int, growth: int, blocks: int) -> None:
         super().__init__()
         self.extractor = DegradationExtractor(condition_channels, growth, blocks)
-        self.start = Chain(Squeeze(), transition(12))
-        self.steps = flow_steps(12, steps, width, condition_channels, last_coupling=False)
+        self.start = Chain(Squeeze(), transition(12, from_data=True))
+        self.steps = flow_steps(12, steps, width, condition_channels)
 
     def features(self, content: Tensor) -> Tensor:
         """What the steps are conditioned on, (B, condition_channels, H/2, W/2): once per content."""
@@ -147,6 +160,10 @@ class DegradationFlow(Bijection):
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         assert condition is not None, "the degradation flow is conditional"
-        z, steps = self.steps.inverse(z, self.features(condition))
+        return self.inverse_given(z, self.features(condition))
+
+    def inverse_given(self, z: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """``inverse`` with the condition's features at hand."""
+        z, steps = self.steps.inverse(z, features)
         z, start = self.start.inverse(z)
         return z, start + steps

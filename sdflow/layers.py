@@ -41,15 +41,19 @@ class ActNorm(Bijection):
 
     The first batch seen in training mode sets ``loc = -mean`` and ``log_scale = -log(std + 1e-6)``, over the
     global batch when distributed; a channel whose variance is under 1e-4 keeps scale 1.
+
+    Args:
+        channels: C.
+        from_data: False begins as the identity and stays it until training changes it.
     """
 
     initialised: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, from_data: bool = True) -> None:
         super().__init__()
         self.loc = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.log_scale = nn.Parameter(torch.zeros(1, channels, 1, 1))
-        self.register_buffer("initialised", torch.tensor(False))
+        self.register_buffer("initialised", torch.tensor(not from_data))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.training and not self.initialised:

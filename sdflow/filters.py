@@ -1,0 +1,50 @@
+"""Low-pass filters and power spectra of image batches."""
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@lru_cache(maxsize=32)
+def _gaussian(sigma: float, radius: int) -> Tensor:
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    return taps / taps.sum()
+
+
+def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None) -> Tensor:
+    """Gaussian low-pass with reflected borders, (B, C, H, W) -> the same.
+
+    Args:
+        sigma: in pixels.
+        radius: taps to each side; 2 sigma unless given. Smaller than H and W.
+    """
+    radius = math.ceil(2 * sigma) if radius is None else radius
+    taps = _gaussian(sigma, radius).to(images)
+    channels = images.shape[1]
+    padded = F.pad(images, (radius,) * 4, mode="reflect")
+    rows = F.conv2d(padded, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    return F.conv2d(rows, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+
+
+def windows(images: Tensor, size: int) -> Tensor:
+    """Windows that overlap by half, (B, C, H, W) -> (B, N, C, size, size)."""
+    cut = images.unfold(2, size, size // 2).unfold(3, size, size // 2)  # (B, C, ny, nx, size, size)
+    return cut.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
+
+
+def power_spectrum(patches: Tensor) -> Tensor:
+    """Power of square patches under a Hann window, their mean removed: (..., n, n) -> (..., n, n//2 + 1)."""
+    size = patches.shape[-1]
+    hann = torch.hann_window(size, periodic=True, device=patches.device, dtype=patches.dtype)
+    window = torch.outer(hann, hann)
+    centred = patches - patches.mean((-2, -1), keepdim=True)
+    return torch.fft.rfft2(centred * window).abs().square() / window.square().sum()
+
+
+@lru_cache(maxsize=8)
+def radial_frequency(size: int) -> Tensor:
+    """Cycles per pixel of each bin of ``power_spectrum``, (n, n//2 + 1)."""
+    return torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None, :])

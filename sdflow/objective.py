@@ -1,0 +1,284 @@
+"""The joint training objective: likelihood, content, domain, and what ties the samples to the camera.
+
+The paper (Sun & Chen, arXiv 2310.04964) gives its structure; its weights and half of its terms were never
+released. Terms that are ours are marked so; ``docs/training.md`` tells what was tried and what it brought.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .discriminators import TextureDiscriminator, fooling_loss, judge_loss
+from .distributed import Shares
+from .filters import gaussian_blur, power_spectrum, radial_frequency, windows
+from .model import SDFlow
+from .priors import standard_normal_log_prob
+from .resample import bicubic_downscale, quantise, to_levels, to_unit
+
+_CONTENT_STD = 0.5
+_SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.25
+_NOISE_BAND = 0.15
+_LPF_SIGMA = 1.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """The weight of each term; 0 leaves it out. Likelihoods are in bits per dimension.
+
+    Attributes:
+        likelihood_lr, likelihood_hr: of LR images given their content, and of HR images.
+        content_hr: |f_LR^-1(z_c^HR) - down(y)|_1 at full band: HR content shows the picture and nothing else.
+        content_lr: the same for E(x) against x, low-passed alone: E must not keep the noise.
+        domain: E against a discriminator that tells E(x) from z_c^HR.
+        cycle: |E(x^) - z_c^HR|_1: E removes what a degradation added and nothing can predict (ours).
+        spectrum: log power spectrum of samples against that of real LR images (ours).
+        noise: log power spectrum of the difference of two samples against that of real LR images, where both
+            are flat: the noise has to be random, not texture that looks like it (ours).
+        anchor: low frequencies of the samples' mean against those of down(y): no colour drift (ours).
+        gan_lr: samples against real LR images, by texture.
+        super_resolution: |f_HR^-1(E(x^), z'_h = 0) - y|_1.
+        gan_hr: super-resolved real LR images against HR images, by texture.
+        content_noise: deviation of the noise on E(x) where the LR likelihood is taken, in [-1, 1] units.
+    """
+
+    likelihood_lr: float = 1.0
+    likelihood_hr: float = 0.3
+    content_hr: float = 5.0
+    content_lr: float = 5.0
+    domain: float = 0.1
+    cycle: float = 10.0
+    spectrum: float = 1.0
+    noise: float = 1.0
+    anchor: float = 200.0
+    gan_lr: float = 0.5
+    super_resolution: float = 1.0
+    gan_hr: float = 0.05
+    content_noise: float = 0.01
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{field.name}: expected a weight from 0 up, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the discriminators see of a step, without gradient: (real, fake) of each."""
+
+    lr: tuple[Tensor, Tensor]
+    content: tuple[Tensor, Tensor]
+    hr: tuple[Tensor, Tensor] | None
+
+
+class RunningSpectrum(nn.Module):
+    """A power spectrum averaged over batches, whose gradient is that of the present batch alone."""
+
+    mean: Tensor
+    batches: Tensor
+
+    def __init__(self, shape: tuple[int, ...], decay: float = 0.95) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("batches", torch.zeros(()))
+
+    @torch.no_grad()
+    def update(self, power: Tensor) -> Tensor:
+        """Take in a batch's mean spectrum; returns the average over batches."""
+        decay = torch.minimum(self.batches / (self.batches + 1), torch.full_like(self.batches, self.decay))
+        self.mean.lerp_(power.detach(), 1 - decay)
+        self.batches += 1
+        return self.mean
+
+
+def log_spectrum_loss(fake: Tensor, fake_mean: Tensor, real_mean: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the samples' average spectrum is from the real one, in natural logs.
+
+    Args:
+        fake: the spectrum of the present batch, with gradient.
+        fake_mean, real_mean: running averages.
+
+    Returns:
+        A loss whose gradient is that of a Huber penalty of ``log fake_mean - log real_mean`` (in the batch's
+        spectrum), and the mean absolute difference, to be watched.
+    """
+    difference = torch.log(fake_mean + 1e-9) - torch.log(real_mean + 1e-9)
+    slope = (difference / 0.2).clamp(-1, 1)
+    loss = (slope * fake / (fake_mean + 1e-9)).mean()
+    return loss, difference.abs().mean()
+
+
+class Objective(nn.Module):
+    """The terms of a training step, the discriminators, and the spectra they have seen.
+
+    Args:
+        config: the weights.
+        scale: of the model.
+        lr_patch: side of the LR crops.
+        width: hidden channels of the discriminators.
+    """
+
+    threshold: Tensor
+    band: Tensor
+
+    def __init__(self, config: ObjectiveConfig, scale: int, lr_patch: int, width: int) -> None:
+        super().__init__()
+        if lr_patch < 16:
+            raise ValueError(f"patch size: expected LR crops of at least 16 pixels, got {lr_patch}")
+        self.config = config
+        self.judge_lr = TextureDiscriminator(width)
+        self.judge_content = TextureDiscriminator(width)
+        self.judge_hr = TextureDiscriminator(width, strides=(1, 2, 2))
+        self.spectrum_size = min(_SPECTRUM_SIZE, lr_patch)
+        full = (3, self.spectrum_size, self.spectrum_size // 2 + 1)
+        flat = (3, _FLAT_SIZE, _FLAT_SIZE // 2 + 1)
+        self.real_spectrum, self.fake_spectrum = RunningSpectrum(full), RunningSpectrum(full)
+        self.real_noise, self.fake_noise = RunningSpectrum(flat), RunningSpectrum(flat)
+        self.register_buffer("threshold", torch.zeros(()))
+        self.register_buffer("band", radial_frequency(_FLAT_SIZE) > _NOISE_BAND)
+
+    @property
+    def judges(self) -> list[nn.Parameter]:
+        """The discriminators' parameters."""
+        return [p for judge in (self.judge_lr, self.judge_content, self.judge_hr) for p in judge.parameters()]
+
+    def generator_loss(
+        self, model: SDFlow, hr: Tensor, lr: Tensor, progress: float, shares: Shares
+    ) -> tuple[Tensor, dict[str, Tensor], Judged]:
+        """The model's loss on one batch of unpaired crops.
+
+        Args:
+            hr: (B, 3, sP, sP) uint8; lr: (B, 3, P, P) uint8.
+            progress: of the training, 0 to 1: the likelihood and content terms begin alone, samples and
+                adversaries come in over the first tenth.
+            shares: draws the step's random numbers.
+
+        Returns:
+            The loss, the terms to be watched (detached), and what the discriminators are to judge.
+        """
+        weights = self.config
+        ramp = min(1.0, progress / 0.1)
+        y, x = _dequantise(hr, shares), _dequantise(lr, shares)
+        terms: dict[str, Tensor] = {}
+
+        # HR: likelihood, content.
+        z, log_det = model.hr_flow(y)
+        content, z_h = z[:, :3], z[:, 3:]
+        log_prob = (
+            log_det + standard_normal_log_prob(content / _CONTENT_STD) + model.log_prob_hf(z_h, content)
+        )
+        terms["likelihood_hr"] = _bits_per_dimension(log_prob, y)
+        target = bicubic_downscale(y, model.scale)
+        terms["content_hr"] = F.l1_loss(model.lr_flow.inverse(content)[0], target)
+
+        # LR: likelihood given E(x), no gradient into E, which would learn to keep the noise for itself.
+        content_lr = model.encode_lr(x)
+        noisy = content_lr.detach() + weights.content_noise * shares.normal(content_lr.shape, x.device)
+        terms["likelihood_lr"] = _bits_per_dimension(model.log_prob_lr(x, noisy), x)
+        terms["content_lr"] = F.l1_loss(_low(model.lr_flow.inverse(content_lr)[0]), _low(x))
+        terms["domain"] = fooling_loss(self.judge_content(content_lr))
+
+        # Two samples of each HR content.
+        content = content.detach()
+        features = model.degradation_flow.features(content)
+        latents = shares.prior(model.prior, (2 * len(y), *model.latent_shape_lr(*x.shape[-2:])))
+        z_d, _ = model.degradation_flow.inverse_given(latents, features.repeat(2, 1, 1, 1))
+        samples, _ = model.lr_flow.inverse(content.repeat(2, 1, 1, 1) + z_d)
+        first, second = samples.chunk(2)
+        terms["anchor"] = _bias(first, second, target)
+        terms["spectrum"], terms["spectrum_distance"] = self._spectrum(samples, x, shares)
+        terms["noise"], terms["noise_distance"] = self._noise(first, second, x, shares)
+        terms["gan_lr"] = fooling_loss(self.judge_lr(samples))
+
+        # Back from the samples: E and the SR direction learn from pairs that the model made itself.
+        stored = to_unit(quantise(to_levels(samples.detach())))
+        recovered = model.encode_lr(stored)
+        terms["cycle"] = F.l1_loss(recovered, content.repeat(2, 1, 1, 1))
+        judged_hr = None
+        if weights.super_resolution:
+            mean = recovered.new_zeros(len(y), *model.latent_shape_hr(*x.shape[-2:]))
+            terms["super_resolution"] = F.l1_loss(model.decode_hr(recovered[: len(y)], mean), y)
+        if weights.gan_hr:
+            noise = 0.8 * shares.normal((len(x), *model.latent_shape_hr(*x.shape[-2:])), x.device)
+            resolved = model.decode_hr(content_lr, noise)
+            terms["gan_hr"] = fooling_loss(self.judge_hr(resolved))
+            judged_hr = (y, resolved.detach())
+
+        ramped = {"domain", "spectrum", "noise", "anchor", "gan_lr", "cycle", "super_resolution", "gan_hr"}
+        weighted = [
+            getattr(weights, name) * (ramp if name in ramped else 1.0) * value
+            for name, value in terms.items()
+            if hasattr(weights, name) and getattr(weights, name)
+        ]
+        loss = torch.stack(weighted).sum()
+        spread = (to_levels(first) - to_levels(second)).detach().square().mean().sqrt() / math.sqrt(2)
+        watched = {name: value.detach() for name, value in terms.items()} | {"spread": spread}
+        for name in ("spectrum", "noise"):  # the surrogate's value says nothing; its distance does
+            watched[name] = watched.pop(f"{name}_distance")
+        judged = Judged((x, samples.detach()), (content, content_lr.detach()), judged_hr)
+        return loss, watched, judged
+
+    def judge_losses(self, judged: Judged) -> tuple[Tensor, dict[str, Tensor]]:
+        """The discriminators' loss on what ``generator_loss`` gave them to judge."""
+        losses = {
+            "judge_lr": judge_loss(self.judge_lr(judged.lr[0]), self.judge_lr(judged.lr[1])),
+            "judge_content": judge_loss(
+                self.judge_content(judged.content[0]), self.judge_content(judged.content[1])
+            ),
+        }
+        if judged.hr is not None:
+            losses["judge_hr"] = judge_loss(self.judge_hr(judged.hr[0]), self.judge_hr(judged.hr[1]))
+        return torch.stack(list(losses.values())).sum(), {k: v.detach() for k, v in losses.items()}
+
+    def _spectrum(self, samples: Tensor, x: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
+        size = self.spectrum_size
+        fake = shares.mean(power_spectrum(windows(samples, size)).mean((0, 1)))
+        with torch.no_grad():
+            real = shares.mean(power_spectrum(windows(x, size)).mean((0, 1)))
+        return log_spectrum_loss(fake, self.fake_spectrum.update(fake), self.real_spectrum.update(real))
+
+    def _noise(self, first: Tensor, second: Tensor, x: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            roughness = _roughness(x)
+            quantile = shares.mean(torch.quantile(roughness, _FLAT_SHARE))
+            step = 1.0 if not self.threshold else 0.05
+            self.threshold.lerp_(quantile, step)
+            real = shares.masked_mean(power_spectrum(windows(x, _FLAT_SIZE)), roughness <= self.threshold)
+            flat = _roughness((first + second) / 2) <= self.threshold
+        fake = shares.masked_mean(power_spectrum(windows(first - second, _FLAT_SIZE)) / 2, flat)
+        if fake is None or real is None:  # no flat place in this batch
+            return first.new_zeros(()), first.new_zeros(())
+        fake_mean, real_mean = self.fake_noise.update(fake), self.real_noise.update(real)
+        return log_spectrum_loss(fake[:, self.band], fake_mean[:, self.band], real_mean[:, self.band])
+
+
+def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:
+    """uint8 to [-1, 1], each level spread evenly over its width (Theis et al., 2016)."""
+    return to_unit(pixels.float() + shares.uniform(pixels.shape, pixels.device) - 0.5)
+
+
+def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
+    """Mean negative log2-likelihood of a sub-pixel in 8-bit levels."""
+    return math.log2(127.5) - log_prob.mean() / (images[0].numel() * math.log(2))
+
+
+def _low(images: Tensor) -> Tensor:
+    return gaussian_blur(images, _LPF_SIGMA, 2)
+
+
+def _bias(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
+    """Squared low-frequency bias of two samples' common mean, unbiased: their noise does not enter it."""
+    errors = [(_low(first) - _low(target)), (_low(second) - _low(target))]
+    fine = (errors[0] * errors[1]).mean()
+    coarse = (F.avg_pool2d(errors[0], 8) * F.avg_pool2d(errors[1], 8)).mean()
+    return fine + coarse
+
+
+def _roughness(images: Tensor) -> Tensor:
+    """How much the low-passed brightness varies in each flat-sized window, (B, N)."""
+    low = gaussian_blur(images.mean(1, keepdim=True), 2.0)
+    return windows(low, _FLAT_SIZE).flatten(2).std(2)

@@ -1,0 +1,206 @@
+"""One training step after another: optimizers, averaged weights, and a state that can be taken up again."""
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from .config import SDFlowConfig
+from .distributed import Shares, world
+from .model import SDFlow
+from .noise import derive_seed
+from .objective import Objective, ObjectiveConfig
+
+_MILESTONES = (0.5, 0.75, 0.9, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Attributes:
+        patch_size: side of the HR crops; LR crops are ``patch_size / scale``.
+        seed: of the weights, the crops and all noise.
+        learning_rate: of Adam (0.9, 0.999), after a warm-up; halved at 50, 75, 90 and 95 % of the training.
+        warmup: steps.
+        clip: largest norm of a step's gradient, of the model and of the discriminators.
+        ema: decay of the averaged weights, which are the ones that are saved.
+        judge_width: hidden channels of the discriminators.
+        precision: of the networks, "fp32" or "bf16"; flow states and log-determinants are always fp32.
+        objective: weights of the terms.
+    """
+
+    patch_size: int
+    seed: int = 0
+    learning_rate: float = 5e-4
+    warmup: int = 50
+    clip: float = 5.0
+    ema: float = 0.999
+    judge_width: int = 32
+    precision: str = "fp32"
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision: expected fp32 or bf16, got {self.precision!r}")
+        if not 0 < self.learning_rate < 1:
+            raise ValueError(f"learning_rate: expected a rate between 0 and 1, got {self.learning_rate}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema: expected a decay in [0, 1), got {self.ema}")
+
+
+class Trainer:
+    """A model in training.
+
+    All randomness of a step is drawn from (seed, step), so that the state needs no generators: a trainer that
+    takes up a saved state continues as if it had never stopped, bit for bit on a CPU.
+
+    Args:
+        architecture: of the model.
+        config: of the training.
+        device: where it runs.
+    """
+
+    def __init__(self, architecture: SDFlowConfig, config: TrainingConfig, device: str = "cpu") -> None:
+        if config.patch_size % (2 * architecture.scale):
+            raise ValueError(
+                f"patch size: expected a multiple of {2 * architecture.scale}, got {config.patch_size}"
+            )
+        self.config = config
+        self.device = torch.device(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(config.seed, 0))
+            self.model = SDFlow(architecture).to(self.device)
+            self.objective = Objective(
+                config.objective,
+                architecture.scale,
+                config.patch_size // architecture.scale,
+                config.judge_width,
+            ).to(self.device)
+        self.model.train()
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.optimizer = _adam(self.model.parameters(), config.learning_rate)
+        self.judge_optimizer = _adam(self.objective.judges, config.learning_rate)
+        self.step_number = 0
+        self.skipped = 0
+        self.rate_factor = 1.0
+
+    def step(self, hr: Tensor, lr: Tensor, progress: float) -> dict[str, float] | None:
+        """Train on one batch of unpaired crops.
+
+        Args:
+            hr: this process's share, (B, 3, P, P) uint8; lr: (B, 3, P/s, P/s) uint8.
+            progress: of the whole training, 0 to 1; sets the learning rate and what has begun.
+
+        Returns:
+            The terms of the loss, the gradient's norm and the rate; None if anything was not finite: then
+            nothing was changed but ``skipped``.
+        """
+        shares = Shares(derive_seed(self.config.seed, 1, self.step_number))
+        self._set_rate(progress)
+        spectra = copy.deepcopy(self.objective.state_dict())
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            loss, terms, judged = self.objective.generator_loss(
+                self.model, hr.to(self.device), lr.to(self.device), progress, shares
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = self._average_and_clip(list(self.model.parameters()))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            judge_loss, judge_terms = self.objective.judge_losses(judged)
+        self.judge_optimizer.zero_grad(set_to_none=True)
+        judge_loss.backward()
+        judge_norm = self._average_and_clip(self.objective.judges)
+        self.step_number += 1
+        if not torch.isfinite(shares.mean(loss.detach()) + norm + judge_norm):
+            self.skipped += 1
+            self.objective.load_state_dict(spectra)
+            return None
+        self.optimizer.step()
+        self.judge_optimizer.step()
+        self._average_weights()
+        names = list(terms) + list(judge_terms)
+        values = shares.mean(torch.stack([*terms.values(), *judge_terms.values()]))
+        rate = self.optimizer.param_groups[0]["lr"]
+        return dict(zip(names, values.tolist())) | {"gradient": float(norm), "rate": rate}
+
+    def _set_rate(self, progress: float) -> None:
+        halvings = sum(progress >= milestone for milestone in _MILESTONES)
+        warmup = min(1.0, (self.step_number + 1) / max(1, self.config.warmup))
+        for optimizer in (self.optimizer, self.judge_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.learning_rate * self.rate_factor * warmup * 0.5**halvings
+
+    def _average_and_clip(self, parameters: list[nn.Parameter]) -> Tensor:
+        if world()[1] > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= world()[1]
+        return nn.utils.clip_grad_norm_(parameters, self.config.clip)
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        steps = self.step_number - self.skipped
+        decay = min(self.config.ema, (1 + steps) / (10 + steps))
+        for average, value in zip(self.averaged.parameters(), self.model.parameters()):
+            average.lerp_(value, 1 - decay)
+        for average, value in zip(self.averaged.buffers(), self.model.buffers()):
+            average.copy_(value)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that a later trainer needs to go on: named tensors, and plain values."""
+        tensors: dict[str, Tensor] = {}
+        parts = {"model": self.model, "averaged": self.averaged, "objective": self.objective}
+        for part, module in parts.items():
+            tensors |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
+        for part, optimizer in (("optimizer", self.optimizer), ("judge_optimizer", self.judge_optimizer)):
+            for index, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"{part}.{index}.{name}": value for name, value in moments.items()}
+        plain = {"step": self.step_number, "skipped": self.skipped, "rate_factor": self.rate_factor}
+        return {k: v.detach().cpu().clone() for k, v in tensors.items()}, plain
+
+    def take_up(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Go on from a ``state``.
+
+        Raises:
+            ValueError: the state is of another architecture or objective.
+        """
+        try:
+            for part, module in (
+                ("model", self.model),
+                ("averaged", self.averaged),
+                ("objective", self.objective),
+            ):
+                module.load_state_dict(_under(tensors, part))
+            for part, optimizer in (("optimizer", self.optimizer), ("judge_optimizer", self.judge_optimizer)):
+                moments: dict[int, dict[str, Tensor]] = {}
+                for key, value in _under(tensors, part).items():
+                    index, name = key.split(".")
+                    moments.setdefault(int(index), {})[name] = value
+                optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+            self.step_number, self.skipped = plain["step"], plain["skipped"]
+            self.rate_factor = plain["rate_factor"]
+        except (RuntimeError, KeyError) as error:
+            raise ValueError(f"training state of another model: {str(error).splitlines()[0]}") from error
+
+
+def _adam(parameters: Any, rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.999))
+
+
+def _under(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {k.removeprefix(part + "."): v for k, v in tensors.items() if k.startswith(part + ".")}
+
+
+def bits_at_noise_floor(sigma: float) -> float:
+    """Entropy, in bits per sub-pixel, of Gaussian noise of ``sigma`` grey levels.
+
+    LR images cannot honestly be described in fewer bits than their camera's noise needs: a likelihood under
+    this floor says that E(x) carries the noise.
+    """
+    return 0.5 * math.log2(2 * math.pi * math.e * (sigma**2 + 1 / 12))
