@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     _flush(path.parent, os.O_RDONLY)
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` to ``path``, whole or not at all."""
     with replacing(path) as aside:
         aside.write_bytes(content)

@@ -1,0 +1,25 @@
+"""Where patches lie in a picture: pure functions of sizes."""
+
+
+def positions(length: int, patch: int, stride: int) -> list[int]:
+    """Starts of patches along one side: 0, stride, ..., and a last one flush with the edge.
+
+    With ``stride <= patch`` every pixel is covered. A side shorter than a patch has none.
+    """
+    if patch < 1 or stride < 1:
+        raise ValueError(f"patch, stride: expected at least 1, got {patch}, {stride}")
+    if length < patch:
+        return []
+    starts = list(range(0, length - patch + 1, stride))
+    return starts if starts[-1] == length - patch else [*starts, length - patch]
+
+
+def grid(height: int, width: int, patch: int, stride: int) -> list[tuple[int, int]]:
+    """(top, left) of every square patch of a picture, row by row."""
+    lefts = positions(width, patch, stride)
+    return [(top, left) for top in positions(height, patch, stride) for left in lefts]
+
+
+def grid_size(height: int, width: int, patch: int, stride: int) -> int:
+    """``len(grid(...))``, without making it."""
+    return len(positions(height, patch, stride)) * len(positions(width, patch, stride))

@@ -1,0 +1,198 @@
+"""Shards: HDF5 files of HR patches and their LR variants, each of which proves by itself that it is whole.
+
+A shard holds, for N patches with K variants each,
+
+    hr              (N, P, P, 3) uint8 RGB, one chunk per image
+    lr              (N, K, P/s, P/s, 3) uint8 RGB, one chunk per image; lr[n, k] is variant k of hr[n]
+    columns/NAME    (N,) what a patch is, or (N, K) what a sample is
+    failures/NAME   (F,) what was planned and is not there: source, top, left (-1: the whole picture), reason
+    @facts          JSON: what holds for every sample (model, scale, seed, ...)
+    @key            names what the shard was asked to hold
+
+and nothing that depends on when or where it was made. It is built in memory and is written at once. The
+first 512 bytes (HDF5's user block, which every HDF5 reader passes over) are a seal: a line of text with the
+size and the SHA-256 of everything behind it.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from sdflow.errors import SDFlowError
+
+_SEAL_SIZE = 512
+_CHUNK_FILTER = {"compression": "gzip", "compression_opts": 1}
+"""Chosen by measurement (benchmarks/storage.py); higher levels cost time and save next to nothing."""
+
+_TEXT = h5py.string_dtype()
+
+
+class Failure(NamedTuple):
+    """An input, or a patch of it, that gave nothing."""
+
+    source: str
+    top: int | None
+    left: int | None
+    reason: str
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where shard ``number`` of a dataset lies."""
+    return folder / "shards" / f"{number:06d}.h5"
+
+
+class ShardWriter:
+    """Builds one shard in memory.
+
+    Args:
+        patch_size: P, side of an HR patch.
+        scale: s; LR patches are (P/s, P/s).
+        variants: K, LR patches per HR patch.
+    """
+
+    def __init__(self, patch_size: int, scale: int, variants: int) -> None:
+        hr, lr = (patch_size, patch_size, 3), (patch_size // scale, patch_size // scale, 3)
+        self._buffer = io.BytesIO()
+        self._file = h5py.File(self._buffer, "w", userblock_size=_SEAL_SIZE)
+        self._hr = self._images("hr", (), hr)
+        self._lr = self._images("lr", (variants,), lr)
+        self._columns: dict[str, list[Any]] = {}
+
+    def _images(self, name: str, group: tuple[int, ...], image: tuple[int, ...]) -> h5py.Dataset:
+        return self._file.create_dataset(
+            name,
+            shape=(0, *group, *image),
+            maxshape=(None, *group, *image),
+            chunks=(*(1 for _ in range(1 + len(group))), *image),
+            dtype=np.uint8,
+            **_CHUNK_FILTER,
+        )
+
+    def add(self, hr: np.ndarray, lr: np.ndarray, columns: Mapping[str, Any]) -> None:
+        """Append a patch.
+
+        Args:
+            hr: uint8 (P, P, 3).
+            lr: uint8 (K, P/s, P/s, 3).
+            columns: a scalar or string each (of the patch), or K of them (of the samples); the same names
+                for every patch.
+        """
+        rows = len(self._hr)
+        if rows and columns.keys() != self._columns.keys():
+            raise ValueError(f"columns: expected {sorted(self._columns)}, got {sorted(columns)}")
+        for images, added in ((self._hr, hr), (self._lr, lr)):
+            if added.dtype != np.uint8 or added.shape != images.shape[1:]:
+                raise ValueError(f"expected uint8 {images.shape[1:]}, got {added.dtype} {added.shape}")
+            images.resize(rows + 1, axis=0)
+            images[rows] = added
+        for name, value in columns.items():
+            self._columns.setdefault(name, []).append(value)
+
+    def finish(self, facts: Mapping[str, Any], key: str = "", failures: Sequence[Failure] = ()) -> memoryview:
+        """The bytes of the sealed shard."""
+        for name, values in self._columns.items():
+            self._write_column(f"columns/{name}", np.asarray(values))
+        for name in Failure._fields:
+            values = [getattr(failure, name) for failure in failures]
+            if name in ("top", "left"):
+                column = np.array([-1 if value is None else value for value in values], np.int64)
+            else:
+                column = np.array(values, object)
+            self._write_column(f"failures/{name}", column)
+        self._file.attrs["facts"] = json.dumps(facts, sort_keys=True)
+        self._file.attrs["key"] = key
+        self._file.close()
+        content = self._buffer.getbuffer()
+        content[:_SEAL_SIZE] = _seal(len(content), hashlib.sha256(content[_SEAL_SIZE:]).hexdigest())
+        return content
+
+    def _write_column(self, name: str, column: np.ndarray) -> None:
+        text = column.dtype.kind in "OU"
+        self._file.create_dataset(
+            name, data=column.astype(object) if text else column, dtype=_TEXT if text else None
+        )
+
+
+def _seal(size: int, sha256: str) -> bytes:
+    text = f"SDFlow shard, HDF5 from byte {_SEAL_SIZE} of {size}; sha256 of those bytes: {sha256}\n"
+    return text.encode("ascii").ljust(_SEAL_SIZE, b"\n")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a shard is there and every byte of it is the one that was written. Reads all of it."""
+    try:
+        with path.open("rb") as file:
+            seal = file.read(_SEAL_SIZE)
+            digest, size = hashlib.sha256(), len(seal)
+            while block := file.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+    except FileNotFoundError:
+        return False
+    return seal == _seal(size, digest.hexdigest())
+
+
+class ShardReader:
+    """Reads a shard; a context manager.
+
+    ``hr[n]`` is a uint8 (P, P, 3) array, ``lr[n]`` its variants (K, P/s, P/s, 3), ``lr[n, k]`` one of them.
+
+    Raises:
+        SDFlowError: the file is missing or is not a shard. Damage inside goes unseen; see :func:`is_whole`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = h5py.File(path, "r", locking=False)  # never written again; locks fail on some NFS
+        except FileNotFoundError:
+            raise SDFlowError(f"{path}: expected a shard, found nothing") from None
+        except OSError as error:
+            raise SDFlowError(f"{path}: expected a shard, found a damaged file: {error}") from error
+        try:
+            self.hr: h5py.Dataset = self._file["hr"]
+            self.lr: h5py.Dataset = self._file["lr"]
+            self.facts: dict[str, Any] = json.loads(self._file.attrs["facts"])
+            self.key: str = self._file.attrs["key"]
+        except (KeyError, ValueError) as error:
+            self.close()
+            raise SDFlowError(f"{path}: expected a shard, found other HDF5: {error}") from error
+
+    def __len__(self) -> int:
+        """N, the number of patches."""
+        return int(self.hr.shape[0])
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Every column by its name: (N,) of patches or (N, K) of samples; text as arrays of str objects."""
+        return {name: _read_column(column) for name, column in self._file.get("columns", {}).items()}
+
+    def failures(self) -> list[Failure]:
+        """What was planned for this shard and is not in it."""
+        columns = [_read_column(self._file[f"failures/{name}"]).tolist() for name in Failure._fields]
+        return [
+            Failure(source, None if top < 0 else top, None if left < 0 else left, reason)
+            for source, top, left, reason in zip(*columns)
+        ]
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+    def __enter__(self) -> "ShardReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _read_column(column: h5py.Dataset) -> np.ndarray:
+    values: np.ndarray = column.asstr()[:] if h5py.check_string_dtype(column.dtype) else column[:]
+    return values
