@@ -35,6 +35,7 @@ class Chain(Bijection):
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = z.new_zeros(z.shape[0])
         for bijection in reversed(self.maps):
+            assert isinstance(bijection, Bijection)
             z, log_det = bijection.inverse(z, condition)
             total = total + log_det
         return z, total

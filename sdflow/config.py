@@ -86,7 +86,7 @@ class SDFlowConfig:
         return cls(**values)
 
 
-_PRESETS: dict[str, dict[str, int]] = {
+_PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {
         "hr_steps": 6,

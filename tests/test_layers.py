@@ -1,0 +1,267 @@
+"""Every layer and part keeps the laws of a bijection, in float64, at odd sizes and channel counts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import antisymmetry_error, log_det_error, randomise, round_trip_error
+from torch import Tensor
+
+from sdflow.bijection import Bijection, Chain
+from sdflow.flows import DegradationFlow, HFFlow, HRFlow, LRFlow, flow_steps, transition
+from sdflow.layers import (
+    ActNorm,
+    AffineCoupling,
+    AffineInjector,
+    InvertibleConv1x1,
+    ScaleShiftNet,
+    Squeeze,
+    Unsqueeze,
+)
+
+WIDTH, CONDITION = 5, 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to build a map of so many channels, and what it takes."""
+
+    build: Callable[[int], Bijection]
+    condition_channels: int = 0
+    channels: int = 0  # of z where the map fixes them
+    multiple: int = 1  # of z's channels
+    side: int = 1  # z's sides are multiples of it
+    smallest: int = 2  # of those multiples
+
+
+def mixing(channels: int) -> InvertibleConv1x1:
+    return InvertibleConv1x1(
+        torch.randn(channels, channels, generator=torch.Generator().manual_seed(channels))
+    )
+
+
+CASES = {
+    "squeeze": Case(lambda c: Squeeze(), side=2, smallest=1),
+    "unsqueeze": Case(lambda c: Unsqueeze(), multiple=4, smallest=1),
+    "actnorm": Case(ActNorm, smallest=1),
+    "invertible 1x1": Case(mixing, smallest=1),
+    "coupling": Case(lambda c: AffineCoupling(c, WIDTH)),
+    "conditional coupling": Case(lambda c: AffineCoupling(c, WIDTH, CONDITION), CONDITION),
+    "injector": Case(lambda c: AffineInjector(c, WIDTH, CONDITION), CONDITION),
+    "chain": Case(lambda c: Chain(mixing(c), ActNorm(c), AffineCoupling(c, WIDTH))),
+    "transition": Case(lambda c: transition(c, from_data=True), smallest=1),
+    "flow steps": Case(lambda c: flow_steps(c, 2, WIDTH)),
+    "conditional flow steps": Case(lambda c: flow_steps(c, 3, WIDTH, CONDITION), CONDITION),
+    "f_HR at scale 2": Case(lambda c: HRFlow(1, 3, WIDTH), channels=3, side=2),
+    "f_HR at scale 4": Case(lambda c: HRFlow(2, 1, WIDTH), channels=3, side=4),
+    "f_HF": Case(lambda c: HFFlow(c, 2, WIDTH, CONDITION, 2, 1), 3),
+    "f_LR": Case(lambda c: LRFlow(2, WIDTH), channels=3, side=2),
+    "f_Deg": Case(lambda c: DegradationFlow(3, WIDTH, CONDITION, 2, 1), 3, channels=3, side=2),
+}
+
+
+@st.composite
+def settings_of(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
+    """Batch, channels, height and width above the smallest, seed."""
+    return draw(
+        st.tuples(st.integers(1, 2), st.integers(2, 5), *[st.integers(0, 2)] * 2, st.integers(0, 999))
+    )
+
+
+def build(case: Case, numbers: tuple[int, int, int, int, int]) -> tuple[Bijection, Tensor, Tensor | None]:
+    batch, channels, taller, wider, seed = numbers
+    channels = case.channels or channels * case.multiple
+    height, width = ((case.smallest + more) * case.side for more in (taller, wider))
+    bijection = randomise(case.build(channels), seed).double().eval()
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(batch, channels, height, width, generator=generator, dtype=torch.float64)
+    condition = torch.randn(
+        batch, case.condition_channels, height, width, generator=generator, dtype=torch.float64
+    )
+    assert isinstance(bijection, Bijection)
+    return bijection, z, condition if case.condition_channels else None
+
+
+every_layer = pytest.mark.parametrize("name", CASES)
+any_numbers = given(numbers=settings_of())
+
+
+@every_layer
+@settings(max_examples=8, deadline=None)
+@any_numbers
+def test_a_round_trip_gives_back_what_went_in(name: str, numbers: tuple[int, int, int, int, int]) -> None:
+    assert round_trip_error(*build(CASES[name], numbers)) < 1e-9
+
+
+@every_layer
+@settings(max_examples=4, deadline=None)
+@any_numbers
+def test_log_det_is_that_of_the_autograd_jacobian(name: str, numbers: tuple[int, int, int, int, int]) -> None:
+    assert log_det_error(*build(CASES[name], numbers)) < 1e-6
+
+
+@every_layer
+@settings(max_examples=8, deadline=None)
+@any_numbers
+def test_the_log_dets_of_a_round_trip_cancel(name: str, numbers: tuple[int, int, int, int, int]) -> None:
+    assert antisymmetry_error(*build(CASES[name], numbers)) < 1e-9
+
+
+@every_layer
+@settings(max_examples=4, deadline=None)
+@any_numbers
+def test_the_elements_of_z_are_kept_and_finite(name: str, numbers: tuple[int, int, int, int, int]) -> None:
+    bijection, z, condition = build(CASES[name], numbers)
+    there, _ = bijection(z, condition)
+    assert there.numel() == z.numel()
+    assert there.isfinite().all()
+
+
+@every_layer
+def test_an_image_does_not_depend_on_the_others_of_its_batch(name: str) -> None:
+    bijection, z, condition = build(CASES[name], (2, 4, 1, 0, 5))
+    together, log_dets = bijection(z, condition)
+    alone, log_det = bijection(z[:1], None if condition is None else condition[:1])
+    torch.testing.assert_close(together[:1], alone)
+    torch.testing.assert_close(log_dets[:1], log_det)
+
+
+@every_layer
+def test_a_random_layer_is_not_the_identity(name: str) -> None:
+    bijection, z, condition = build(CASES[name], (1, 4, 1, 0, 5))
+    there, _ = bijection(z, condition)
+    assert there.shape != z.shape or (there - z).abs().max() > 1e-3
+
+
+def condition_gradient(name: str, inverse: bool) -> float:
+    bijection, z, condition = build(CASES[name], (1, 4, 1, 1, 3))
+    assert condition is not None
+    condition.requires_grad_()
+    there, log_det = bijection(z, condition)
+    out, log_det = bijection.inverse(there.detach(), condition) if inverse else (there, log_det)
+    (out.square().sum() + log_det.sum()).backward()
+    return 0.0 if condition.grad is None else float(condition.grad.abs().max())
+
+
+conditional = [name for name, case in CASES.items() if case.condition_channels and name != "f_HF"]
+
+
+@pytest.mark.parametrize("inverse", [False, True], ids=["forward", "inverse"])
+@pytest.mark.parametrize("name", conditional)
+def test_the_gradient_reaches_the_condition(name: str, inverse: bool) -> None:
+    assert condition_gradient(name, inverse) > 0
+
+
+@pytest.mark.parametrize("inverse", [False, True], ids=["forward", "inverse"])
+def test_no_gradient_reaches_the_content_through_f_hf(inverse: bool) -> None:
+    assert condition_gradient("f_HF", inverse) == 0
+
+
+@pytest.mark.parametrize("name", ["f_HF", "f_Deg"])
+def test_the_content_changes_what_a_conditional_flow_does(name: str) -> None:
+    bijection, z, content = build(CASES[name], (1, 4, 1, 1, 3))
+    assert content is not None
+    assert (bijection(z, content)[0] - bijection(z, content.flip(3))[0]).abs().max() > 1e-6
+
+
+def test_a_new_flow_step_only_reorders_channels() -> None:
+    z = torch.randn(1, 6, 3, 4)
+    out, log_det = flow_steps(6, 1, WIDTH).eval()(z)
+    torch.testing.assert_close(out, z)
+    assert log_det == 0
+
+
+def test_an_extreme_coupling_stays_within_its_bound() -> None:
+    net = ScaleShiftNet(2, 3, WIDTH)
+    randomise(net, 1, spread=1e4)
+    log_scale, _ = net(torch.randn(1, 2, 4, 4))
+    assert log_scale.abs().max() <= 0.5
+
+
+def test_a_1x1_convolution_begins_as_the_weight_it_is_given() -> None:
+    weight = torch.randn(7, 7, dtype=torch.float64)
+    layer = InvertibleConv1x1(weight)
+    torch.testing.assert_close(layer.weight(), weight)
+    torch.testing.assert_close(layer.inverse_weight() @ weight, torch.eye(7, dtype=torch.float64))
+
+
+def test_a_singular_1x1_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="weight"):
+        InvertibleConv1x1(torch.ones(3, 3))
+
+
+def batch_with_a_constant_channel(size: int) -> Tensor:
+    batch = torch.randn(size, 3, 4, 5) * torch.tensor([0.3, 2.0, 1.0]).view(1, 3, 1, 1) + 0.7
+    batch[:, 2] = 0.25
+    return batch
+
+
+def test_the_first_training_batch_leaves_actnorm_with_zero_mean_and_unit_deviation() -> None:
+    layer = ActNorm(3).train()
+    out, _ = layer(batch_with_a_constant_channel(4))
+    torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(out[:, :2].std((0, 2, 3), correction=0), torch.ones(2), atol=1e-4, rtol=0)
+
+
+def test_a_constant_channel_keeps_scale_one() -> None:
+    layer = ActNorm(3).train()
+    layer(batch_with_a_constant_channel(4))
+    assert layer.log_scale[0, 2] == 0
+    assert layer.loc[0, 2] == -0.25
+
+
+def test_actnorm_initialises_once() -> None:
+    layer = ActNorm(3).train()
+    layer(batch_with_a_constant_channel(4))
+    first = layer.loc.clone()
+    layer(batch_with_a_constant_channel(4))
+    assert torch.equal(layer.loc, first)
+
+
+def test_actnorm_does_not_initialise_in_evaluation() -> None:
+    layer = ActNorm(3).eval()
+    layer(batch_with_a_constant_channel(4))
+    assert not layer.initialised
+    assert not layer.loc.any()
+
+
+def test_an_actnorm_that_begins_as_the_identity_ignores_the_first_batch() -> None:
+    layer = ActNorm(3, from_data=False).train()
+    batch = batch_with_a_constant_channel(4)
+    assert torch.equal(layer(batch)[0], batch)
+
+
+def test_a_stored_actnorm_is_not_initialised_again() -> None:
+    layer, restored = ActNorm(3).train(), ActNorm(3).train()
+    layer(batch_with_a_constant_channel(4))
+    restored.load_state_dict(layer.state_dict())
+    restored(10 * batch_with_a_constant_channel(4))
+    assert torch.equal(restored.loc, layer.loc)
+
+
+def initialise_a_share(rank: int, folder: str) -> None:
+    """One process of two, with one image or with three of the batch."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    batch = torch.load(Path(folder) / "batch.pt", weights_only=True)
+    layer = ActNorm(3).train()
+    layer(batch[:1] if rank == 0 else batch[1:])
+    torch.save(layer.state_dict(), Path(folder) / f"rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_actnorm_initialises_over_the_global_batch(tmp_path: Path) -> None:
+    batch = batch_with_a_constant_channel(4)
+    torch.save(batch, tmp_path / "batch.pt")
+    torch.multiprocessing.spawn(initialise_a_share, (str(tmp_path),), nprocs=2)
+    alone = ActNorm(3).train()
+    alone(batch)
+    for rank in range(2):
+        share = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+        torch.testing.assert_close(share["loc"], alone.loc.data)
+        torch.testing.assert_close(share["log_scale"], alone.log_scale.data)
+        assert share["initialised"]

@@ -1,0 +1,192 @@
+"""The whole model: its directions undo each other, its likelihoods are what the change of variables says."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from laws import randomise
+from torch import Tensor
+
+from sdflow.config import PresetName, SDFlowConfig
+from sdflow.model import SDFlow
+
+SMALLEST = SDFlowConfig(
+    hr_steps=2,
+    lr_steps=2,
+    hf_steps=2,
+    degradation_steps=2,
+    width=5,
+    condition_channels=4,
+    growth=2,
+    hf_blocks=1,
+    degradation_blocks=1,
+    encoder_channels=6,
+    encoder_blocks=1,
+    encoder_modulation=1,
+    components=3,
+)
+
+
+def model_at(scale: int) -> SDFlow:
+    model = randomise(SDFlow(dataclasses.replace(SMALLEST, scale=scale)), scale).double().eval()
+    assert isinstance(model, SDFlow)
+    return model
+
+
+def picture(height: int, width: int, seed: int = 1) -> Tensor:
+    return (
+        torch.rand(2, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        * 2
+        - 1
+    )
+
+
+scales = pytest.mark.parametrize("scale", [2, 4, 8])
+
+
+@pytest.mark.parametrize(
+    ("part", "millions"),
+    [("hr_flow", 1.06), ("hf_flow", 7.21), ("lr_flow", 0.24), ("degradation_flow", 3.81), ("encoder", 1.78)],
+)
+def test_the_paper_preset_has_the_published_number_of_parameters(part: str, millions: float) -> None:
+    module = getattr(SDFlow(SDFlowConfig.preset("paper", 4)), part)
+    assert round(sum(p.numel() for p in module.parameters()) / 1e6, 2) == millions
+
+
+@scales
+@pytest.mark.parametrize("name", ["tiny", "small", "paper"])
+def test_every_preset_builds_at_every_scale(name: PresetName, scale: int) -> None:
+    config = SDFlowConfig.preset(name, scale)
+    assert SDFlowConfig.from_dict(config.to_dict()) == config
+    assert SDFlow(config).scale == scale
+
+
+@scales
+@torch.no_grad()
+def test_super_resolution_undoes_the_encoding_of_a_picture(scale: int) -> None:
+    model, y = model_at(scale), picture(4 * scale, 6 * scale)
+    latents, _ = model.hr_flow(y)
+    content, z_h = latents[:, :3], latents[:, 3:]
+    z_h_prime, _ = model.hf_flow(z_h, content)
+    assert z_h_prime.shape[1:] == model.latent_shape_hr(4, 6)
+    torch.testing.assert_close(model.decode_hr(model.encode_hr(y), z_h_prime), y, atol=1e-9, rtol=0)
+
+
+@scales
+@torch.no_grad()
+def test_downscaling_undoes_the_encoding_of_a_real_picture(scale: int) -> None:
+    model, x, content = model_at(scale), picture(4, 6), picture(4, 6, seed=2)
+    z_d_prime, _ = model.degradation_flow(model.lr_flow(x)[0] - content, content)
+    assert z_d_prime.shape[1:] == model.latent_shape_lr(4, 6)
+    torch.testing.assert_close(model.decode_lr(content, z_d_prime), x, atol=1e-9, rtol=0)
+
+
+@scales
+@torch.no_grad()
+def test_both_contents_have_the_size_of_the_lr_picture(scale: int) -> None:
+    model = model_at(scale)
+    assert model.encode_hr(picture(4 * scale, 6 * scale)).shape == (2, 3, 4, 6)
+    assert model.encode_lr(picture(4, 6)).shape == (2, 3, 4, 6)
+
+
+@torch.no_grad()
+def test_the_likelihood_of_an_hr_picture_is_the_change_of_variables() -> None:
+    model, y = model_at(2), picture(8, 8)[:1]
+
+    def latents(values: Tensor) -> tuple[Tensor, Tensor]:
+        z, _ = model.hr_flow(values.view_as(y))
+        return z[:, :3], model.hf_flow(z[:, 3:], z[:, :3])[0]
+
+    with torch.enable_grad():
+        jacobian = torch.autograd.functional.jacobian(
+            lambda values: torch.cat([part.flatten() for part in latents(values)]),
+            y.flatten(),
+            vectorize=True,
+        )
+    z_h_prime = latents(y.flatten())[1]
+    gaussian = -0.5 * (z_h_prime.square().sum() + math.log(2 * math.pi) * z_h_prime.numel())
+    # f_HF sees a detached content: that block is missing here, but the Jacobian is block triangular anyway
+    expected = gaussian + torch.linalg.slogdet(jacobian).logabsdet
+    torch.testing.assert_close(model.log_prob_hr(y), expected.expand(1), atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_the_likelihood_of_an_lr_picture_is_the_change_of_variables() -> None:
+    model, x, content = model_at(2), picture(4, 4)[:1], picture(4, 4, seed=2)[:1]
+
+    def latent(values: Tensor) -> Tensor:
+        return model.degradation_flow(model.lr_flow(values.view_as(x))[0] - content, content)[0].flatten()
+
+    with torch.enable_grad():
+        jacobian = torch.autograd.functional.jacobian(latent, x.flatten(), vectorize=True)
+    expected = model.prior.log_prob(latent(x.flatten())[None]) + torch.linalg.slogdet(jacobian).logabsdet
+    torch.testing.assert_close(model.log_prob_lr(x, content), expected, atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_an_lr_likelihood_takes_its_content_from_the_encoder() -> None:
+    model, x = model_at(2), picture(4, 4)
+    assert torch.equal(model.log_prob_lr(x), model.log_prob_lr(x, model.encode_lr(x)))
+
+
+def content_gradient(model: SDFlow, density: str) -> Tensor | None:
+    content = picture(4, 4).requires_grad_()
+    if density == "hf":
+        model.log_prob_hf(torch.randn(2, model.hf_channels, 4, 4).double(), content).sum().backward()
+    else:
+        model.log_prob_degradation(picture(4, 4, seed=3), content).sum().backward()
+    return content.grad
+
+
+def test_no_gradient_reaches_the_content_through_the_high_frequencies() -> None:
+    assert content_gradient(model_at(2), "hf") is None
+
+
+def test_the_gradient_of_the_degradation_reaches_the_content() -> None:
+    gradient = content_gradient(model_at(2), "degradation")
+    assert gradient is not None
+    assert gradient.abs().max() > 0
+
+
+@scales
+@torch.no_grad()
+def test_a_new_model_begins_with_the_mean_of_each_block_as_content(scale: int) -> None:
+    model, y = (
+        SDFlow(dataclasses.replace(SMALLEST, scale=scale)).double().eval(),
+        picture(4 * scale, 6 * scale),
+    )
+    torch.testing.assert_close(model.encode_hr(y), torch.nn.functional.avg_pool2d(y, scale))
+
+
+@torch.no_grad()
+def test_a_new_model_begins_with_a_blurred_copy_as_the_content_of_a_real_picture() -> None:
+    model, x = SDFlow(SMALLEST).double().eval(), picture(12, 12)
+    row = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
+    kernel = torch.outer(row, row).expand(3, 1, 3, 3)
+    blurred = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(x, (1, 1, 1, 1), "reflect"), kernel, groups=3
+    )
+    twice = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(blurred, (1, 1, 1, 1), "reflect"), kernel, groups=3
+    )
+    torch.testing.assert_close(model.encode_lr(x), twice, atol=0.15, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"scale": 3}, "scale"),
+        ({"width": 0}, "width"),
+        ({"mixture": "all"}, "mixture"),
+        ({"hr_steps": 1.5}, "hr_steps"),
+    ],
+)
+def test_an_impossible_architecture_is_refused_by_name(change: dict[str, object], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        SDFlowConfig.from_dict({**SMALLEST.to_dict(), **change})
+
+
+def test_an_unknown_architecture_setting_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="depth"):
+        SDFlowConfig.from_dict({**SMALLEST.to_dict(), "depth": 3})
