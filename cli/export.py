@@ -1,0 +1,78 @@
+"""``sdflow export``: a dataset as other trainers read it."""
+
+from pathlib import Path
+
+import click
+
+from sdflow_data.export import FORMATS
+from sdflow_data.export.trainers import TRAINERS
+
+from .options import existing_folder, new_folder
+
+
+@click.command("export")
+@click.argument("dataset", type=existing_folder)
+@click.argument("out", type=new_folder)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="folder: PNG files in hr/ and lr/; lmdb: as BasicSR; webdataset: tar files; parquet: tables that "
+    "hold the pictures; hdf5: a dataset of our own with other shards, filtered or split.",
+)
+@click.option(
+    "--for",
+    "trainer",
+    type=click.Choice(list(TRAINERS)),
+    help="Pick the format that this trainer reads best, and write its configuration beside the data.",
+)
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only samples for which this holds: comparisons, arithmetic, and/or/not on columns of the manifest, "
+    'such as "noise_sigma < 12 and component != 3".',
+)
+@click.option(
+    "--split",
+    metavar="NAME=FRACTION,...",
+    help="Into sub-folders, such as train=0.9,val=0.1; all samples of a photograph stay together.",
+)
+@click.option(
+    "--patches-per-shard",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="HR patches per shard, tar file or table.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+def command(
+    dataset: Path,
+    out: Path,
+    format_: str | None,
+    trainer: str | None,
+    where: str | None,
+    split: str | None,
+    patches_per_shard: int,
+    workers: int | None,
+) -> None:
+    """Write DATASET to OUT as other trainers read it.
+
+    OUT is a new or empty folder. After an interruption the same command goes on, and what it writes does not
+    depend on that. Samples are named by their sample_id.
+
+    \b
+    Example:
+      sdflow export pairs out --format lmdb
+      sdflow export pairs out --for basicsr --split train=0.95,val=0.05 --where "noise_sigma < 12"
+    """
+    if format_ is None and trainer is None:
+        raise click.UsageError("expected --format or --for")
+    from sdflow_data.export.run import Request, export
+    from sdflow_data.manifest import read_dataset
+
+    request = Request(format_, trainer, where, split, patches_per_shard)
+    summary = export(read_dataset(dataset), out, request, workers)
+    for name, samples in summary.samples.items():
+        click.echo(f"{out / name}: {samples} pairs, {summary.format}")
+    if summary.config:
+        click.echo(f"{summary.config}: configuration for {TRAINERS[trainer or ''].title}")

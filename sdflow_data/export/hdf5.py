@@ -1,0 +1,72 @@
+"""Pairs as a dataset of our own: other shards, filtered, or one dataset per part of a split."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..atomic import write_file
+from ..manifest import FAILURES, Dataset, Patch, finish_dataset
+from ..shards import Failure, ShardWriter, shard_path
+from .parts import Part
+from .staging import Staging
+
+_PLACE = ["shard", "row", "variant"]
+_MADE_ANEW = ("format_version", "library_version", "counts", "files")
+
+
+@dataclass(frozen=True)
+class HDF5Writer:
+    """A dataset, as `sdflow_data.manifest` reads it. Samples keep their ids; their variants are counted anew.
+
+    Attributes:
+        source: the folder of the dataset that is exported.
+        facts: what holds for every sample, for the shards and for dataset.json.
+    """
+
+    source: Path
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, dataset: Dataset, rows: pd.DataFrame) -> "HDF5Writer":
+        """For the selected rows of a dataset."""
+        counts = rows.groupby(["shard", "row"], sort=False).size()
+        # A shard has room for the same number of variants of every patch. Where a filter leaves different
+        # numbers, every sample becomes a patch of its own, and its HR is stored again.
+        variants = int(counts.iloc[0]) if counts.nunique() == 1 else 1
+        facts = {name: value for name, value in dataset.info.items() if name not in _MADE_ANEW}
+        return cls(dataset.folder, facts | {"variants": variants})
+
+    def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
+        """One shard."""
+        variants = self.facts["variants"]
+        shard = ShardWriter(self.facts["patch_size"], self.facts["scale"], variants)
+        for patch in patches:
+            columns = patch.rows.drop(columns=_PLACE)
+            for first in range(0, len(columns), variants):
+                chosen = slice(first, first + variants)
+                values = {name: column.to_numpy() for name, column in columns[chosen].items()}
+                shard.add(patch.hr, patch.lr[chosen], values)
+        path = shard_path(staging.folder(part.split), part.index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, shard.finish(self.facts))
+
+    def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
+        """The manifest, the failures (those of the dataset that is exported) and dataset.json."""
+        failures = _read_failures(self.source / FAILURES)
+        finish_dataset(staging.folder(split), len(parts), self.facts, failures)
+
+
+def _read_failures(path: Path) -> list[Failure]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Failure(row["source"], _place(row["top"]), _place(row["left"]), row["reason"])
+            for row in csv.DictReader(file)
+        ]
+
+
+def _place(text: str) -> int | None:
+    return int(text) if text else None

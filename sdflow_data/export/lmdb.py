@@ -1,0 +1,87 @@
+"""Pairs as two LMDB databases, as BasicSR lays them out."""
+
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import lmdb
+import pandas as pd
+
+from ..atomic import write_file
+from ..manifest import Patch
+from .parts import Part
+from .staging import Staging
+from .webdataset import write_tar
+
+_FIRST_MAP_SIZE = 64 << 20
+_SAMPLES_PER_TRANSACTION = 256
+
+_PNG_LEVEL = 1  # what meta_info.txt says of the compression; no reader uses it
+
+
+@dataclass(frozen=True)
+class LMDBWriter:
+    """``hr.lmdb/`` and ``lr.lmdb/``: ``data.mdb``, ``lock.mdb`` and ``meta_info.txt``.
+
+    The key of a sample is its id, the same in both, the value the bytes of a PNG file. Beside the two,
+    ``metadata.parquet`` holds the samples' rows of the manifest.
+    """
+
+    patch_size: int
+    scale: int
+
+    def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
+        """The encoded pictures, put aside: a database has one writer, and its bytes depend on the order."""
+        write_tar(_aside(staging, part), patches)
+
+    def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
+        """Both databases, at one go, from what the parts put aside."""
+        folder = staging.folder(split)
+        folder.mkdir(exist_ok=True)
+        rows = pd.concat([part.rows for part in parts], ignore_index=True)
+        for kind, size in (("hr", self.patch_size), ("lr", self.patch_size // self.scale)):
+            pictures = (item for part in parts for item in _pictures(_aside(staging, part), kind))
+            _write_database(folder / f"{kind}.lmdb", pictures)
+            lines = rows["sample_id"] + f".png ({size},{size},3) {_PNG_LEVEL}\n"
+            write_file(folder / f"{kind}.lmdb" / "meta_info.txt", "".join(lines).encode("ascii"))
+        write_file(folder / "metadata.parquet", rows.to_parquet(index=False))
+
+
+def _aside(staging: Staging, part: Part) -> Path:
+    return staging.scratch() / f"{part.number:06d}.tar"
+
+
+def _pictures(path: Path, kind: str) -> Iterator[tuple[bytes, bytes]]:
+    """Key and PNG bytes of each sample in a tar file, of its ``hr`` or of its ``lr`` pictures."""
+    with tarfile.open(path) as tar:
+        for member in tar:
+            key, _, ending = member.name.partition(".")
+            if ending == f"{kind}.png":
+                content = tar.extractfile(member)
+                assert content is not None
+                yield key.encode("ascii"), content.read()
+
+
+def _write_database(path: Path, items: Iterator[tuple[bytes, bytes]]) -> None:
+    shutil.rmtree(path, ignore_errors=True)  # from an interrupted run
+    # Without the lock, whose file would hold process numbers. Nobody else knows of this folder yet.
+    with lmdb.open(str(path), map_size=_FIRST_MAP_SIZE, lock=False, sync=False) as environment:
+        while batch := list(islice(items, _SAMPLES_PER_TRANSACTION)):
+            while not _put(environment, batch):
+                environment.set_mapsize(2 * environment.info()["map_size"])
+        environment.sync(True)
+    write_file(path / "lock.mdb", b"")
+
+
+def _put(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> bool:
+    """Store a batch in one transaction; False, and nothing stored, if the map is too small for it."""
+    try:
+        with environment.begin(write=True) as transaction:
+            for key, value in batch:
+                transaction.put(key, value)
+    except lmdb.MapFullError:
+        return False
+    return True

@@ -1,0 +1,54 @@
+"""Pairs as Parquet tables that hold the pictures themselves, as Hugging Face ``datasets`` stores them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..atomic import replacing
+from ..manifest import Patch
+from .parts import Part, encode
+from .staging import Staging
+
+_ROWS_PER_GROUP = 64  # a reader that streams or picks at random decodes one group at a time
+_PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+
+
+@dataclass(frozen=True)
+class ParquetWriter:
+    """``pairs-000000.parquet``, ...: ``hr`` and ``lr`` hold PNG files, the others the manifest's row."""
+
+    def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
+        """One table."""
+        folder = staging.folder(part.split)
+        folder.mkdir(exist_ok=True)
+        columns = pa.Schema.from_pandas(part.rows, preserve_index=False).remove_metadata()
+        schema = pa.schema([("hr", _PICTURE), ("lr", _PICTURE), *columns])
+        schema = schema.with_metadata({"huggingface": _features(columns)})
+        path = folder / f"pairs-{part.index:06d}.parquet"
+        with replacing(path) as aside, pq.ParquetWriter(aside, schema, compression="none") as table:
+            group: list[dict[str, object]] = []
+            for pair in encode(patches):
+                pictures = {"hr": pair.hr, "lr": pair.lr}
+                files = {kind: {"bytes": png, "path": f"{pair.name}.png"} for kind, png in pictures.items()}
+                group.append(files | pair.record)
+                if len(group) == _ROWS_PER_GROUP:
+                    table.write_table(pa.Table.from_pylist(group, schema))
+                    group = []
+            if group:
+                table.write_table(pa.Table.from_pylist(group, schema))
+
+    def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
+        """Nothing is left to do."""
+
+
+def _features(columns: pa.Schema) -> str:
+    """What ``datasets`` is to make of each column, in its own notation."""
+    names = {"double": "float64", "float": "float32"}
+    features: dict[str, dict[str, str]] = {"hr": {"_type": "Image"}, "lr": {"_type": "Image"}}
+    for field in columns:
+        kind = str(field.type)
+        features[field.name] = {"dtype": names.get(kind, kind), "_type": "Value"}
+    return json.dumps({"info": {"features": features}})

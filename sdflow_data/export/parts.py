@@ -1,0 +1,87 @@
+"""The stream of pairs that every format is written from, cut into parts that are made independently."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sdflow.errors import SDFlowError
+
+from ..images import encode_png
+from ..manifest import Patch
+from ..shards import ShardReader, shard_path
+
+
+@dataclass(frozen=True)
+class Part:
+    """A unit of work: some whole patches with the selected ones of their variants.
+
+    Attributes:
+        number: its place among all parts.
+        split: the name of its part of the split, ``""`` without a split.
+        index: its place within the split; it names the file of formats that write one per part.
+        rows: its rows of the manifest; the variants of a patch follow one another.
+    """
+
+    number: int
+    split: str
+    index: int
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sample as two PNG files. ``name`` is the sample's id: safe as a file name and a key everywhere."""
+
+    name: str
+    hr: bytes
+    lr: bytes
+    record: dict[str, object]
+
+
+def cut(rows: pd.DataFrame, splits: pd.Series | None, patches_per_part: int) -> list[Part]:
+    """Cut selected rows into parts of ``patches_per_part`` patches, in the order of the manifest.
+
+    Args:
+        rows: of a manifest.
+        splits: for each of ``rows`` the name of its part of the split.
+
+    Raises:
+        SDFlowError: a sample's id is not safe as a name, or comes twice.
+    """
+    _check_names(rows["sample_id"])
+    parts: list[Part] = []
+    by_split = [("", rows)] if splits is None else rows.groupby(splits, sort=False)
+    for split, selected in by_split:
+        patch = selected.groupby(["shard", "row"], sort=False).ngroup()
+        for index, (_, members) in enumerate(selected.groupby(patch // patches_per_part, sort=True)):
+            parts.append(Part(len(parts), str(split), index, members))
+    return parts
+
+
+def _check_names(names: pd.Series) -> None:
+    for name in names:
+        if not re.fullmatch("[A-Za-z0-9_-]+", name):
+            raise SDFlowError(f"manifest: expected a sample_id of letters, digits, - and _, found {name!r}")
+    if names.duplicated().any():
+        raise SDFlowError(f"manifest: the sample_id {names[names.duplicated()].iloc[0]!r} comes twice")
+
+
+def read_patches(dataset: Path, part: Part) -> Iterator[Patch]:
+    """The patches of a part, in order, each with its selected variants; an HR patch is read once."""
+    for shard, in_shard in part.rows.groupby("shard", sort=False):
+        with ShardReader(shard_path(dataset, int(shard))) as reader:
+            for row, rows in in_shard.groupby("row", sort=False):
+                variants = [reader.lr[row, variant] for variant in rows["variant"]]
+                yield Patch(reader.hr[row], np.stack(variants), rows)
+
+
+def encode(patches: Iterator[Patch]) -> Iterator[Pair]:
+    """Samples as PNG files; an HR patch is encoded once, and its pairs share the bytes."""
+    for patch in patches:
+        hr = encode_png(patch.hr)
+        for lr, record in zip(patch.lr, patch.rows.to_dict("records")):
+            yield Pair(str(record["sample_id"]), hr, encode_png(lr), record)

@@ -1,0 +1,130 @@
+"""Which samples of a dataset are exported, and into which part of a split: pure functions of the manifest."""
+
+import ast
+import re
+
+import pandas as pd
+
+from sdflow.errors import SDFlowError
+
+_ALLOWED = (
+    ast.Expression,
+    ast.BoolOp,
+    ast.And,
+    ast.Or,
+    ast.UnaryOp,
+    ast.Not,
+    ast.USub,
+    ast.UAdd,
+    ast.Invert,
+    ast.BinOp,
+    ast.BitAnd,
+    ast.BitOr,
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
+    ast.Div,
+    ast.Mod,
+    ast.Compare,
+    ast.cmpop,
+    ast.Name,
+    ast.Load,
+    ast.Constant,
+    ast.List,
+    ast.Tuple,
+)
+"""Columns, constants, comparisons, arithmetic and logic: nothing that could call, index or reach anything."""
+
+
+def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
+    """The rows for which a condition on the columns holds, such as ``noise_sigma < 12 and component != 3``.
+
+    Raises:
+        SDFlowError: the condition is more than comparisons, arithmetic and logic on columns and constants,
+            names a column that there is not, or is no condition.
+    """
+    tree = _parse(condition)
+    for node in ast.walk(tree):
+        if not isinstance(node, _ALLOWED):
+            found = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
+            raise SDFlowError(
+                f"--where: expected comparisons, arithmetic and and/or/not on columns, found {found!r}"
+            )
+        if isinstance(node, ast.Name) and node.id not in manifest.columns:
+            raise SDFlowError(f"--where: no column {node.id!r}; there are {', '.join(manifest.columns)}")
+    try:
+        mask = manifest.eval(condition.strip(), engine="python")
+    except Exception as error:  # pandas raises almost anything
+        raise SDFlowError(f"--where: cannot evaluate {condition!r}: {error}") from error
+    if not isinstance(mask, pd.Series) or mask.dtype != bool:
+        raise SDFlowError(f"--where: expected what is true or false of a sample, found {condition!r}")
+    return manifest[mask]
+
+
+def _parse(condition: str) -> ast.Expression:
+    try:
+        return ast.parse(condition.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise SDFlowError(f"--where: expected a condition on columns, found {condition!r}") from error
+
+
+def parse_split(text: str) -> dict[str, float]:
+    """``train=0.9,val=0.1`` to fractions by name, in the order given.
+
+    Raises:
+        SDFlowError: a name that is no plain file name or comes twice, a fraction outside (0, 1], or a sum
+            that is not 1.
+    """
+    fractions: dict[str, float] = {}
+    for item in text.split(","):
+        match = re.fullmatch(r"\s*([A-Za-z0-9_-]+)\s*=\s*([0-9.]+)\s*", item)
+        try:
+            name, fraction = match[1], float(match[2])  # type: ignore[index]  # the TypeError is caught
+        except (TypeError, ValueError) as error:
+            raise SDFlowError(f"--split: expected the like of train=0.9,val=0.1, found {text!r}") from error
+        if name in fractions:
+            raise SDFlowError(f"--split: {name!r} is given twice")
+        if not 0 < fraction <= 1:
+            raise SDFlowError(f"--split: expected fractions above 0 and up to 1, found {item.strip()!r}")
+        fractions[name] = fraction
+    total = sum(fractions.values())
+    if abs(total - 1) > 1e-6:
+        raise SDFlowError(f"--split: expected fractions that sum to 1, found a sum of {total:g}")
+    return fractions
+
+
+def split_by_source(sources: pd.Series, fractions: dict[str, float]) -> pd.Series:
+    """Assign samples to the parts of a split so that all samples of a photograph fall together.
+
+    Photographs are taken in the order of their hashes, which is as good as random and the same for every
+    dataset that is made from them. Each part gets its fraction of the photographs, rounded, and at least one.
+
+    Args:
+        sources: per sample the SHA-256 of its source photograph.
+        fractions: as from `parse_split`.
+
+    Returns:
+        Per sample the name of its part.
+
+    Raises:
+        SDFlowError: there are fewer photographs than parts.
+    """
+    photographs = sorted(sources.unique())
+    if len(photographs) < len(fractions):
+        raise SDFlowError(
+            f"--split: expected at least {len(fractions)} source photographs for as many parts, "
+            f"found {len(photographs)}"
+        )
+    part_of: dict[str, str] = {}
+    for name, count in zip(fractions, _apportion(len(photographs), list(fractions.values()))):
+        part_of |= dict.fromkeys(photographs[len(part_of) : len(part_of) + count], name)
+    return sources.map(part_of)
+
+
+def _apportion(total: int, fractions: list[float]) -> list[int]:
+    """Whole numbers >= 1 that sum to ``total`` and lie close to ``fractions * total``."""
+    counts = [1] * len(fractions)
+    for _ in range(total - len(fractions)):  # each next one goes where the most is still missing
+        shortfalls = [fraction * total - count for fraction, count in zip(fractions, counts)]
+        counts[shortfalls.index(max(shortfalls))] += 1
+    return counts

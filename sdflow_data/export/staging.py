@@ -1,0 +1,118 @@
+"""Where an export is made: inside its output folder, hidden, until all of it is there."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdflow.errors import SDFlowError
+
+from ..atomic import write_file
+
+MARKER = "export.json"
+"""Written last: its presence says that an export is whole. It holds the settings of the export."""
+
+_PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The hidden workplace of one export; travels to worker processes.
+
+    Attributes:
+        out: the output folder of the export.
+    """
+
+    out: Path
+
+    def folder(self, split: str) -> Path:
+        """Where the files of a part of the split are made, in their final arrangement."""
+        return self._made("out") / split
+
+    def scratch(self) -> Path:
+        """A folder for files that the finished export does not hold."""
+        return self._made("scratch")
+
+    def is_done(self, number: int) -> bool:
+        """Whether part ``number`` was written by this run or an earlier one."""
+        return self._done(number).exists()
+
+    def mark_done(self, number: int) -> None:
+        """All files of part ``number`` are on the disk."""
+        write_file(self._done(number), b"")
+
+    def is_finished(self) -> bool:
+        """Whether all that the export consists of stands in `folder`, or was moved out of it already."""
+        return self._finished().exists()
+
+    def mark_finished(self) -> None:
+        """All that the export consists of stands in `folder`."""
+        write_file(self._finished(), b"")
+
+    def publish(self, settings: dict[str, object]) -> None:
+        """Move everything to the output folder, the marker last, and remove the workplace."""
+        for entry in sorted(self.folder("").iterdir()):
+            entry.rename(self.out / entry.name)
+        write_file(self.out / MARKER, _to_json(settings))
+        shutil.rmtree(self.out / _PARTIAL)
+
+    def _made(self, name: str) -> Path:
+        folder = self.out / _PARTIAL / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _done(self, number: int) -> Path:
+        return self._made("done") / f"{number:06d}"
+
+    def _finished(self) -> Path:
+        return self.out / _PARTIAL / "finished"
+
+
+def open_staging(out: Path, settings: dict[str, object]) -> Staging | None:
+    """Start an export into ``out``, or go on with one that was interrupted.
+
+    Args:
+        out: a new or empty folder, or one that holds an export with the same settings.
+        settings: all that determines the export, as JSON values.
+
+    Returns:
+        The workplace, or None if the export is there already.
+
+    Raises:
+        SDFlowError: the folder holds anything else.
+    """
+    if (out / MARKER).is_file():
+        _check_same(out, out / MARKER, "an export", settings)
+        shutil.rmtree(out / _PARTIAL, ignore_errors=True)
+        return None
+    begun = out / _PARTIAL / "settings.json"
+    if begun.is_file():
+        _check_same(out, begun, "an unfinished export", settings)
+        return Staging(out)
+    if out.exists() and (not out.is_dir() or any(entry.name != _PARTIAL for entry in out.iterdir())):
+        raise SDFlowError(f"{out}: expected a new or empty folder, found {_found(out)}")
+    begun.parent.mkdir(parents=True, exist_ok=True)
+    write_file(begun, _to_json(settings))
+    return Staging(out)
+
+
+def _found(out: Path) -> str:
+    return f"{min(entry.name for entry in out.iterdir())} in it" if out.is_dir() else "a file"
+
+
+def _check_same(out: Path, marker: Path, what: str, settings: dict[str, object]) -> None:
+    try:
+        there = json.loads(marker.read_bytes())
+        differing = [name for name in settings | there if settings.get(name) != there.get(name)]
+    except (ValueError, TypeError) as error:
+        raise SDFlowError(f"{marker}: expected the settings of an export, found something else") from error
+    if differing:
+        name = differing[0]
+        raise SDFlowError(
+            f"{out}: holds {what} with {name} {there.get(name)!r}, not {settings.get(name)!r}; "
+            "expected a new or empty folder"
+        )
+
+
+def _to_json(settings: dict[str, object]) -> bytes:
+    return (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode()

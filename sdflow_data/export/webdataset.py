@@ -1,0 +1,51 @@
+"""Pairs as tar files that are read as a stream: WebDataset."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..atomic import replacing
+from ..manifest import Patch
+from .parts import Part, encode
+from .staging import Staging
+
+
+@dataclass(frozen=True)
+class WebDatasetWriter:
+    """``pairs-000000.tar``, ... with ``KEY.hr.png``, ``KEY.lr.png``, ``KEY.json`` of a sample side by side.
+
+    The JSON is the sample's row of the manifest.
+    """
+
+    def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
+        """One tar file."""
+        folder = staging.folder(part.split)
+        folder.mkdir(exist_ok=True)
+        write_tar(folder / f"pairs-{part.index:06d}.tar", patches)
+
+    def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
+        """Nothing is left to do."""
+
+
+def write_tar(path: Path, patches: Iterator[Patch]) -> None:
+    """Samples as one tar file. The same samples give the same bytes: no time, no owner."""
+    with replacing(path) as aside, tarfile.open(aside, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for pair in encode(patches):
+            _add(tar, f"{pair.name}.hr.png", pair.hr)
+            _add(tar, f"{pair.name}.lr.png", pair.lr)
+            _add(tar, f"{pair.name}.json", to_json(pair.record))
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)  # its mtime is 0
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def to_json(record: dict[str, object]) -> bytes:
+    """A row of the manifest as JSON, which has no NaN: null takes its place."""
+    finite = {name: None if value != value else value for name, value in record.items()}
+    return json.dumps(finite, ensure_ascii=False).encode()
