@@ -26,17 +26,24 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint; an older one of that name is replaced at once or not at all.
 
+    A model without some of its parts is stored without them, and ``parts`` says which there are.
+
     Args:
         folder: the checkpoint.
         model: gives the architecture, and the weights unless they are given.
         training: how it was trained, plain values.
         weights: a state dict to store instead of the model's own (the averaged one).
+
+    Raises:
+        SDFlowError: the folder holds something else, which replacing it would delete.
     """
+    _refuse_strangers(folder)
     state = model.state_dict() if weights is None else weights
     description = {
         "format_version": FORMAT_VERSION,
         "library_version": __version__,
         "scale": model.scale,
+        "parts": list(model.parts),
         "architecture": model.config.to_dict(),
         "training": training,
     }
@@ -51,6 +58,15 @@ def save_checkpoint(
         _replace_folder(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _refuse_strangers(folder: Path) -> None:
+    strangers = {p.name for p in folder.iterdir()} - {WEIGHTS, DESCRIPTION} if folder.exists() else set()
+    if strangers:
+        raise SDFlowError(
+            f"{folder}: expected a new folder or a checkpoint to replace, found other files "
+            f"({min(strangers)})"
+        )
 
 
 def _sync(path: Path) -> None:
@@ -109,8 +125,9 @@ def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> SDFlow:
     folder = _newest_complete(folder)
     try:
         model = SDFlow(SDFlowConfig.from_dict(description["architecture"]))
+        model.drop(set(model.parts) - set(description["parts"]))
     except (ValueError, TypeError, KeyError) as error:
-        raise SDFlowError(f"{folder / DESCRIPTION}: unusable architecture: {error}") from error
+        raise SDFlowError(f"{folder / DESCRIPTION}: unusable architecture: {error!r}") from error
     path = folder / WEIGHTS
     try:
         state = load_file(path)

@@ -24,6 +24,7 @@ class Downscaler:
     """
 
     def __init__(self, model: SDFlow, precision: str = "fp32") -> None:
+        model.require("downscale")
         self.model = model.eval()
         self.precision = precision
 
@@ -42,6 +43,7 @@ class Upscaler:
     """The super-resolution branch, as ``Downscaler`` is the downscaling branch."""
 
     def __init__(self, model: SDFlow, precision: str = "fp32") -> None:
+        model.require("upscale")
         self.model = model.eval()
         self.precision = precision
 

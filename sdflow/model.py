@@ -1,12 +1,23 @@
 """SDFlow: five networks that map HR and real LR photographs into one content latent and back."""
 
+from collections.abc import Iterable
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from .config import SDFlowConfig
+from .errors import SDFlowError
 from .flows import DegradationFlow, HFFlow, HRFlow, LRFlow
 from .networks import ContentExtractor
 from .priors import GaussianMixture, standard_normal_log_prob
+
+Direction = Literal["downscale", "upscale"]
+
+_NEEDS: dict[Direction, tuple[str, ...]] = {
+    "downscale": ("hr_flow", "lr_flow", "degradation_flow", "prior"),
+    "upscale": ("hr_flow", "hf_flow", "encoder"),
+}
 
 
 class SDFlow(nn.Module):
@@ -44,6 +55,29 @@ class SDFlow(nn.Module):
             config.encoder_channels, config.encoder_blocks, config.encoder_modulation
         )
         self.prior = GaussianMixture(config.components, config.mixture)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of its parts: all, unless some were dropped."""
+        return tuple(name for name, _ in self.named_children())
+
+    def drop(self, parts: Iterable[str]) -> None:
+        """Take parts away, for weights of one direction alone. What needs them then fails."""
+        for part in parts:
+            delattr(self, part)
+
+    def missing(self, direction: Direction) -> list[str]:
+        """The parts that a direction needs and that this model has not."""
+        return [part for part in _NEEDS[direction] if part not in self.parts]
+
+    def require(self, direction: Direction) -> None:
+        """Refuse a direction that this model cannot go.
+
+        Raises:
+            SDFlowError: parts are missing.
+        """
+        if missing := ", ".join(self.missing(direction)):
+            raise SDFlowError(f"model: expected one that can {direction}, found one without {missing}")
 
     @property
     def scale(self) -> int:

@@ -1,12 +1,16 @@
 """The laws of invertible maps, and weights to hold them to."""
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from sdflow.bijection import Bijection
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def randomise(module: nn.Module, seed: int, spread: float = 0.2) -> nn.Module:
+
+def randomise(module: Module, seed: int, spread: float = 0.2) -> Module:
     """Moves every parameter from where it began: no layer stays the identity, ActNorms count as begun."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -83,7 +83,6 @@ def build(case: Case, numbers: tuple[int, int, int, int, int]) -> tuple[Bijectio
     condition = torch.randn(
         batch, case.condition_channels, height, width, generator=generator, dtype=torch.float64
     )
-    assert isinstance(bijection, Bijection)
     return bijection, z, condition if case.condition_channels else None
 
 

@@ -30,7 +30,6 @@ SMALLEST = SDFlowConfig(
 
 def model_at(scale: int) -> SDFlow:
     model = randomise(SDFlow(dataclasses.replace(SMALLEST, scale=scale)), scale).double().eval()
-    assert isinstance(model, SDFlow)
     return model
 
 

@@ -1,0 +1,36 @@
+"""``sdflow import-published``: the authors' weights as a checkpoint of ours."""
+
+from pathlib import Path
+
+import click
+
+from .options import existing_folder, new_folder
+
+
+@click.command("import-published")
+@click.argument("folder", type=existing_folder)
+@click.argument("out", type=new_folder)
+def command(folder: Path, out: Path) -> None:
+    """Turn the authors' released weights in FOLDER into the checkpoint OUT.
+
+    FOLDER holds hrnet.pth and, to downscale, contentnet.pth and degnet.pth; to upscale, lrencoder.pth. All
+    four give both directions. Nothing in the files is run, and everything in them is checked.
+
+    \b
+    Example:
+      sdflow import-published downloads/sdflow checkpoints/published
+      sdflow downscale --model checkpoints/published photo.png photo_lr.png
+    """
+    from sdflow.checkpoint import save_checkpoint
+    from sdflow.published import FILES, read_published
+    from sdflow_data.images import sha256_file
+
+    model = read_published(folder)
+    files = [name for name, (parts, _) in FILES.items() if set(parts) <= set(model.parts)]
+    digests = {name: sha256_file(folder / name) for name in files}
+    save_checkpoint(out, model, training={"published_files": digests})
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    click.echo(f"{out}: {parameters:,} parameters from {', '.join(files)}, scale {model.scale}")
+    for direction in ("downscale", "upscale"):
+        missing = [name for name, (parts, _) in FILES.items() if set(parts) & set(model.missing(direction))]
+        click.echo(f"{direction}: " + (f"no, it needs {' and '.join(missing)}" if missing else "yes"))
