@@ -55,7 +55,7 @@ def find_checkpoint(model: str) -> Path:
             return candidate
     if folder.is_dir():
         raise SDFlowError(
-            f"{model}: expected a checkpoint (with {DESCRIPTION}) or a run of training, found neither"
+            f"{model}: expected a checkpoint or a run of training, found no {DESCRIPTION} in it"
         )
     packaged = {path.name: path for path in _packaged()}
     if model not in packaged:

@@ -27,9 +27,16 @@ from sdflow.resample import bicubic_downscale, to_levels, to_unit
 
 from .augment import augment
 from .builtin import find_checkpoint
+from .devices import choose_device, choose_precision
 
 NO_COMPONENT = -1
 """Of a sample that belongs to no single mixture component."""
+
+MAX_DRAWS = 8
+"""How often a sample that comes out not finite is drawn at most, each time from another seed."""
+
+_HALO = 32
+"""LR pixels of surroundings that an SDFlow tile gets; see `SDFlowDegrader`."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +100,16 @@ class SDFlowDegrader:
 
     At temperature 0 the latent is the mean of the one component that has weight, else that of the mixture.
 
+    Its receptive field is larger than any useful halo, but what comes from afar fades quickly: with random
+    weights of the ``paper`` and ``tiny`` architectures, tiles with a halo of 16 LR pixels differ from the
+    whole picture by less than 0.02 grey levels at the 99.9th percentile, with 8 by up to half a level. The
+    halo is twice the former, since trained kernels may reach farther than random ones.
+
     Args:
         checkpoint: its folder.
         device: where the model runs.
         precision: "fp32" or "bf16", of the networks.
     """
-
-    halo: int | None = 128
 
     def __init__(self, checkpoint: Path, device: str = "cpu", precision: str = "fp32") -> None:
         self._model = load_checkpoint(checkpoint, device)
@@ -108,6 +118,7 @@ class SDFlowDegrader:
         self.name = checkpoint.name
         self.scale = self._model.scale
         self.multiple = self._model.multiple
+        self.halo: int | None = _HALO * self.scale
         self.components = self._model.prior.components
         self.fingerprint = fingerprint(checkpoint)
 
@@ -253,17 +264,17 @@ def _noise(strongest: float, p: float) -> albumentations.BaseCompose:
 
 
 def load_degrader(
-    model: str, scale: int | None = None, device: str = "cpu", precision: str = "fp32"
+    model: str, scale: int | None = None, device: str = "auto", precision: str = "auto"
 ) -> Degrader:
     """The degrader that ``--model`` names.
 
     Args:
         model: "bicubic", "classical", or what `find_checkpoint` takes.
         scale: 2, 4 or 8. None is the checkpoint's own, and 4 for the degraders that know every scale.
-        device, precision: of a model.
+        device, precision: of a trained model; "auto" for what is best here.
 
     Raises:
-        SDFlowError: no such model, or one of another scale.
+        SDFlowError: no such model, one of another scale, or one that only upscales; no such device.
     """
     if scale not in (None, 2, 4, 8):
         raise SDFlowError(f"--scale: expected 2, 4 or 8, found {scale}")
@@ -271,10 +282,28 @@ def load_degrader(
         return BicubicDegrader(scale or 4)
     if model == "classical":
         return ClassicalDegrader(scale or 4)
-    degrader = SDFlowDegrader(find_checkpoint(model), device, precision)
+    checkpoint = find_checkpoint(model)
+    degrader = SDFlowDegrader(checkpoint, choose_device(device), choose_precision(precision))
     if scale not in (None, degrader.scale):
         raise SDFlowError(f"--scale {scale}: the model {model} was trained for scale {degrader.scale}")
     return degrader
+
+
+def component_weights(degrader: Degrader, components: Sequence[int]) -> np.ndarray | None:
+    """Weights that draw these components alone, all alike; None, which draws from all, if none are given.
+
+    Raises:
+        SDFlowError: a component that the degrader does not have.
+    """
+    for component in components:
+        if component >= degrader.components:
+            has = f"components 0 to {degrader.components - 1}" if degrader.components else "no components"
+            raise SDFlowError(f"--component {component}: the model {degrader.name} has {has}")
+    if not components:
+        return None
+    weights = np.zeros(degrader.components)
+    weights[list(components)] = 1 / len(set(components))
+    return weights
 
 
 def _to_tensor(picture: np.ndarray) -> Tensor:

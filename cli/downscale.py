@@ -1,0 +1,75 @@
+"""``sdflow downscale``: pictures of any size to LR pictures."""
+
+from pathlib import Path
+
+import click
+
+from .options import any_path, device_options, model_option, sampling_options
+from .pictures import convert, existing_option, tile_option
+
+
+@click.command("downscale")
+@click.argument("source", metavar="INPUT", type=any_path)
+@click.argument("output", type=any_path)
+@model_option
+@click.option(
+    "--scale",
+    type=click.Choice(["2", "4", "8"]),
+    help="Of `bicubic` and `classical`.  [default: 4; a trained model has its own]",
+)
+@click.option(
+    "--variants",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="V",
+    help="LR pictures of each picture; with more than one they are named NAME_v0.png, NAME_v1.png, ...",
+)
+@sampling_options
+@tile_option(1024)
+@existing_option
+@device_options
+def command(
+    source: Path,
+    output: Path,
+    model: str,
+    scale: str | None,
+    variants: int,
+    temperature: float,
+    components: tuple[int, ...],
+    seed: int,
+    tile: int,
+    existing: str,
+    device: str,
+    precision: str,
+) -> None:
+    """Turn INPUT, a picture or a folder of pictures of any size, into LR pictures.
+
+    OUTPUT is a folder, which gets PNG files under the same names and subfolders; or, for a single picture, a
+    file that ends in .png. Sizes are divided by the model's scale and rounded up.
+
+    \b
+    Example:
+      sdflow downscale --model runs/phone photos lr --variants 3
+      sdflow downscale --model bicubic --scale 2 photo.jpg photo_small.png
+    """
+    from sdflow_data.degraders import component_weights, load_degrader
+    from sdflow_data.pictures import downscale_picture, plan_pictures
+
+    jobs = plan_pictures(source, output, variants)
+    degrader = load_degrader(model, int(scale) if scale else None, device, precision)
+    weights = component_weights(degrader, components)
+    convert(
+        jobs,
+        existing,
+        "downscaling",
+        lambda path: downscale_picture(
+            path,
+            degrader,
+            variants=variants,
+            temperature=temperature,
+            weights=weights,
+            seed=seed,
+            tile=tile,
+        ),
+    )

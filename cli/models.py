@@ -1,0 +1,23 @@
+"""``sdflow models``: what ``--model`` takes without any training."""
+
+import click
+
+
+@click.command("models")
+def command() -> None:
+    """List the models that need no training, with the scales they are made for.
+
+    Wherever a command takes --model M, M may be one of these names, the folder of a checkpoint, or the RUN
+    folder of `sdflow train`.
+
+    \b
+    Example:
+      sdflow models
+    """
+    from sdflow_data.builtin import built_in_models
+
+    models = built_in_models()
+    width = max(len(model.name) for model in models)
+    for model in models:
+        scales = "/".join(map(str, model.scales))
+        click.echo(f"{model.name:<{width}}  x{scales:<6} {model.description}")

@@ -1,0 +1,84 @@
+"""What ``downscale`` and ``upscale`` share: picture in, PNG out, one after the other."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sdflow_data.pictures import Job, Samples
+
+
+def existing_option(command: Any) -> Any:
+    """``--existing``: what becomes of output files that are there already."""
+    return click.option(
+        "--existing",
+        type=click.Choice(["refuse", "skip", "replace"]),
+        default="refuse",
+        show_default=True,
+        help="Files that are there already: stop before any work, keep them, or write them anew.",
+    )(command)
+
+
+def tile_option(default: int) -> Any:
+    """``--tile``: memory against speed, for large pictures."""
+    return click.option(
+        "--tile",
+        type=click.IntRange(min=16),
+        default=default,
+        show_default=True,
+        metavar="PIXELS",
+        help="Side of the tiles, in pixels of the input, that larger pictures are taken through.",
+    )
+
+
+def convert(
+    jobs: "Sequence[Job]", existing: str, description: str, sample: "Callable[[Path], Samples]"
+) -> None:
+    """Make the pictures of all jobs. One that fails is told and counted, and the rest goes on.
+
+    Raises:
+        SDFlowError: files that are there already, or pictures that failed.
+    """
+    from tqdm import tqdm
+
+    from sdflow.errors import SDFlowError
+    from sdflow_data.atomic import write_file
+    from sdflow_data.images import encode_png
+    from sdflow_data.progress import progress
+
+    jobs = _left_to_do(jobs, existing)
+    failed = redrawn = 0
+    for job in progress(jobs, description, "pictures"):
+        try:
+            samples = sample(job.source)
+        except SDFlowError as error:
+            tqdm.write(f"Failed: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        redrawn += samples.redrawn
+        for target, picture in zip(job.targets, samples.pictures):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_file(target, encode_png(picture))
+    if redrawn:
+        click.echo(f"{redrawn} samples were drawn again, because they were not finite")
+    if failed:
+        raise SDFlowError(f"{failed} of {len(jobs)} pictures failed, as told above; the others are done")
+
+
+def _left_to_do(jobs: "Sequence[Job]", existing: str) -> "Sequence[Job]":
+    from sdflow.errors import SDFlowError
+
+    if existing == "replace":
+        return jobs
+    there = [target for job in jobs for target in job.targets if target.exists()]
+    if there and existing == "refuse":
+        raise SDFlowError(
+            f"{there[0]}: expected no such file yet, found {len(there)} of them; see --existing"
+        )
+    left = [job for job in jobs if not all(target.exists() for target in job.targets)]
+    if len(left) < len(jobs):
+        click.echo(f"{len(jobs) - len(left)} pictures are there already and kept")
+    return left

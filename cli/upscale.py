@@ -1,0 +1,57 @@
+"""``sdflow upscale``: pictures of any size to SR pictures."""
+
+from pathlib import Path
+
+import click
+
+from .options import any_path, device_options, model_option
+from .pictures import convert, existing_option, tile_option
+
+
+@click.command("upscale")
+@click.argument("source", metavar="INPUT", type=any_path)
+@click.argument("output", type=any_path)
+@model_option
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0.0),
+    default=0.8,
+    show_default=True,
+    help="Of the latent noise: 0 gives the mean, which no seed changes; more gives more detail.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@tile_option(256)
+@existing_option
+@device_options
+def command(
+    source: Path,
+    output: Path,
+    model: str,
+    temperature: float,
+    seed: int,
+    tile: int,
+    existing: str,
+    device: str,
+    precision: str,
+) -> None:
+    """Turn INPUT, a picture or a folder of pictures of any size, into SR pictures.
+
+    OUTPUT is a folder, which gets PNG files under the same names and subfolders; or, for a single picture, a
+    file that ends in .png. Sizes are multiplied by the model's scale.
+
+    \b
+    Example:
+      sdflow upscale --model runs/phone photos large
+      sdflow upscale --model runs/phone --temperature 0 photo.jpg photo_large.png
+    """
+    from sdflow_data.pictures import plan_pictures, upscale_picture
+    from sdflow_data.upscaler import load_upscaler
+
+    jobs = plan_pictures(source, output)
+    upscaler = load_upscaler(model, device, precision)
+    convert(
+        jobs,
+        existing,
+        "upscaling",
+        lambda path: upscale_picture(path, upscaler, temperature=temperature, seed=seed, tile=tile),
+    )

@@ -1,0 +1,27 @@
+"""Where and how a model runs."""
+
+import torch
+
+from sdflow.errors import SDFlowError
+
+
+def choose_device(device: str) -> str:
+    """The device for "auto", or the one that was asked for.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        SDFlowError: this machine has no such device.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, is_there in there.items() if is_there)
+    if not there[device]:
+        raise SDFlowError(f"--device {device}: expected a device of this machine, found none of that kind")
+    return device
+
+
+def choose_precision(precision: str) -> str:
+    """The precision of the networks for "auto", or the one that was asked for: "fp32" or "bf16"."""
+    return "fp32" if precision == "auto" else precision
