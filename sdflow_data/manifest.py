@@ -121,6 +121,9 @@ def finish_dataset(
 
     Returns:
         What dataset.json says.
+
+    Raises:
+        SDFlowError: there is not one sample; failures.csv says why.
     """
     counts = dict.fromkeys(("sources", "patches", "samples", "shards", "failures", "redraws"), 0)
     sources: set[str] = set()
@@ -140,6 +143,9 @@ def finish_dataset(
     counts["samples"] = _write_manifest(folder / MANIFEST, tables())
     failures = sorted(set(failures), key=lambda f: (f.source, f.top or 0, f.left or 0, f.reason))
     write_file(folder / FAILURES, failures_csv(failures))
+    if not counts["samples"]:
+        why = f"; for instance {failures[0].source}: {failures[0].reason}" if failures else ""
+        raise SDFlowError(f"{folder}: not one sample could be made{why}")
     counts |= {"sources": len(sources), "shards": shards, "failures": len(failures)}
     files = {name: sha256_file(folder / name) for name in sorted([MANIFEST, FAILURES, *others])}
     info = {
@@ -177,10 +183,13 @@ def failures_csv(failures: Iterable[Failure]) -> bytes:
 
 
 def _write_manifest(path: Path, tables: Iterator[pa.Table]) -> int:
-    """Write tables one after the other in row groups of a useful size; returns the number of rows."""
+    """Write tables one after the other in row groups of a useful size; returns the number of rows.
+
+    Without any table nothing is written.
+    """
     first = next(tables, None)
     if first is None:
-        raise SDFlowError(f"{path.parent}: expected at least one sample, found none in any shard")
+        return 0
     total = 0
     with replacing(path) as aside, pq.ParquetWriter(aside, first.schema) as writer:
         pending = [first]

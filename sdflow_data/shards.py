@@ -97,6 +97,7 @@ class ShardWriter:
 
     def finish(self, facts: Mapping[str, Any], key: str = "", failures: Sequence[Failure] = ()) -> memoryview:
         """The bytes of the sealed shard."""
+        self._file.create_group("columns", track_order=True)
         for name, values in self._columns.items():
             self._write_column(f"columns/{name}", np.asarray(values))
         for name in Failure._fields:

@@ -5,6 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no deadline", deadline=None)  # other work on the machine must not fail a test
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

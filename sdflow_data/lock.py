@@ -1,0 +1,66 @@
+"""Locks on an output folder, that a killed process gives back."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sdflow.errors import SDFlowError
+
+LOCK = ".lock"
+_WHOLE = (0, 0)  # from byte 0 on, without end
+
+
+class OutputLock:
+    """Byte-range locks on a file in the folder: byte 0 stands for the plan, byte n + 1 for shard n.
+
+    So a run that makes everything excludes all others, while runs that make different shards go side by side
+    and exclude each other only where they touch the plan. POSIX locks are used, since they work on network
+    file systems too. They belong to a process: two runs inside one process are not kept apart.
+    """
+
+    def __init__(self, folder: Path, shards: range | None) -> None:
+        self._folder, self._path = folder, folder / LOCK
+        self._mine = _WHOLE if shards is None else (shards.start + 1, len(shards))
+
+    def __enter__(self) -> "OutputLock":
+        while True:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            if not self._lock(self._mine, wait=False):
+                os.close(self._descriptor)
+                raise SDFlowError(f"{self._folder}: another run is at work on this output folder")
+            if self._is_current():
+                return self
+            os.close(self._descriptor)  # the last user removed it between our opening and locking it
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock(_WHOLE, wait=False):  # nobody else is here
+            self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    @contextmanager
+    def plan(self) -> Iterator[None]:
+        """Wait until nobody else changes what all shards have in common, and keep others from it."""
+        if self._mine == _WHOLE:
+            yield
+            return
+        self._lock((0, 1), wait=True)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, 0)
+
+    def _lock(self, region: tuple[int, int], wait: bool) -> bool:
+        start, length = region
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), length, start)
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as the system likes
+            return False
+        return True
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
