@@ -31,14 +31,14 @@ class HDF5Writer:
     facts: Mapping[str, Any]
 
     @classmethod
-    def of(cls, dataset: Dataset, rows: pd.DataFrame) -> "HDF5Writer":
-        """For the selected rows of a dataset."""
-        counts = rows.groupby(["shard", "row"], sort=False).size()
+    def of(cls, dataset: Dataset, parts: list[Part], patches_per_shard: int) -> "HDF5Writer":
+        """For the parts of a dataset that are to be exported."""
+        counts = pd.concat([part.rows.groupby(["shard", "row"]).size() for part in parts])
         # A shard has room for the same number of variants of every patch. Where a filter leaves different
         # numbers, every sample becomes a patch of its own, and its HR is stored again.
         variants = int(counts.iloc[0]) if counts.nunique() == 1 else 1
         facts = {name: value for name, value in dataset.info.items() if name not in _MADE_ANEW}
-        return cls(dataset.folder, facts | {"variants": variants})
+        return cls(dataset.folder, facts | {"variants": variants, "patches_per_shard": patches_per_shard})
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
         """One shard."""

@@ -1,21 +1,18 @@
 """The export of a dataset: select, cut into parts, write them in parallel, finish, publish."""
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
-
-import pandas as pd
 
 from sdflow.errors import SDFlowError
 
 from ..atomic import write_file
 from ..images import sha256_file
+from ..lock import OutputLock
 from ..manifest import INFO, Dataset, Patch
+from ..processes import in_processes
 from ..progress import progress
 from . import FORMATS
 from .folder import FolderWriter
@@ -95,35 +92,38 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
     fractions = {} if request.split is None else parse_split(request.split)
     if trainer is not None:
         trainer.check_splits(tuple(fractions))
+    splits = _select(dataset, request, fractions)
+    samples = {name: _samples(parts) for name, parts in splits.items()}
+    settings = _settings(dataset, request, format, samples)
+    size, scale = dataset.info["patch_size"], dataset.info["scale"]
 
+    out.mkdir(parents=True, exist_ok=True)
+    with OutputLock(out, None):
+        staging = open_staging(out, settings)
+        if staging is not None and not staging.is_finished():
+            _write(_writer(dataset, request, format, _all(splits)), staging, dataset.folder, splits, workers)
+            if trainer is not None:
+                config = trainer.config(Layout(out.resolve(), format, size, scale, tuple(fractions)))
+                write_file(staging.folder("") / trainer.config_name, config.encode())
+            staging.mark_finished()
+        if staging is not None:
+            staging.publish(settings)
+    return Summary(format, samples, None if trainer is None else out / trainer.config_name)
+
+
+def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> dict[str, list[Part]]:
+    """The work to do, by the parts of the split (``""`` without one)."""
     rows = dataset.manifest if request.where is None else where(dataset.manifest, request.where)
     if rows.empty:
         raise SDFlowError(f"--where: no sample of {dataset.folder} is left by {request.where!r}")
     # Over all photographs, so that a filter moves none of them to another part.
-    splits = split_by_source(dataset.manifest["source_sha256"], fractions)[rows.index] if fractions else None
-    parts = cut(rows, splits, request.patches_per_shard)
-    by_split = {name: [part for part in parts if part.split == name] for name in fractions or ("",)}
-    if empty := [name for name, members in by_split.items() if not members]:
-        raise SDFlowError(f"--where: no sample is left for the part {empty[0]!r} by {request.where!r}")
-
-    samples = {name: sum(len(part.rows) for part in members) for name, members in by_split.items()}
-    summary = Summary(format, samples, None if trainer is None else out / trainer.config_name)
-    settings = _settings(dataset, request, format, samples)
-    staging = open_staging(out, settings)
-    if staging is None:
-        return summary
-    if not staging.is_finished():
-        writer = _writer(dataset, format, rows)
-        _write_parts(writer, staging, dataset.folder, parts, workers or os.cpu_count() or 1)
-        for name, members in by_split.items():
-            writer.finish(staging, name, members)
-        if trainer is not None:
-            size, scale = dataset.info["patch_size"], dataset.info["scale"]
-            config = trainer.config(Layout(out.resolve(), format, size, scale, tuple(fractions)))
-            write_file(staging.folder("") / trainer.config_name, config.encode())
-        staging.mark_finished()
-    staging.publish(settings)
-    return summary
+    split_of = split_by_source(dataset.manifest["source_sha256"], fractions) if fractions else None
+    parts = cut(rows, None if split_of is None else split_of[rows.index], request.patches_per_shard)
+    splits = {name: [part for part in parts if part.split == name] for name in fractions or ("",)}
+    for name, members in splits.items():
+        if not members:
+            raise SDFlowError(f"--where: no sample is left for the part {name!r} by {request.where!r}")
+    return splits
 
 
 def _settings(dataset: Dataset, request: Request, format: str, samples: dict[str, int]) -> dict[str, object]:
@@ -140,46 +140,42 @@ def _settings(dataset: Dataset, request: Request, format: str, samples: dict[str
     }
 
 
-def _writer(dataset: Dataset, format: str, rows: pd.DataFrame) -> Writer:
-    patch_size, scale = dataset.info["patch_size"], dataset.info["scale"]
+def _writer(dataset: Dataset, request: Request, format: str, parts: list[Part]) -> Writer:
+    size, scale = dataset.info["patch_size"], dataset.info["scale"]
     if format == "folder":
-        return FolderWriter(patch_size)
+        return FolderWriter(size)
     if format == "lmdb":
-        return LMDBWriter(patch_size, scale)
+        return LMDBWriter(size, scale)
     if format == "webdataset":
         return WebDatasetWriter()
     if format == "parquet":
         return ParquetWriter()
-    return HDF5Writer.of(dataset, rows)
+    return HDF5Writer.of(dataset, parts, request.patches_per_shard)
 
 
-def _write_parts(writer: Writer, staging: Staging, folder: Path, parts: list[Part], workers: int) -> None:
-    """Write those parts that are not there yet."""
+def _write(
+    writer: Writer, staging: Staging, dataset: Path, splits: dict[str, list[Part]], workers: int | None
+) -> None:
+    """Write those parts that are not there yet, then what needs all of them."""
+    parts = _all(splits)
     pending = [part for part in parts if not staging.is_done(part.number)]
-    samples = sum(len(part.rows) for part in parts)
-    with progress(samples, "export", "samples") as bar:
-        bar.update(samples - sum(len(part.rows) for part in pending))
-        if min(workers, len(pending)) <= 1:
-            for part in pending:
-                bar.update(_write_part(writer, staging, folder, part))
-            return
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(pending)), context, _ignore_interrupts) as pool:
-            try:
-                tasks = [pool.submit(_write_part, writer, staging, folder, part) for part in pending]
-                for task in as_completed(tasks):
-                    bar.update(task.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    with progress(_samples(parts), "exporting", "pairs") as bar:
+        bar.update(_samples(parts) - _samples(pending))
+        for written in in_processes(partial(_write_part, writer, staging, dataset), pending, workers):
+            bar.update(written)
+    for name, members in splits.items():
+        writer.finish(staging, name, members)
 
 
-def _write_part(writer: Writer, staging: Staging, folder: Path, part: Part) -> int:
-    writer.write_part(staging, part, read_patches(folder, part))
+def _write_part(writer: Writer, staging: Staging, dataset: Path, part: Part) -> int:
+    writer.write_part(staging, part, read_patches(dataset, part))
     staging.mark_done(part.number)
     return len(part.rows)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the parent alone answers, and lets parts in work end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _all(splits: dict[str, list[Part]]) -> list[Part]:
+    return [part for parts in splits.values() for part in parts]
+
+
+def _samples(parts: list[Part]) -> int:
+    return sum(len(part.rows) for part in parts)

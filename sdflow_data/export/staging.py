@@ -8,6 +8,7 @@ from pathlib import Path
 from sdflow.errors import SDFlowError
 
 from ..atomic import write_file
+from ..lock import LOCK
 
 MARKER = "export.json"
 """Written last: its presence says that an export is whole. It holds the settings of the export."""
@@ -72,7 +73,7 @@ def open_staging(out: Path, settings: dict[str, object]) -> Staging | None:
     """Start an export into ``out``, or go on with one that was interrupted.
 
     Args:
-        out: a new or empty folder, or one that holds an export with the same settings.
+        out: an empty folder, or one that holds an export with the same settings.
         settings: all that determines the export, as JSON values.
 
     Returns:
@@ -89,15 +90,12 @@ def open_staging(out: Path, settings: dict[str, object]) -> Staging | None:
     if begun.is_file():
         _check_same(out, begun, "an unfinished export", settings)
         return Staging(out)
-    if out.exists() and (not out.is_dir() or any(entry.name != _PARTIAL for entry in out.iterdir())):
-        raise SDFlowError(f"{out}: expected a new or empty folder, found {_found(out)}")
-    begun.parent.mkdir(parents=True, exist_ok=True)
+    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in (_PARTIAL, LOCK))
+    if foreign:
+        raise SDFlowError(f"{out}: expected a new or empty folder, found {foreign[0]} in it")
+    begun.parent.mkdir(exist_ok=True)
     write_file(begun, _to_json(settings))
     return Staging(out)
-
-
-def _found(out: Path) -> str:
-    return f"{min(entry.name for entry in out.iterdir())} in it" if out.is_dir() else "a file"
 
 
 def _check_same(out: Path, marker: Path, what: str, settings: dict[str, object]) -> None:

@@ -1,0 +1,58 @@
+"""Tasks on worker processes, for work that is a plain function of its task."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+from sdflow.errors import SDFlowError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | None) -> Iterator[R]:
+    """Call ``function`` on every task; yields what it returns, in the order of completion.
+
+    Args:
+        function, tasks: must be picklable; so must be what ``function`` returns.
+        workers: processes, None for one per core. A single one is this process itself.
+
+    Raises:
+        SDFlowError: a worker died. What ``function`` raises is raised here. Either way no further task is
+            begun, and those at work are waited for.
+    """
+    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    if workers <= 1:
+        yield from map(function, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker)
+    try:
+        for done in as_completed([pool.submit(function, task) for task in tasks]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise SDFlowError(
+            "a worker process died (was the memory full?); what is finished is kept, "
+            "and the same command goes on from there"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches every process of a terminal, but it is the parent's to answer.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
