@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,20 @@ def shared_path() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of scale 2 in a folder like a run of training's: a small ``tiny``, random weights."""
+    import torch
+    from laws import randomise
+
+    from sdflow.checkpoint import save_checkpoint
+    from sdflow.config import SDFlowConfig
+    from sdflow.model import SDFlow
+
+    folder = tmp_path_factory.mktemp("run") / "model"
+    config = replace(SDFlowConfig.preset("tiny", 2), hr_steps=2, lr_steps=2, degradation_steps=2)
+    torch.manual_seed(0)
+    save_checkpoint(folder, randomise(SDFlow(config), 1, 0.05), {"steps": 0})
+    return folder

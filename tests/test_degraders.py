@@ -30,14 +30,6 @@ SEEDS = [3, 2**62, 0, 11]
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model of scale 2 with random weights."""
-    folder = tmp_path_factory.mktemp("run") / "model"
-    save_checkpoint(folder, randomise(SDFlow(SDFlowConfig.preset("tiny", 2)), 1, 0.05), {"steps": 0})
-    return folder
-
-
-@pytest.fixture(scope="module")
 def hr() -> np.ndarray:
     y, x = np.mgrid[0:32, 0:48]
     noise = np.random.default_rng(0).integers(0, 40, (32, 48, 3))
@@ -45,8 +37,8 @@ def hr() -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=["bicubic", "classical", "sdflow"])
-def degrader(request: pytest.FixtureRequest, checkpoint: Path) -> Degrader:
-    return load_degrader(str(checkpoint) if request.param == "sdflow" else request.param, 2, "cpu")
+def degrader(request: pytest.FixtureRequest, tiny_checkpoint: Path) -> Degrader:
+    return load_degrader(str(tiny_checkpoint) if request.param == "sdflow" else request.param, 2, "cpu")
 
 
 class TestEveryDegrader:
@@ -133,13 +125,13 @@ class TestClassical:
 
 
 class TestSDFlow:
-    def test_the_component_is_the_one_asked_for(self, checkpoint: Path, hr: np.ndarray) -> None:
-        degrader = SDFlowDegrader(checkpoint)
+    def test_the_component_is_the_one_asked_for(self, tiny_checkpoint: Path, hr: np.ndarray) -> None:
+        degrader = SDFlowDegrader(tiny_checkpoint)
         weights = component_weights(degrader, [5])
         assert degrader.degrade(hr, SEEDS, 0.8, weights).component.tolist() == [5] * 4
 
-    def test_temperature_0_is_the_mean_of_the_component(self, checkpoint: Path, hr: np.ndarray) -> None:
-        degrader = SDFlowDegrader(checkpoint)
+    def test_temperature_0_is_the_mean_of_the_component(self, tiny_checkpoint: Path, hr: np.ndarray) -> None:
+        degrader = SDFlowDegrader(tiny_checkpoint)
         weights = component_weights(degrader, [2])
         samples = degrader.degrade(hr, SEEDS, 0.0, weights)
         assert (samples.lr == samples.lr[0]).all() and samples.component.tolist() == [2] * 4
@@ -147,14 +139,14 @@ class TestSDFlow:
         assert not np.array_equal(others.lr, samples.lr)
 
     def test_temperature_0_of_all_components_is_the_mean_of_the_mixture(
-        self, checkpoint: Path, hr: np.ndarray
+        self, tiny_checkpoint: Path, hr: np.ndarray
     ) -> None:
-        samples = SDFlowDegrader(checkpoint).degrade(hr, SEEDS, 0.0)
+        samples = SDFlowDegrader(tiny_checkpoint).degrade(hr, SEEDS, 0.0)
         assert (samples.lr == samples.lr[0]).all()
         assert samples.component.tolist() == [NO_COMPONENT] * 4
 
-    def test_the_noise_belongs_to_the_place_in_the_picture(self, checkpoint: Path) -> None:
-        degrader = SDFlowDegrader(checkpoint)
+    def test_the_noise_belongs_to_the_place_in_the_picture(self, tiny_checkpoint: Path) -> None:
+        degrader = SDFlowDegrader(tiny_checkpoint)
         flat = np.full((128, 64, 3), 120, np.uint8)
         whole = degrader.degrade(flat, [1], 0.8).lr[0]
         window = degrader.degrade(flat[32:], [1], 0.8, top=32).lr[0]
@@ -162,32 +154,36 @@ class TestSDFlow:
         assert np.abs(window - whole[16:])[24:].max() < 0.1
         assert np.abs(moved - whole[16:])[24:].max() > 1
 
-    def test_the_fingerprint_is_that_of_the_weights(self, checkpoint: Path, tmp_path: Path) -> None:
-        same = shutil.copytree(checkpoint, tmp_path / "copy")
+    def test_the_fingerprint_is_that_of_the_weights(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+        same = shutil.copytree(tiny_checkpoint, tmp_path / "copy")
         other = tmp_path / "other"
         save_checkpoint(other, randomise(SDFlow(SDFlowConfig.preset("tiny", 2)), 2, 0.05), {})
-        prints = [SDFlowDegrader(folder).fingerprint for folder in (checkpoint, same, other)]
+        prints = [SDFlowDegrader(folder).fingerprint for folder in (tiny_checkpoint, same, other)]
         assert prints[0] == prints[1] != prints[2]
 
 
 class TestComponents:
-    def test_none_is_all_of_them(self, checkpoint: Path) -> None:
-        assert component_weights(SDFlowDegrader(checkpoint), []) is None
+    def test_none_is_all_of_them(self, tiny_checkpoint: Path) -> None:
+        assert component_weights(SDFlowDegrader(tiny_checkpoint), []) is None
 
-    def test_those_named_are_equally_likely(self, checkpoint: Path) -> None:
-        weights = component_weights(SDFlowDegrader(checkpoint), [1, 4, 1])
+    def test_those_named_are_equally_likely(self, tiny_checkpoint: Path) -> None:
+        weights = component_weights(SDFlowDegrader(tiny_checkpoint), [1, 4, 1])
         assert weights is not None and weights.tolist() == [0, 0.5, 0, 0, 0.5, 0, 0, 0]
 
-    def test_one_that_is_not_there_is_refused(self, checkpoint: Path) -> None:
+    def test_one_that_is_not_there_is_refused(self, tiny_checkpoint: Path) -> None:
         with pytest.raises(SDFlowError, match=r"--component 8: .*components 0 to 7"):
-            component_weights(SDFlowDegrader(checkpoint), [8])
+            component_weights(SDFlowDegrader(tiny_checkpoint), [8])
         with pytest.raises(SDFlowError, match=r"--component 0: .*bicubic has no components"):
             component_weights(BicubicDegrader(2), [0])
 
 
 class TestLoading:
-    def test_a_checkpoint_or_the_run_that_holds_it(self, checkpoint: Path) -> None:
-        assert find_checkpoint(str(checkpoint)) == find_checkpoint(str(checkpoint.parent)) == checkpoint
+    def test_a_checkpoint_or_the_run_that_holds_it(self, tiny_checkpoint: Path) -> None:
+        assert (
+            find_checkpoint(str(tiny_checkpoint))
+            == find_checkpoint(str(tiny_checkpoint.parent))
+            == tiny_checkpoint
+        )
 
     def test_hand_made_degraders_take_every_scale_and_4_by_default(self) -> None:
         for name in ("bicubic", "classical"):
@@ -195,9 +191,9 @@ class TestLoading:
             prints = {load_degrader(name, scale).fingerprint for scale in (2, 4, 8)}
             assert len(prints) == 3 and all(len(bytes.fromhex(text)) == 32 for text in prints)
 
-    def test_a_model_of_another_scale_is_refused(self, checkpoint: Path) -> None:
+    def test_a_model_of_another_scale_is_refused(self, tiny_checkpoint: Path) -> None:
         with pytest.raises(SDFlowError, match=r"--scale 4: .*trained for scale 2"):
-            load_degrader(str(checkpoint), 4, "cpu")
+            load_degrader(str(tiny_checkpoint), 4, "cpu")
 
     def test_an_unknown_name_is_told_with_the_known_ones(self) -> None:
         with pytest.raises(SDFlowError, match=r"--model nothing: expected .*bicubic, classical"):
@@ -211,10 +207,10 @@ class TestLoading:
         with pytest.raises(SDFlowError, match="expected 2, 4 or 8, found 3"):
             load_degrader("bicubic", 3)
 
-    def test_a_device_that_is_not_there_is_refused(self, checkpoint: Path) -> None:
+    def test_a_device_that_is_not_there_is_refused(self, tiny_checkpoint: Path) -> None:
         absent = "cuda" if not torch.cuda.is_available() else "mps"
         with pytest.raises(SDFlowError, match=f"--device {absent}"):
-            load_degrader(str(checkpoint), device=absent)
+            load_degrader(str(tiny_checkpoint), device=absent)
 
     def test_every_built_in_model_loads_at_each_of_its_scales(self) -> None:
         models = built_in_models()

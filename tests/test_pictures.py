@@ -1,0 +1,288 @@
+"""Whole pictures down and up: any size, tiles that fit together, samples that are finite or told."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sdflow.checkpoint import save_checkpoint
+from sdflow.config import SDFlowConfig
+from sdflow.errors import SDFlowError
+from sdflow.model import SDFlow
+from sdflow.noise import derive_seed
+from sdflow.resample import quantise
+from sdflow_data import pictures
+from sdflow_data.degraders import BicubicDegrader, ClassicalDegrader, Degraded, Degrader, SDFlowDegrader
+from sdflow_data.images import PictureError, read_picture, sha256_file
+from sdflow_data.pictures import downscale_picture, plan_pictures, upscale_picture
+from sdflow_data.upscaler import SDFlowUpscaler, load_upscaler
+
+
+@pytest.fixture(scope="module")
+def degrader(tiny_checkpoint: Path) -> SDFlowDegrader:
+    return SDFlowDegrader(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def upscaler(tiny_checkpoint: Path) -> SDFlowUpscaler:
+    return SDFlowUpscaler(tiny_checkpoint)
+
+
+def write(path: Path, height: int, width: int, seed: int = 0) -> Path:
+    """A random picture without much contrast."""
+    pixels = np.random.default_rng(seed).integers(60, 200, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    return write(tmp_path / "a.png", 40, 52)
+
+
+class TestAnySize:
+    @settings(max_examples=30, deadline=None)
+    @given(height=st.integers(1, 21), width=st.integers(1, 21), name=st.sampled_from(["b", "c", "s"]))
+    def test_downscaling_divides_every_size_and_rounds_up(
+        self,
+        height: int,
+        width: int,
+        name: str,
+        degrader: SDFlowDegrader,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> None:
+        path = write(tmp_path_factory.getbasetemp() / "any.png", height, width)
+        made: Degrader = {"b": BicubicDegrader(8), "c": ClassicalDegrader(4), "s": degrader}[name]
+        samples = downscale_picture(path, made, variants=2)
+        expected = (2, -(-height // made.scale), -(-width // made.scale), 3)
+        assert samples.pictures.shape == expected and samples.pictures.dtype == np.uint8
+
+    @settings(max_examples=12, deadline=None)
+    @given(height=st.integers(1, 13), width=st.integers(1, 13))
+    def test_upscaling_multiplies_every_size(
+        self, height: int, width: int, upscaler: SDFlowUpscaler, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        path = write(tmp_path_factory.getbasetemp() / "any.png", height, width)
+        assert upscale_picture(path, upscaler).pictures.shape == (1, 2 * height, 2 * width, 3)
+
+    def test_a_flat_picture_stays_flat_up_to_its_border(self, tmp_path: Path) -> None:
+        Image.new("RGB", (11, 5), (10, 120, 250)).save(tmp_path / "a.png")
+        lr = downscale_picture(tmp_path / "a.png", BicubicDegrader(4)).pictures[0]
+        assert lr.shape == (2, 3, 3) and (lr == [10, 120, 250]).all()
+
+    def test_values_are_rounded_not_cut(self, picture: Path) -> None:
+        class Constant(BicubicDegrader):
+            def degrade(self, hr: np.ndarray, seeds: Sequence[int], *_: object, **__: object) -> Degraded:
+                size = (len(seeds), hr.shape[0] // self.scale, hr.shape[1] // self.scale, 3)
+                return Degraded(np.full(size, 99.6, np.float32), np.full(len(seeds), -1))
+
+        assert (downscale_picture(picture, Constant(2)).pictures == 100).all()
+
+
+class TestTiles:
+    def test_bicubic_tiles_give_the_whole_picture(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.png", 203, 157)
+        whole = downscale_picture(path, BicubicDegrader(2)).pictures
+        tiled = downscale_picture(path, BicubicDegrader(2), tile=32).pictures
+        assert (whole != tiled).mean() < 1e-3 and np.abs(whole.astype(int) - tiled).max() <= 1
+
+    def test_tiles_change_a_sample_by_less_than_half_a_level(
+        self, degrader: SDFlowDegrader, tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "a.png", 320, 200)
+        whole = downscale_picture(path, degrader, variants=2).pictures
+        tiled = downscale_picture(path, degrader, variants=2, tile=100).pictures
+        difference = np.abs(whole.astype(int) - tiled)  # of rounded levels: 0 or 1
+        assert difference.max() <= 1 and difference.mean() < 0.02
+
+    def test_upscaling_through_tiles_changes_it_as_little(
+        self, upscaler: SDFlowUpscaler, tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "a.png", 130, 40)
+        whole = upscale_picture(path, upscaler).pictures
+        tiled = upscale_picture(path, upscaler, tile=50).pictures
+        difference = np.abs(whole.astype(int) - tiled)
+        assert difference.max() <= 1 and difference.mean() < 0.02
+
+    def test_without_a_halo_the_tiles_would_show(
+        self, degrader: SDFlowDegrader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write(tmp_path / "a.png", 96, 64)
+        whole = downscale_picture(path, degrader).pictures
+        monkeypatch.setattr(degrader, "halo", 0)
+        tiled = downscale_picture(path, degrader, tile=32).pictures
+        assert np.abs(whole.astype(int) - tiled).max() > 3
+
+    def test_no_window_is_larger_than_a_tile_and_its_halo(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, seen = write(tmp_path / "a.png", 100, 70), []
+        made = BicubicDegrader(2)
+        degrade = made.degrade
+
+        def watched(hr: np.ndarray, *arguments: object, **places: int) -> Degraded:
+            seen.append(hr.shape)
+            return degrade(hr, *arguments, **places)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(made, "degrade", watched)
+        downscale_picture(path, made, tile=20)
+        assert len(seen) == 5 * 4
+        assert max(max(shape[:2]) for shape in seen) <= 20 + 2 * made.halo
+
+    def test_the_classical_degrader_sees_the_whole_picture(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.png", 90, 70)
+        whole = downscale_picture(path, ClassicalDegrader(2)).pictures
+        assert np.array_equal(downscale_picture(path, ClassicalDegrader(2), tile=16).pictures, whole)
+
+
+class TestIdentityOfSamples:
+    def test_a_sample_depends_on_seed_variant_and_content(
+        self, degrader: SDFlowDegrader, picture: Path, tmp_path: Path
+    ) -> None:
+        first, second = downscale_picture(picture, degrader, variants=2).pictures
+        assert not np.array_equal(first, second)
+        assert not np.array_equal(downscale_picture(picture, degrader, seed=1).pictures[0], first)
+
+    def test_a_sample_does_not_depend_on_the_files_name_or_the_number_of_variants(
+        self, degrader: SDFlowDegrader, picture: Path, tmp_path: Path
+    ) -> None:
+        renamed = tmp_path / "ü b.png"
+        renamed.write_bytes(picture.read_bytes())
+        three = downscale_picture(picture, degrader, variants=3).pictures
+        assert np.array_equal(downscale_picture(renamed, degrader, variants=1).pictures[0], three[0])
+
+    def test_at_temperature_0_no_seed_matters(
+        self, degrader: SDFlowDegrader, upscaler: SDFlowUpscaler, picture: Path
+    ) -> None:
+        down = [downscale_picture(picture, degrader, temperature=0, seed=n).pictures for n in (0, 1)]
+        up = [upscale_picture(picture, upscaler, temperature=0, seed=n).pictures for n in (0, 1)]
+        assert np.array_equal(*down) and np.array_equal(*up)
+        assert not np.array_equal(upscale_picture(picture, upscaler, temperature=0.8).pictures, up[0])
+
+    def test_a_sample_is_that_of_its_stated_seed(self, degrader: SDFlowDegrader, picture: Path) -> None:
+        seed = derive_seed(5, int(sha256_file(picture), 16), 1, 0)  # of the run, the bytes, variant and draw
+        lr = degrader.degrade(read_picture(picture), [seed], 0.8).lr[0]
+        made = downscale_picture(picture, degrader, variants=2, seed=5).pictures[1]
+        assert np.array_equal(made, quantise(torch.from_numpy(lr)).numpy())
+
+
+class Unsteady(BicubicDegrader):
+    """Bicubic, but a seed in ``bad`` gives one value that is not finite."""
+
+    halo = 8
+
+    def __init__(self, bad: set[int] | None = None) -> None:
+        super().__init__(2)
+        self.bad, self.seeds = bad, []
+
+    def degrade(self, hr: np.ndarray, seeds: Sequence[int], *_: object, **place: int) -> Degraded:
+        degraded = super().degrade(hr, seeds, 0.8)
+        self.seeds += [seed for seed in seeds if seed not in self.seeds]
+        for n, seed in enumerate(seeds):
+            if self.bad is None or seed in self.bad:
+                degraded.lr[n, -1, -1, 1] = np.nan
+        return degraded
+
+
+class TestNotFinite:
+    @pytest.mark.parametrize("tile", [16, 1024])
+    def test_a_sample_is_drawn_again_as_a_whole_from_its_next_seed(self, tile: int, picture: Path) -> None:
+        steady = Unsteady(set())
+        expected = downscale_picture(picture, steady, variants=3).pictures
+        unsteady = Unsteady({steady.seeds[1]})
+        samples = downscale_picture(picture, unsteady, variants=3, tile=tile)
+        assert samples.redrawn == 1
+        assert np.abs(samples.pictures.astype(int) - expected).max() <= 1
+        assert len(unsteady.seeds) == 4 and unsteady.seeds[:3] == steady.seeds
+
+    def test_after_eight_draws_the_picture_is_named(self, picture: Path) -> None:
+        unsteady = Unsteady()
+        with pytest.raises(SDFlowError, match=r"a\.png: variant 0 .* 8 draws"):
+            downscale_picture(picture, unsteady)
+        assert len(unsteady.seeds) == 8
+
+    def test_upscaling_holds_to_it_too(
+        self, upscaler: SDFlowUpscaler, picture: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upscale, calls = upscaler.upscale, []
+
+        def failing_once(lr: np.ndarray, seeds: Sequence[int], *rest: float, **place: int) -> np.ndarray:
+            calls.append(list(seeds))
+            made = upscale(lr, seeds, *rest, **place)
+            return made if len(calls) > 1 else np.full_like(made, np.inf)
+
+        monkeypatch.setattr(upscaler, "upscale", failing_once)
+        assert upscale_picture(picture, upscaler).redrawn == 1
+        assert calls[0] != calls[1]
+
+
+class TestRefusals:
+    def test_an_sr_picture_beyond_all_formats_is_refused_before_the_work(
+        self, upscaler: SDFlowUpscaler, picture: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pictures, "MAX_PIXELS", 40 * 52 * 4 - 1)
+        with pytest.raises(PictureError, match="104x80"):
+            upscale_picture(picture, upscaler)
+
+    def test_hand_made_degraders_do_not_upscale(self) -> None:
+        with pytest.raises(SDFlowError, match="--model bicubic"):
+            load_upscaler("bicubic")
+
+    def test_a_checkpoint_that_only_downscales_does_not_upscale(self, tmp_path: Path) -> None:
+        model = SDFlow(SDFlowConfig.preset("tiny", 2))
+        model.drop(["encoder"])
+        save_checkpoint(tmp_path / "half", model, {})
+        with pytest.raises(SDFlowError, match="upscale"):
+            load_upscaler(str(tmp_path / "half"))
+
+
+class TestPlan:
+    def test_a_folder_keeps_names_and_subfolders(self, tmp_path: Path) -> None:
+        for name in ("b.JPG", "x y/ä.webp"):
+            (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "in" / name).touch()
+        jobs = plan_pictures(tmp_path / "in", tmp_path / "out")
+        assert [job.targets for job in jobs] == [
+            (tmp_path / "out" / "b.png",),
+            (tmp_path / "out" / "x y" / "ä.png",),
+        ]
+
+    def test_variants_are_numbered(self, picture: Path, tmp_path: Path) -> None:
+        (job,) = plan_pictures(picture, tmp_path / "out", variants=2)
+        assert job.targets == (tmp_path / "out" / "a_v0.png", tmp_path / "out" / "a_v1.png")
+
+    def test_names_with_dots_are_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        for name in ("a.1.jpg", "a.2.jpg"):
+            (tmp_path / "in" / name).touch()
+        jobs = plan_pictures(tmp_path / "in", tmp_path / "out")
+        assert [job.targets[0].name for job in jobs] == ["a.1.png", "a.2.png"]
+
+    def test_a_single_picture_goes_to_a_named_file_or_into_a_folder(
+        self, picture: Path, tmp_path: Path
+    ) -> None:
+        named, inside = (plan_pictures(picture, tmp_path / out) for out in ("b.png", "b"))
+        assert named[0].targets == (tmp_path / "b.png",)
+        assert inside[0].targets == (tmp_path / "b" / "a.png",)
+
+    def test_names_that_would_collide_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        for name in ("a.jpg", "a.png"):
+            (tmp_path / "in" / name).touch()
+        with pytest.raises(SDFlowError, match=r"a\.png: would be written to .*and so would .*a\.jpg"):
+            plan_pictures(tmp_path / "in", tmp_path / "out")
+
+    def test_writing_into_the_input_is_refused(self, picture: Path) -> None:
+        with pytest.raises(SDFlowError, match="found it inside"):
+            plan_pictures(picture.parent, picture.parent / "out")
+        with pytest.raises(SDFlowError, match="not the input itself"):
+            plan_pictures(picture, picture.parent)
+
+    def test_a_missing_input_is_one_clear_error(self, tmp_path: Path) -> None:
+        with pytest.raises(SDFlowError, match="expected a picture or a folder of pictures, found nothing"):
+            plan_pictures(tmp_path / "in", tmp_path / "out")
