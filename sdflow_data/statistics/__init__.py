@@ -2,11 +2,38 @@
 
 import numpy as np
 
-from . import noise, residual, sharpness, transfer  # noqa: F401  (they register their statistics)
+from . import (  # noqa: F401  (they register their statistics)
+    compression,
+    levels,
+    naturalness,
+    noise,
+    randomness,
+    residual,
+    sharpness,
+    spectrum,
+    transfer,
+)
 from .batch import Batch
+from .compare import KernelComparison, compare, compare_features
+from .frames import LR_COLUMNS, bicubic_frame, frame_of_images, frame_of_pairs, frame_of_patches
 from .registry import STATISTICS, Statistic, measure
 
-__all__ = ["CHEAP_COLUMNS", "STATISTICS", "Batch", "Statistic", "cheap_statistics", "measure"]
+__all__ = [
+    "CHEAP_COLUMNS",
+    "LR_COLUMNS",
+    "STATISTICS",
+    "Batch",
+    "KernelComparison",
+    "Statistic",
+    "bicubic_frame",
+    "cheap_statistics",
+    "compare",
+    "compare_features",
+    "frame_of_images",
+    "frame_of_pairs",
+    "frame_of_patches",
+    "measure",
+]
 
 CHEAP_COLUMNS: tuple[str, ...] = tuple(s.name for s in STATISTICS.values() if s.cheap)
 """The statistics that every manifest has."""

@@ -71,6 +71,11 @@ class Batch:
         return self._shared[function]
 
 
+def at_limits(images: np.ndarray) -> np.ndarray:
+    """Where grey levels are clipped: at 0 or 255; bool, of the same shape."""
+    return np.logical_or(images <= 0, images >= 255)
+
+
 def bicubic_lr(hr: np.ndarray, size: int) -> np.ndarray:
     """Bicubic LR patches, (N, s*p, s*p, 3) to float32 (N, p, p, 3) in [0, 255], for ``size`` p."""
     planes = torch.from_numpy(np.ascontiguousarray(hr)).permute(0, 3, 1, 2).to(torch.float32)

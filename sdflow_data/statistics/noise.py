@@ -1,72 +1,92 @@
-"""Noise: its level in flat areas."""
+"""Noise in flat areas: level, growth with brightness, grain and colour."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 
-from .batch import LUMA, Batch
+from .batch import LUMA, Batch, at_limits
 from .registry import Statistic, measures
 
-_BLOCK = 8
-_FLATTEST = 0.1
-"""Share of a patch's blocks that count as flat."""
+_SIDE, _STEP = 8, 4
+"""Side of the blocks that are looked at, and the distance from one to the next: they overlap."""
+
+_FLATTEST, _FLAT = 3, 24
+"""Blocks of a patch that are taken for the noise level, and for its growth, which needs many brightnesses."""
+
+_LEAST_RANGE = 48.0
+"""Grey levels that the flat blocks must span for the growth with brightness to be seen."""
 
 
 def _smooth_surfaces() -> np.ndarray:
     """(64, 6): an orthonormal basis of the quadratic surfaces over a block."""
-    side = np.linspace(-1, 1, _BLOCK)
+    side = np.linspace(-1, 1, _SIDE)
     y, x = (axis.ravel() for axis in np.meshgrid(side, side, indexing="ij"))
     return np.linalg.qr(np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))[0]
 
 
 _SURFACES = _smooth_surfaces().astype(np.float32)
+_FREEDOM = _SURFACES.shape[0] - _SURFACES.shape[1]
+_PROJECTOR = (_SURFACES @ _SURFACES.T).reshape(_SIDE, _SIDE, _SIDE, _SIDE)
+_NEIGHBOURS = _SIDE * (_SIDE - 1)
+_LOST_CORRELATION = float(np.einsum("yxyx->yx", _PROJECTOR[:, :-1, :, 1:]).sum()) / _NEIGHBOURS
+"""What taking off the surface takes from the covariance of neighbours in white noise of variance 1."""
 
 
-def in_blocks(images: np.ndarray) -> np.ndarray:
-    """(M, p, p, ...) to the whole 8x8 blocks in it, (M, blocks, 64, ...)."""
-    count = images.shape[1] // _BLOCK
-    whole = images[:, : count * _BLOCK, : count * _BLOCK]
-    cells = whole.reshape(len(images), count, _BLOCK, count, _BLOCK, *images.shape[3:]).swapaxes(2, 3)
-    return cells.reshape(len(images), count * count, _BLOCK * _BLOCK, *images.shape[3:])
+def in_blocks(images: np.ndarray, step: int = _SIDE) -> np.ndarray:
+    """(M, p, p, C) to its 8x8 blocks, ``step`` pixels apart: (M, blocks, 64, C)."""
+    down = sliding_window_view(images, _SIDE, axis=1)[:, ::step]
+    windows = sliding_window_view(down, _SIDE, axis=2)[:, :, ::step]
+    rows, columns, channels = windows.shape[1:4]
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(len(images), rows * columns, _SIDE * _SIDE, channels)
 
 
-def block_noise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean level and noise variance of every 8x8 block.
+def flat_blocks(images: np.ndarray, count: int) -> np.ndarray:
+    """(M, count): the flattest of the blocks that lie 4 pixels apart, the flattest first.
 
-    The variance is that around the quadratic surface which fits the block best, so that noise counts whatever
-    its grain (a high-pass filter would miss what JPEG or blur has left of it), and shading does not.
+    Flat is what, after a slight blur, deviates least from a quadratic surface. The blur takes most of the
+    noise away, so that the choice hardly favours blocks with little of it. Blocks with clipped pixels, where
+    noise is cut off, come last.
+    """
+    smoothed = ndimage.gaussian_filter(images @ LUMA, (0, 1, 1))[..., None]
+    texture = np.square(_without_surface(in_blocks(smoothed, _STEP))).sum(axis=(2, 3))
+    clipped = np.any(at_limits(images), axis=3, keepdims=True)
+    often = in_blocks(clipped, _STEP).mean(axis=(2, 3)) > 0.02
+    return np.argsort(texture + 1e9 * often, axis=1)[:, :count]
+
+
+def noise_in(images: np.ndarray, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Brightness of the chosen blocks, and what is left of them without the quadratic surface that fits best.
+
+    Noise is left whatever its grain (a high-pass filter would miss what JPEG or blur leaves of it), and
+    shading is not.
 
     Args:
         images: (M, p, p, 3).
+        blocks: (M, k), from `flat_blocks`.
 
     Returns:
-        levels and variances, (M, blocks, 3) each.
+        levels (M, k, 3) and noise (M, k, 64, 3).
     """
-    blocks = in_blocks(images)
-    levels = blocks.mean(axis=2)
-    centred = blocks - levels[:, :, None]
-    smooth = np.einsum("mbic,is->mbsc", centred, _SURFACES)
-    energy = np.einsum("mbic,mbic->mbc", centred, centred) - np.einsum("mbsc,mbsc->mbc", smooth, smooth)
-    return levels, energy.clip(0) / (_BLOCK * _BLOCK - _SURFACES.shape[1])
+    chosen = np.take_along_axis(in_blocks(images, _STEP), blocks[:, :, None, None], axis=1)
+    return chosen.mean(axis=2), _without_surface(chosen)
 
 
-def flat_blocks(images: np.ndarray, share: float = _FLATTEST) -> np.ndarray:
-    """(M, k): the blocks with the smallest gradients after a slight blur, least of all clipped ones.
-
-    Choosing by gradients and not by energy keeps the noise of the chosen blocks an unbiased sample.
-    """
-    smoothed = ndimage.gaussian_filter(images @ LUMA, (0, 1, 1))
-    gradient = np.hypot(*np.gradient(smoothed, axis=(1, 2)))
-    clipped = (images <= 0) | (images >= 255)
-    activity = in_blocks(gradient).mean(axis=2) + 1000 * (in_blocks(clipped).mean(axis=(2, 3)) > 0.02)
-    count = max(2, round(share * activity.shape[1]))
-    return np.argpartition(activity, min(count, activity.shape[1]) - 1, axis=1)[:, :count]
+def _without_surface(blocks: np.ndarray) -> np.ndarray:
+    return blocks - _SURFACES @ (_SURFACES.T @ blocks)
 
 
-def flat_variance(images: np.ndarray) -> np.ndarray:
-    """(M,): noise variance in flat areas, the mean of the channels, in squared grey levels."""
-    _, variances = block_noise(images)
-    chosen = np.take_along_axis(variances.mean(axis=2), flat_blocks(images), axis=1)
-    return np.median(chosen, axis=1)
+def variance_of(noise: np.ndarray) -> np.ndarray:
+    """(M, k, 64, 3) from `noise_in` to variances (M, k, 3)."""
+    return np.square(noise).sum(axis=2) / _FREEDOM
+
+
+def _flat_noise(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    return noise_in(batch.lr, flat_blocks(batch.lr, _FLAT))
+
+
+def _flattest_noise(batch: Batch) -> np.ndarray:
+    _, noise = batch.shared(_flat_noise)
+    return noise[:, :_FLATTEST]
 
 
 @measures(
@@ -80,4 +100,73 @@ def flat_variance(images: np.ndarray) -> np.ndarray:
     )
 )
 def noise_sigma(batch: Batch) -> np.ndarray:
-    return np.sqrt(flat_variance(batch.lr))
+    return np.sqrt(variance_of(batch.shared(_flattest_noise)).mean(axis=(1, 2)))
+
+
+@measures(Statistic("flat_level", "levels", "lr", "brightness of the flattest areas"))
+def flat_level(batch: Batch) -> np.ndarray:
+    levels, _ = batch.shared(_flat_noise)
+    return levels[:, :_FLATTEST].mean(axis=(1, 2))
+
+
+@measures(
+    Statistic("noise_gain", "levels", "lr", "growth of the noise variance with brightness, per level"),
+    Statistic(
+        "noise_dark", "levels", "lr", "noise level that the growth with brightness starts from, at black"
+    ),
+)
+def noise_growth(batch: Batch) -> np.ndarray:
+    """Poisson-Gaussian noise, variance = gain * brightness + dark^2, over flat blocks and channels.
+
+    Least squares, reweighted by the fitted variance (a block's variance spreads in proportion to it) and
+    against outliers (textured blocks). NaN where the blocks span less than 48 levels of brightness.
+    """
+    levels, noise = batch.shared(_flat_noise)
+    return fit_growth(levels.reshape(len(levels), -1), variance_of(noise).reshape(len(levels), -1))
+
+
+def fit_growth(levels: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """(M, n) brightnesses and noise variances to (M, 2): gain and dark noise level."""
+    x = levels / 255
+    middle = np.median(variances, axis=1, keepdims=True)
+    fitted = np.broadcast_to(middle, variances.shape)
+    for _ in range(8):
+        scale = np.maximum(fitted, 0.1 * middle + 1e-3)
+        weight = 1 / np.square(scale) / (1 + np.square((variances - fitted) / (0.5 * scale)))
+        total = weight.sum(axis=1, keepdims=True)
+        x_mean = (weight * x).sum(axis=1, keepdims=True) / total
+        v_mean = (weight * variances).sum(axis=1, keepdims=True) / total
+        spread = (weight * np.square(x - x_mean)).sum(axis=1, keepdims=True)
+        slope = (weight * (x - x_mean) * variances).sum(axis=1, keepdims=True) / np.maximum(spread, 1e-12)
+        fitted = v_mean + slope * (x - x_mean)
+    gain, dark = slope[:, 0] / 255, np.sqrt((v_mean - slope * x_mean)[:, 0].clip(0))
+    seen = np.ptp(levels, axis=1) >= _LEAST_RANGE
+    return np.where(seen[:, None], np.stack([gain, dark], axis=1), np.nan)
+
+
+@measures(
+    Statistic("noise_grain", "", "lr", "correlation of the noise between neighbouring pixels", headline=True)
+)
+def noise_grain(batch: Batch) -> np.ndarray:
+    """Of the flattest areas; white noise has 0, coarse grain more. NaN where there is no noise."""
+    noise = batch.shared(_flattest_noise)
+    grid = noise.reshape(*noise.shape[:2], _SIDE, _SIDE, 3)
+    right = (grid[:, :, :, 1:] * grid[:, :, :, :-1]).sum(axis=(1, 2, 3, 4))
+    below = (grid[:, :, 1:] * grid[:, :, :-1]).sum(axis=(1, 2, 3, 4))
+    variance = variance_of(noise).sum(axis=(1, 2))
+    covariance = (right + below) / 2 / _NEIGHBOURS
+    return np.where(variance > 0.1, covariance / np.maximum(variance, 1e-6) + _LOST_CORRELATION, np.nan)
+
+
+@measures(
+    Statistic(
+        "noise_channels", "", "lr", "correlation of the noise between the colour channels", headline=True
+    )
+)
+def noise_channels(batch: Batch) -> np.ndarray:
+    """Of the flattest areas: 0 for channels of their own, 1 for grey noise. NaN where there is no noise."""
+    noise = batch.shared(_flattest_noise)
+    energy = np.square(noise).sum(axis=(1, 2))
+    products = (noise * np.roll(noise, 1, axis=3)).sum(axis=(1, 2))
+    scale = np.sqrt(energy * np.roll(energy, 1, axis=1))
+    return np.where(energy.min(axis=1) > 1, (products / np.maximum(scale, 1e-6)).mean(axis=1), np.nan)

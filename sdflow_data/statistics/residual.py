@@ -1,8 +1,9 @@
 """What an LR sample has that the bicubic LR of its HR has not."""
 
 import numpy as np
+from skimage.metrics import structural_similarity
 
-from .batch import Batch
+from .batch import LUMA, Batch
 from .registry import Statistic, measures
 
 _TOP_PSNR = 100.0
@@ -25,23 +26,66 @@ def residual_mean(batch: Batch) -> np.ndarray:
     return batch.residual.mean(axis=(1, 2))
 
 
+def _centred(batch: Batch) -> np.ndarray:
+    return batch.residual - batch.residual.mean(axis=(1, 2), keepdims=True)
+
+
+def _variances(batch: Batch) -> np.ndarray:
+    """(M, 3), at least that of a hundredth of a level: no division by zero."""
+    return np.square(batch.shared(_centred)).mean(axis=(1, 2)).clip(1e-4)
+
+
 @measures(
     Statistic(
-        "residual_std",
-        "levels",
-        "pair",
-        "spread of LR less bicubic in a sample",
-        headline=True,
-        cheap=True,
+        "residual_std", "levels", "pair", "spread of LR less bicubic in a sample", headline=True, cheap=True
     )
 )
 def residual_std(batch: Batch) -> np.ndarray:
-    return np.sqrt(batch.residual.var(axis=(1, 2)).mean(axis=1))
+    return np.sqrt(batch.shared(_variances).mean(axis=1))
+
+
+@measures(Statistic("residual_skew", "", "pair", "skewness of LR less bicubic"))
+def residual_skew(batch: Batch) -> np.ndarray:
+    third = (batch.shared(_centred) ** 3).mean(axis=(1, 2))
+    return (third / batch.shared(_variances) ** 1.5).mean(axis=1)
 
 
 @measures(
-    Statistic("psnr_bicubic", "dB", "pair", "PSNR of LR against bicubic; at most 100", cheap=True),
+    Statistic(
+        "residual_correlation",
+        "",
+        "pair",
+        "correlation of LR less bicubic between neighbouring pixels",
+        headline=True,
+    )
 )
+def residual_correlation(batch: Batch) -> np.ndarray:
+    """Mean of the right and the lower neighbour, over the channels; white noise has 0."""
+    centred = batch.shared(_centred)
+    right = (centred[:, :, 1:] * centred[:, :, :-1]).mean(axis=(1, 2))
+    below = (centred[:, 1:] * centred[:, :-1]).mean(axis=(1, 2))
+    return ((right + below) / 2 / batch.shared(_variances)).mean(axis=1)
+
+
+@measures(
+    Statistic("residual_channels", "", "pair", "correlation of LR less bicubic between the colour channels")
+)
+def residual_channels(batch: Batch) -> np.ndarray:
+    """Mean of R-G, G-B and B-R; 1 where the residual is grey."""
+    scaled = batch.shared(_centred) / np.sqrt(batch.shared(_variances))[:, None, None]
+    return (scaled * np.roll(scaled, 1, axis=3)).mean(axis=(1, 2, 3))
+
+
+@measures(Statistic("psnr_bicubic", "dB", "pair", "PSNR of LR against bicubic; at most 100", cheap=True))
 def psnr_bicubic(batch: Batch) -> np.ndarray:
     error = np.square(batch.residual).mean(axis=(1, 2, 3))
     return np.minimum(20 * np.log10(255) - 10 * np.log10(np.maximum(error, 1e-10)), _TOP_PSNR)
+
+
+@measures(Statistic("ssim_bicubic", "", "pair", "SSIM of LR against bicubic, grey"))
+def ssim_bicubic(batch: Batch) -> np.ndarray:
+    bicubic = batch.bicubic @ LUMA
+    window = min(7, batch.size // 2 * 2 - 1)
+    return np.array(
+        [structural_similarity(a, b, win_size=window, data_range=255) for a, b in zip(batch.grey, bicubic)]
+    )

@@ -10,6 +10,9 @@ from .registry import Statistic, measures
 _BAND = 0.35
 """Cycles per pixel up to which is fitted; above, aliasing and JPEG have the word."""
 
+_EXPECTED = np.array([0.3, 0.5, 0.5, 1.0, 1.0, 1.0])
+"""Of the parameters: standard deviations of the weak prior around zero."""
+
 _PASSES, _STEPS, _LONGEST_STEP = 2, 5, 0.7
 
 
@@ -18,7 +21,9 @@ def transfer(batch: Batch) -> np.ndarray:
 
     Model: ``LR(f) = BICUBIC(f) exp(g - 2 pi i f.d - 2 pi^2 f'Cf)``: a gain, a shift and a Gaussian blur, by
     nonlinear least squares (Gauss-Newton) on windowed spectra of the grey images, up to 0.35 cycles per
-    pixel. The bicubic side has no noise of its own, hence noise in LR does not bias the fit.
+    pixel. The bicubic side has no noise of its own, hence noise in LR does not bias the fit. A weak prior
+    (shift within about half a pixel, blur within about one) keeps patches that show nothing to the neutral
+    values instead of anywhere.
 
     Returns:
         (M, 6): g; d in LR pixels (right, down); C in squared LR pixels (xx, xy, yy), negative where LR is
@@ -33,8 +38,8 @@ def transfer(batch: Batch) -> np.ndarray:
         # The content under the window moves with the shift, so the window goes along on the bicubic side.
         source = _spectra(bicubic, _windows(batch.size, fitted[:, 1:3]))[:, down, across]
         for _ in range(_STEPS):
-            model = source * np.exp(fitted @ terms.T)
-            fitted += _gauss_newton_step(model, target - model, terms).clip(-_LONGEST_STEP, _LONGEST_STEP)
+            step = _gauss_newton_step(fitted, source, target, terms)
+            fitted += step.clip(-_LONGEST_STEP, _LONGEST_STEP)
     return fitted
 
 
@@ -90,11 +95,18 @@ def _spectra(images: np.ndarray, windows: np.ndarray) -> np.ndarray:
     return np.fft.rfft2((images - mean[:, None, None]) * windows)
 
 
-def _gauss_newton_step(model: np.ndarray, error: np.ndarray, terms: np.ndarray) -> np.ndarray:
-    """The change of the parameters, (M, 6), that adds ``error`` (M, F) to ``model`` to first order."""
+def _gauss_newton_step(
+    fitted: np.ndarray, source: np.ndarray, target: np.ndarray, terms: np.ndarray
+) -> np.ndarray:
+    """The change of the parameters, (M, 6), that brings the model to the target, to first order."""
     count = terms.shape[1]
+    model = source * np.exp(fitted @ terms.T)
+    error = target - model
     products = (terms.conj()[:, :, None] * terms[:, None, :]).real.reshape(len(terms), -1)
     normal = (np.abs(model) ** 2 @ products).reshape(-1, count, count)
     gradient = ((model.conj() * error) @ terms.conj()).real
-    damping = 1e-6 * normal[:, :1, :1] + 1e-3  # flat patches say nothing: the parameters stay at zero
-    return np.linalg.solve(normal + damping * np.eye(count), gradient[..., None])[..., 0]
+    # The window spreads every frequency over its neighbours, so that there are half as many independent ones.
+    precision = (np.square(np.abs(error)).mean(axis=1, keepdims=True) + 1e-3) / _EXPECTED**2
+    return np.linalg.solve(
+        normal + precision[:, :, None] * np.eye(count), (gradient - precision * fitted)[..., None]
+    )[..., 0]

@@ -1,0 +1,152 @@
+"""A set of patches against real photographs, statistic by statistic and as a whole.
+
+A distance by itself says little. It stands between a floor, the distance of real photographs from other real
+photographs, and a ceiling, that of bicubic LR from them: 0 % of the way is as good as real, 100 % is what a
+dataset without any degradation would reach.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from . import distances
+from .registry import STATISTICS
+
+_MOST_FEATURES_OF = 1000
+"""Samples of a set that the kernel distance looks at: it compares all pairs."""
+
+_COLUMNS = (
+    *("unit", "description", "generated", "real", "bicubic", "distance", "low", "high"),
+    *("floor", "ceiling", "position", "nearer"),
+)
+
+_INFORMATIVE = 1.5
+"""Ceiling over floor, from which on a statistic can tell real from bicubic."""
+
+
+def compare(
+    generated: pd.DataFrame, real: pd.DataFrame, bicubic: pd.DataFrame | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """Every statistic that both sets have, side by side.
+
+    Args:
+        generated, real, bicubic: frames; their column ``group`` says which samples are from one photograph.
+        seed: of the bootstrap and the splits.
+
+    Returns:
+        A row per statistic, with its name as index:
+        ``unit``, ``description``; ``generated``, ``real``, ``bicubic``: medians;
+        ``distance``: Wasserstein-1 of generated from real, in the unit; ``low``, ``high``: its 90 % interval;
+        ``floor``: real from real; ``ceiling``: bicubic from real;
+        ``position``: where distance lies from floor (0) to ceiling (1), NaN if floor and ceiling are alike;
+        ``nearer``: whether generated is nearer to real than bicubic is.
+    """
+    random = np.random.default_rng(seed)
+    rows = {}
+    for name, statistic in STATISTICS.items():
+        if name in generated and name in real:
+            sets = [_sample(frame, name) for frame in (generated, real, bicubic)]
+            numbers = _compare(sets[0], sets[1], sets[2], random)
+            rows[name] = {"unit": statistic.unit, "description": statistic.description, **numbers}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS)).rename_axis("statistic")
+
+
+def _sample(frame: pd.DataFrame | None, name: str) -> distances.Sample:
+    if frame is None or name not in frame:
+        return distances.sample_of(np.empty(0), np.empty(0))
+    return distances.sample_of(frame[name].to_numpy(), frame["group"].to_numpy())
+
+
+def _compare(
+    generated: distances.Sample,
+    real: distances.Sample,
+    bicubic: distances.Sample,
+    random: np.random.Generator,
+) -> dict[str, object]:
+    row: dict[str, object] = {
+        side: float(np.median(sample.values)) if len(sample.values) else np.nan
+        for side, sample in (("generated", generated), ("real", real), ("bicubic", bicubic))
+    }
+    row |= dict.fromkeys(_COLUMNS[5:-1], np.nan) | {"nearer": None}
+    if len(real.values) < 2 or not len(generated.values):
+        return row
+    distance, floor = distances.wasserstein(generated, real), distances.floor(real, random)
+    low, high = distances.interval(generated, real, random)
+    row |= {"distance": distance, "low": low, "high": high, "floor": floor}
+    if not len(bicubic.values):
+        return row
+    ceiling = distances.wasserstein(bicubic, real)
+    return row | {
+        "ceiling": ceiling,
+        "position": position(distance, floor, ceiling),
+        "nearer": distance < ceiling,
+    }
+
+
+def position(distance: float, floor: float, ceiling: float) -> float:
+    """Where a distance lies from floor (0) to ceiling (1); at least 0; NaN if those two are alike."""
+    if not ceiling > _INFORMATIVE * floor:
+        return np.nan
+    return max(0.0, (distance - floor) / (ceiling - floor))
+
+
+@dataclass(frozen=True)
+class KernelComparison:
+    """Squared kernel distances (MMD) over all statistics that need no HR together, from the real set."""
+
+    distance: float
+    floor: float
+    ceiling: float
+
+    @property
+    def position(self) -> float:
+        """Where the distance lies from floor (0) to ceiling (1)."""
+        return position(self.distance, self.floor, self.ceiling)
+
+
+def compare_features(
+    generated: pd.DataFrame, real: pd.DataFrame, bicubic: pd.DataFrame, seed: int = 0
+) -> KernelComparison:
+    """Kernel distances over the features of `feature_scale`; the floor is the mean of five splits of real."""
+    random = np.random.default_rng(seed)
+    scale = FeatureScale(real)
+    kept = [_thinned(frame) for frame in (generated, real, bicubic)]
+    features = [scale(frame) for frame in kept]
+    bandwidth = distances.median_distance(features[1])
+    halves = [_halves(kept[1]["group"].to_numpy(), random) for _ in range(5)]
+    floors = [distances.kernel_distance(features[1][half], features[1][~half], bandwidth) for half in halves]
+    return KernelComparison(
+        distance=distances.kernel_distance(features[0], features[1], bandwidth),
+        floor=float(np.mean(floors)),
+        ceiling=distances.kernel_distance(features[2], features[1], bandwidth),
+    )
+
+
+class FeatureScale:
+    """Turns frames into features: every statistic that needs no HR, in units of its spread in a real set."""
+
+    def __init__(self, real: pd.DataFrame) -> None:
+        self.names = [s.name for s in STATISTICS.values() if s.needs == "lr" and real[s.name].notna().any()]
+        values = real[self.names]
+        self._middle = values.median()
+        spread = (values.quantile(0.84) - values.quantile(0.16)) / 2
+        self._spread = spread.where(spread > 1e-6, values.std().clip(lower=1e-6))
+
+    def __call__(self, frame: pd.DataFrame) -> np.ndarray:
+        """(rows, features); what a sample does not tell counts as ordinary, and nothing as more than 10."""
+        scaled = (frame[self.names] - self._middle) / self._spread
+        return scaled.clip(-10, 10).fillna(0.0).to_numpy(np.float64)
+
+
+def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.iloc[:: -(-len(frame) // _MOST_FEATURES_OF)]
+
+
+def _halves(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """(n,) bool: half of the photographs, or of the samples if there are fewer than three photographs."""
+    numbers = np.unique(groups, return_inverse=True)[1]
+    if numbers.max() < 2:
+        numbers = np.arange(len(groups))
+    order = random.permutation(numbers.max() + 1)
+    return (order < len(order) // 2)[numbers]

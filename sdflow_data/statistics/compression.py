@@ -1,0 +1,98 @@
+"""Traces of JPEG: borders of 8x8 blocks, and the grid of its quantisation."""
+
+import numpy as np
+from scipy.fft import dctn
+
+from .batch import Batch, at_limits
+from .noise import in_blocks
+from .registry import Statistic, measures
+
+_ANNEX_K = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
+"""The luminance quantisation table of the JPEG standard (ITU-T T.81, annex K)."""
+
+_QUALITIES = np.arange(20, 100)
+_ROUNDING = 0.4
+"""Standard deviation of a DCT coefficient after rounding to 8-bit luma and again to 8-bit RGB."""
+
+_OUTLIERS = 0.05
+_LEAST_EVIDENCE = 10.0
+
+
+@measures(
+    Statistic(
+        "blockiness",
+        "octaves",
+        "lr",
+        "how much rougher the borders of an 8x8 grid are than the rest, at the grid's likeliest place",
+        headline=True,
+    )
+)
+def blockiness(batch: Batch) -> np.ndarray:
+    """log2 of the roughness across the roughest of 8 phases over that of the others, mean of both axes."""
+    return np.mean([_roughest_phase(batch.grey), _roughest_phase(batch.grey.swapaxes(1, 2))], axis=0)
+
+
+def _roughest_phase(grey: np.ndarray) -> np.ndarray:
+    third = np.abs(np.diff(grey, n=3, axis=2)).mean(axis=1)  # third differences: blind to smooth shading
+    whole = third[:, : third.shape[1] // 8 * 8] if third.shape[1] >= 8 else third
+    phases = np.stack([whole[:, phase::8].mean(axis=1) for phase in range(min(8, whole.shape[1]))], axis=1)
+    highest = phases.max(axis=1)
+    others = (phases.sum(axis=1) - highest) / (phases.shape[1] - 1)
+    return np.log2((highest + 0.25) / (others + 0.25))
+
+
+@measures(
+    Statistic(
+        "jpeg_quality",
+        "",
+        "lr",
+        "quality setting (libjpeg's) of a JPEG compression whose grid starts at the corner; 100: none",
+        headline=True,
+    )
+)
+def jpeg_quality(batch: Batch) -> np.ndarray:
+    """The quality under whose quantisation steps the luma DCT coefficients lie closest to whole steps.
+
+    Likelihood ratio of "whole steps, plus rounding" against "anywhere" over all blocks without clipped
+    pixels; coefficients of zero can speak against a quality, but not for it. NaN where all is clipped.
+    """
+    clipped = np.any(at_limits(batch.lr), axis=3, keepdims=True)
+    usable = ~in_blocks(clipped).any(axis=(2, 3))
+    blocks = in_blocks(batch.grey[..., None])
+    shape = (*blocks.shape[:2], 8, 8)
+    coefficients = dctn(blocks.reshape(shape), axes=(2, 3), norm="ortho").reshape(*blocks.shape[:2], 64)[
+        :, :, 1:
+    ]
+    evidence = np.stack(
+        [(_evidence(coefficients, int(quality)) * usable).sum(axis=1) for quality in _QUALITIES], axis=1
+    )
+    best = np.where(evidence.max(axis=1) > _LEAST_EVIDENCE, _QUALITIES[evidence.argmax(axis=1)], 100)
+    return np.where(np.any(usable, axis=1), best, np.nan)
+
+
+def _evidence(coefficients: np.ndarray, quality: int) -> np.ndarray:
+    """(M, blocks): log likelihood ratio of one quality, from (M, blocks, 63) coefficients."""
+    step = _quantisation(quality)
+    whole = np.rint(coefficients / step)
+    off = (coefficients - whole * step) / _ROUNDING
+    peak = (1 - _OUTLIERS) * step / (_ROUNDING * np.sqrt(2 * np.pi))
+    ratio = np.log(peak * np.exp(-0.5 * off * off) + _OUTLIERS)
+    ratio = np.where(whole == 0, np.minimum(ratio, 0), ratio)
+    return ratio @ (step > 1).astype(np.float32)  # steps of 1 look like no compression at all
+
+
+def _quantisation(quality: int) -> np.ndarray:
+    """(63,): the steps of the luma coefficients but the first, as libjpeg scales them."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return ((_ANNEX_K.ravel()[1:] * scale + 50) // 100).clip(1, 255).astype(np.float32)
