@@ -1,0 +1,82 @@
+"""``sdflow import-pairs``: aligned pairs of pictures to a dataset."""
+
+from pathlib import Path
+
+import click
+
+from .options import existing_folder, new_folder
+
+
+@click.command("import-pairs")
+@click.option("--hr", "hr_folder", type=existing_folder, required=True, help="HR pictures, to any depth.")
+@click.option(
+    "--lr", "lr_folder", type=existing_folder, required=True, help="LR pictures of the same scenes."
+)
+@click.option("--out", type=new_folder, required=True, help="The dataset's folder.")
+@click.option(
+    "--patch-size",
+    type=click.IntRange(min=1),
+    metavar="P",
+    help="Side of the HR patches, a multiple of the pairs' scale.  [default: about 256]",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    metavar="S",
+    help="Between patches, in HR pixels, a multiple of the pairs' scale.  [default: the patch size]",
+)
+@click.option("--patches-per-shard", type=click.IntRange(min=1), default=128, show_default=True)
+@click.option(
+    "--hr-name",
+    default="{}",
+    show_default=True,
+    metavar="PATTERN",
+    help="What HR names look like, without their endings; {} stands for what both sides have in common.",
+)
+@click.option(
+    "--lr-name", default="{}", show_default=True, metavar="PATTERN", help='The same for LR, such as "{}x4".'
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+def command(
+    hr_folder: Path,
+    lr_folder: Path,
+    out: Path,
+    patch_size: int | None,
+    stride: int | None,
+    patches_per_shard: int,
+    hr_name: str,
+    lr_name: str,
+    workers: int | None,
+) -> None:
+    """Make a dataset of aligned pairs of pictures: real ones, or a set that someone else made.
+
+    Partners have the same path under --hr and --lr, but for the ending, and HR sizes are the same whole
+    number (2 to 8) times LR sizes. What does not fit is listed in failures.csv.
+
+    \b
+    Example:
+      sdflow import-pairs --hr city/hr --lr city/lr --out pairs
+      sdflow import-pairs --hr DIV2K/HR --lr DIV2K/LR_x4 --lr-name "{}x4" --out pairs
+    """
+    from sdflow.errors import SDFlowError
+    from sdflow_data.pairs_import import Request, import_pairs
+
+    request = Request(
+        patch_size=patch_size,
+        stride=stride,
+        patches_per_shard=patches_per_shard,
+        hr_name=hr_name,
+        lr_name=lr_name,
+    )
+    outcome = import_pairs(request, hr_folder, lr_folder, out, workers)
+    counts = outcome.info["counts"]
+    click.echo(
+        f"{out}: {counts['samples']} pairs of patches from {counts['sources']} pairs of pictures, "
+        f"scale {outcome.info['scale']}"
+    )
+    if outcome.skipped:
+        click.echo(f"{outcome.skipped} files were left out; {out / 'failures.csv'} says why")
+    if outcome.missing:
+        raise SDFlowError(
+            f"{outcome.missing} of {outcome.planned} patches are missing; {out / 'failures.csv'} says why"
+        )
