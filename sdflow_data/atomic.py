@@ -19,7 +19,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield aside
         _flush(aside, os.O_RDWR)
         aside.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk shows in write(), which does not say where
         aside.unlink(missing_ok=True)
         raise
     _flush(path.parent, os.O_RDONLY)

@@ -68,6 +68,10 @@ class Samples(NamedTuple):
     seed: np.ndarray
     draw: np.ndarray
 
+    def levels(self) -> np.ndarray:
+        """The samples as they are stored, uint8 (K, P/s, P/s, 3)."""
+        return quantise(torch.from_numpy(self.lr)).numpy()
+
 
 def shard_key(recipe: Recipe, cuts: tuple[Cut, ...]) -> str:
     """Names all that a shard is asked to hold, so that one that holds something else is not taken for it."""
@@ -111,7 +115,7 @@ class ShardMaker:
                 failures.append(made)
                 continue
             patch, samples = made
-            lr = quantise(torch.from_numpy(samples.lr)).numpy()
+            lr = samples.levels()
             writer.add(patch.hr, lr, self._columns(patch, samples) | cheap_statistics(patch.hr, lr))
             on_patch()
         content = writer.finish(recipe.to_json(), shard_key(recipe, task.cuts), failures)

@@ -20,21 +20,26 @@ from . import ATTEMPTS, Made, worker_died
 
 
 class LocalEngine:
-    """Spawns ``workers`` processes, and replaces those that die."""
+    """Spawns ``workers`` processes, and replaces those that die.
 
-    def __init__(self, workers: int) -> None:
-        if workers < 1:
+    Args:
+        workers: how many; None for one per core, or a single one where the model is not on the CPU.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        if workers is not None and workers < 1:
             raise SDFlowError(f"--workers: expected at least 1, found {workers}")
-        self._count = workers
+        self._workers = workers
 
     def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
         """See `Engine.run`."""
+        count = self._workers or (_cores() if job.recipe.device == "cpu" else 1)
         waiting, unfinished = deque(tasks), len(tasks)
         deaths: Counter[int | None] = Counter()
         workers: list[_Worker] = []
         try:
             while unfinished:
-                while len(workers) < min(self._count, unfinished):
+                while len(workers) < min(count, unfinished):
                     workers.append(_Worker(job))
                 for worker in _with_news(workers):
                     message = worker.receive()
@@ -58,6 +63,11 @@ class LocalEngine:
         finally:
             for worker in workers:
                 worker.stop()
+
+
+def _cores() -> int:
+    """Cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Ready(NamedTuple):

@@ -1,0 +1,161 @@
+"""``sdflow generate``: HR folders in, a dataset of LR/HR pairs out."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import device_options, existing_folder, model_option, new_folder, sampling_options
+
+
+class _ShardRange(click.ParamType):
+    """``A:B``: shards from A up to, not including, B."""
+
+    name = "A:B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
+        first, colon, end = str(value).partition(":")
+        if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+            self.fail(f"expected A:B, two shard numbers with A < B, found {value!r}", param, ctx)
+        return range(int(first), int(end))
+
+
+@click.command("generate")
+@model_option
+@click.option(
+    "--hr",
+    "hr_folders",
+    type=existing_folder,
+    required=True,
+    multiple=True,
+    help="Folder of HR photographs, searched to any depth; may be given again.",
+)
+@click.option(
+    "--out", type=new_folder, required=True, help="The dataset: a new folder, or one to go on with."
+)
+@click.option(
+    "--variants",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="LR samples per HR patch.",
+)
+@click.option(
+    "--patch-size", type=click.IntRange(min=1), default=256, show_default=True, help="In HR pixels."
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    help="Between patches, in HR pixels.  [default: the patch size]",
+)
+@click.option(
+    "--scale",
+    type=click.Choice(["2", "4", "8"]),
+    help="Of the models `bicubic` and `classical`.  [default: 4; a trained model has its own]",
+)
+@sampling_options
+@device_options
+@click.option(
+    "--patches-per-shard",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="HR patches in one file of the dataset: the unit of work, and the most that a crash can cost.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Worker processes.  [default: one per core; one where the model runs on a GPU]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Workers on this machine, or on a Ray cluster that shares the file system.",
+)
+@click.option("--address", help="Of a running Ray cluster (with --engine ray); else one is started here.")
+@click.option(
+    "--shards",
+    type=_ShardRange(),
+    help="Make these shards alone, from A up to B - 1, for array jobs that share one output folder.",
+)
+@click.option(
+    "--only", metavar="SAMPLE_ID", help="Make this one sample again and compare it with the stored one."
+)
+def command(
+    hr_folders: tuple[Path, ...],
+    out: Path,
+    scale: str | None,
+    workers: int | None,
+    engine: str,
+    address: str | None,
+    shards: range | None,
+    only: str | None,
+    **settings: Any,
+) -> None:
+    """Make a dataset of LR/HR pairs from folders of HR photographs.
+
+    The same command again goes on where it was interrupted, and adds the pictures that are new in the
+    folders. Files that give nothing are skipped, counted and listed in OUT/failures.csv.
+
+    \b
+    Example:
+      sdflow generate --model runs/city --hr photos/sharp --out pairs --variants 4
+    """
+    from sdflow_data.generate import Request, generate
+
+    if address is not None and engine != "ray":
+        raise click.UsageError("--address: expected with --engine ray, found --engine local")
+    settings["components"] = tuple(settings["components"])
+    request = Request(scale=None if scale is None else int(scale), **settings)
+    if only is not None:
+        _compare(request, hr_folders, out, only)
+        return
+    outcome = generate(request, hr_folders, out, _engine(engine, address, workers), shards)
+    _report(out, outcome)
+
+
+def _engine(name: str, address: str | None, workers: int | None) -> Any:
+    if name == "ray":
+        from sdflow_data.engines.ray import RayEngine
+
+        return RayEngine(address, workers)
+    from sdflow_data.engines.local import LocalEngine
+
+    return LocalEngine(workers)
+
+
+def _report(out: Path, outcome: Any) -> None:
+    from sdflow.errors import SDFlowError
+
+    if outcome.skipped:
+        click.echo(f"{outcome.skipped} files were left out; failures.csv says why")
+    if outcome.info is None:
+        click.echo(f"{out}: these shards are in place; the call that makes the last one finishes the dataset")
+        return
+    counts = outcome.info["counts"]
+    click.echo(
+        f"{out}: {counts['samples']} samples of {counts['patches']} patches "
+        f"from {counts['sources']} pictures, in {counts['shards']} shards"
+    )
+    if counts["redraws"]:
+        click.echo(f"{counts['redraws']} draws were not finite and were made again")
+    if outcome.missing:
+        raise SDFlowError(
+            f"{out}: expected {outcome.planned} patches, {outcome.missing} of them could not be made; "
+            f"{out / 'failures.csv'} says why"
+        )
+
+
+def _compare(request: Any, hr_folders: tuple[Path, ...], out: Path, sample_id: str) -> None:
+    from sdflow.errors import SDFlowError
+    from sdflow_data.remake import remake
+
+    difference = remake(request, hr_folders, out, sample_id)
+    if difference.values:
+        raise SDFlowError(
+            f"{out}: {sample_id}: expected the stored bytes, found {difference.values} of them different, "
+            f"by up to {difference.largest}"
+        )
+    click.echo(f"{sample_id}: made again, the same bytes")
