@@ -33,6 +33,7 @@ from .shards import Failure, ShardReader, shard_path
 FORMAT_VERSION = 1
 INFO, MANIFEST, FAILURES = "dataset.json", "manifest.parquet", "failures.csv"
 
+_PROMISED = {"scale", "patch_size", "variants", "counts", "files"}
 _ROWS_PER_GROUP = 1 << 16
 
 
@@ -91,15 +92,18 @@ def read_dataset(folder: Path) -> Dataset:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
         version = info["format_version"]
+        missing = _PROMISED - info.keys()
     except FileNotFoundError:
         raise SDFlowError(
             f"{folder}: expected a dataset, found no {INFO} in it "
             "(an unfinished one is finished by the same command that began it)"
         ) from None
-    except (ValueError, KeyError, TypeError, NotADirectoryError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, NotADirectoryError) as error:
         raise SDFlowError(f"{path}: expected the description of a dataset, found: {error}") from error
     if version != FORMAT_VERSION:
         raise SDFlowError(f"{path}: expected dataset format {FORMAT_VERSION}, found {version}")
+    if missing:
+        raise SDFlowError(f"{path}: expected {', '.join(sorted(missing))} in it, found none")
     return Dataset(folder, info)
 
 

@@ -1,0 +1,31 @@
+"""``sdflow verify``: whether a dataset is what it was when it was made."""
+
+from pathlib import Path
+
+import click
+
+from .options import existing_folder
+
+
+@click.command("verify")
+@click.argument("dataset", type=existing_folder)
+def command(dataset: Path) -> None:
+    """Read a whole dataset and check every checksum and count.
+
+    Prints a line for each thing that is wrong, and exits with status 1 if there is one.
+
+    \b
+    Example:
+      sdflow verify pairs
+    """
+    from sdflow.errors import SDFlowError
+    from sdflow_data.manifest import read_dataset
+    from sdflow_data.verify import verify
+
+    problems = verify(dataset)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise SDFlowError(f"{dataset}: expected a sound dataset, found {len(problems)} things that are wrong")
+    counts = read_dataset(dataset).info["counts"]
+    click.echo(f"{dataset}: {counts['samples']} samples in {counts['shards']} shards, all as they were made")
