@@ -6,6 +6,24 @@ import torch
 from torch import Tensor, nn
 
 from sdflow.bijection import Bijection
+from sdflow.config import SDFlowConfig
+
+SMALLEST = SDFlowConfig(
+    hr_steps=2,
+    lr_steps=2,
+    hf_steps=2,
+    degradation_steps=2,
+    width=5,
+    condition_channels=4,
+    growth=2,
+    hf_blocks=1,
+    degradation_blocks=1,
+    encoder_channels=6,
+    encoder_blocks=1,
+    encoder_modulation=1,
+    components=3,
+)
+"""All layers that there are, in the smallest sizes."""
 
 Module = TypeVar("Module", bound=nn.Module)
 

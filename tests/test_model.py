@@ -5,27 +5,11 @@ import math
 
 import pytest
 import torch
-from laws import randomise
+from laws import SMALLEST, randomise
 from torch import Tensor
 
 from sdflow.config import PresetName, SDFlowConfig
 from sdflow.model import SDFlow
-
-SMALLEST = SDFlowConfig(
-    hr_steps=2,
-    lr_steps=2,
-    hf_steps=2,
-    degradation_steps=2,
-    width=5,
-    condition_channels=4,
-    growth=2,
-    hf_blocks=1,
-    degradation_blocks=1,
-    encoder_channels=6,
-    encoder_blocks=1,
-    encoder_modulation=1,
-    components=3,
-)
 
 
 def model_at(scale: int) -> SDFlow:
