@@ -133,7 +133,8 @@ def read_picture(path: Path) -> np.ndarray:
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        picture = picture.convert("RGB")
+        if picture.mode != "RGB":
+            picture = picture.convert("RGB")
         if orientation in _TURNS:
             picture = picture.transpose(_TURNS[orientation])
         return np.array(picture)
@@ -181,8 +182,12 @@ def _orientation(image: ImageFile.ImageFile) -> int:
     """The EXIF orientation that is left to apply, 1 to 8. To be asked before the pixels are loaded."""
     if image.format == "TIFF":  # both decoders turn it themselves, and Pillow's size is the upright one
         return 1
-    # The base class's: PNG's own would decode the whole picture to look for an EXIF chunk behind it.
-    return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+    try:
+        # The base class's: PNG's own would decode the whole picture to look for an EXIF chunk behind it.
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken EXIF raises almost anything, and the pixels are none the worse for it
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:

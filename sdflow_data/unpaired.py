@@ -78,7 +78,7 @@ class UnpairedCrops:
     def skipped(self) -> list[tuple[Path, str]]:
         """Pictures that give no crops, and why: those too small or no pictures at all from the start, damaged
         ones once they were met."""
-        return [item for side in self._sides for item in side.skipped.items()]
+        return [item for side in self._sides for item in list(side.skipped.items())]
 
     @property
     def hr_pictures(self) -> int:

@@ -213,6 +213,23 @@ class TestOrientation:
         assert np.array_equal(read_picture(path), nearest_8_bit(deep))
         assert read_header(path).height == HEIGHT
 
+    @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about the EXIF data
+    @pytest.mark.parametrize(
+        "exif",
+        [
+            b"Exif\0\0garbage",
+            b"Exif\0\0II*\0\x08\0\0\0\xff\xff",
+            with_orientation(0).tobytes(),
+            with_orientation(17).tobytes(),
+        ],
+    )
+    def test_broken_exif_does_not_spoil_a_picture(
+        self, exif: bytes, photograph: np.ndarray, tmp_path: Path
+    ) -> None:
+        Image.fromarray(photograph).save(tmp_path / "a.jpg", exif=exif)
+        assert read_picture(tmp_path / "a.jpg").shape == photograph.shape
+        assert read_header(tmp_path / "a.jpg").height == HEIGHT
+
 
 class TestBadFiles:
     def test_a_truncated_jpeg_is_refused_though_its_header_reads(
