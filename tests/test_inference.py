@@ -20,7 +20,7 @@ from sdflow.model import SDFlow
 
 
 def model_at(scale: int, seed: int = 1) -> SDFlow:
-    return randomise(SDFlow(dataclasses.replace(SMALLEST, scale=scale)), seed).eval()
+    return randomise(SDFlow(dataclasses.replace(SMALLEST, scale=scale)), seed, spread=0.1).eval()
 
 
 def picture(height: int, width: int) -> Tensor:
