@@ -27,6 +27,7 @@ from sdflow_data.export.folder import FolderWriter
 from sdflow_data.export.run import Part, Patch, Request, export
 from sdflow_data.export.webdataset import to_json
 from sdflow_data.manifest import Dataset, read_dataset
+from sdflow_data.verify import verify
 
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -363,6 +364,13 @@ def test_where_a_filter_leaves_different_numbers_of_variants_each_sample_becomes
     assert made.info["variants"] == 1
     assert made.info["counts"]["patches"] == len(made.manifest) == len(kept)
     assert (made.manifest["variant"] == 0).all()
+
+
+@pytest.mark.parametrize("condition", [None, "component > 0"])
+def test_new_shards_verify(dataset: Dataset, tmp_path: Path, condition: str | None) -> None:
+    request = Request("hdf5", where=condition, split="train=0.6,val=0.4", patches_per_shard=3)
+    export(dataset, tmp_path, request, workers=1)
+    assert verify(tmp_path / "train") == verify(tmp_path / "val") == []
 
 
 def test_a_table_says_which_columns_are_pictures(dataset: Dataset, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sdflow_data.export.run import export
 from sdflow_data.images import encode_png, read_picture, sha256_file
 from sdflow_data.manifest import read_dataset
 from sdflow_data.pairs_import import Request, import_pairs
+from sdflow_data.verify import verify
 
 
 def write_picture(path: Path, height: int, width: int, seed: int = 0) -> Path:
@@ -72,7 +73,8 @@ def test_the_manifest_names_both_pictures_by_path_and_hash(folder: Path) -> None
     assert manifest["sample_id"].is_unique
 
 
-def test_an_imported_dataset_can_be_exported(folder: Path) -> None:
+def test_an_imported_dataset_verifies_and_can_be_exported(folder: Path) -> None:
+    assert verify(run(folder)) == []
     summary = export(read_dataset(run(folder)), folder / "export", Export("folder"), workers=1)
     assert summary.samples == {"": 9}
 
