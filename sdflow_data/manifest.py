@@ -70,6 +70,17 @@ class Dataset:
         except (OSError, pa.ArrowException) as error:
             raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
 
+    def patches_per_shard(self) -> np.ndarray:
+        """How many patches each shard holds: int64 (shards,). Needs little memory, however many there are."""
+        samples = np.zeros(self.info["counts"]["shards"], np.int64)
+        path = self.folder / MANIFEST
+        try:
+            for batch in pq.ParquetFile(path).iter_batches(columns=["shard"]):
+                samples += np.bincount(batch["shard"].to_numpy(), minlength=len(samples))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
+        return samples // self.info["variants"]
+
     def shard(self, number: int) -> ShardReader:
         """Open shard ``number``."""
         return ShardReader(shard_path(self.folder, int(number)))

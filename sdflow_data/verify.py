@@ -69,10 +69,8 @@ def _check_shard(dataset: Dataset, plan: Plan | None, number: int) -> Iterator[s
     """One shard against its checksum and what it ought to hold."""
     path = shard_path(dataset.folder, number)
     if not is_whole(path):
-        state = (
-            "its bytes are not those that were written" if path.exists() else "expected a shard, found none"
-        )
-        yield f"{path}: {state}"
+        damage = "its bytes are not those that were written"
+        yield f"{path}: {damage if path.exists() else 'expected a shard, found none'}"
         return
     info = dataset.info
     size, low = info["patch_size"], info["patch_size"] // info["scale"]

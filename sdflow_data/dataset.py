@@ -1,0 +1,234 @@
+"""Datasets for PyTorch: aligned LR/HR pairs out of shards, at random or as a stream.
+
+    pairs = PairedShards("pairs", crop=192, augment=True)
+    for epoch in range(100):
+        pairs.set_epoch(epoch)
+        for hr, lr in DataLoader(pairs, batch_size=16, shuffle=True, num_workers=2):
+            ...
+
+What an item is depends on the seed, the epoch and its index alone, whatever the number and kind of workers.
+"""
+
+import os
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from sdflow.distributed import world
+from sdflow.errors import SDFlowError
+
+from .manifest import read_dataset
+from .shards import ShardReader, shard_path
+
+_MOST_OPEN = 16
+
+Pair = tuple[Tensor, Tensor]
+
+
+class PairedShards(Dataset[Pair]):
+    """The samples of a dataset, each with its HR patch, in any order; variants of a patch follow one another.
+
+    Items are ``(hr, lr)``: (3, C, C) and (3, C/s, C/s), RGB, float32 in [0, 1] or uint8.
+
+    Args:
+        folder: a whole dataset.
+        crop: C, the side of a random crop in HR pixels, a multiple of the scale; None for whole patches.
+        augment: turn and mirror pairs at random, one of the 8 symmetries of a square.
+        seed: of crops and symmetries.
+        as_uint8: give grey levels as they are stored.
+
+    Raises:
+        SDFlowError: the folder is no whole dataset, or ``crop`` does not go with it.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        crop: int | None = None,
+        augment: bool = False,
+        seed: int = 0,
+        as_uint8: bool = False,
+    ) -> None:
+        dataset = read_dataset(Path(folder))
+        self.scale: int = dataset.info["scale"]
+        self.patch_size: int = dataset.info["patch_size"]
+        self.variants: int = dataset.info["variants"]
+        if crop is not None and (crop % self.scale or not 0 < crop <= self.patch_size):
+            raise SDFlowError(
+                f"crop: expected a multiple of the scale {self.scale}, at most the patch size "
+                f"{self.patch_size} of {folder}, found {crop}"
+            )
+        self.seed = seed
+        self.samples_per_shard: np.ndarray = dataset.patches_per_shard() * self.variants
+        self._ends = np.cumsum(self.samples_per_shard)
+        self._crop, self._augment, self._as_uint8 = crop, augment, as_uint8
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+        self._shards = _OpenShards(dataset.folder)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def epoch(self) -> int:
+        """What :meth:`set_epoch` said last, 0 before."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other crops and symmetries from now on, in workers that are already running too."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> Pair:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        place = index - int(self._ends[number] - self.samples_per_shard[number])
+        row, variant = divmod(place, self.variants)
+        shard = self._shards.get(number)
+        hr, lr = shard.hr[row], shard.lr[row, variant]
+        if self._crop is not None or self._augment:
+            hr, lr = self._vary(hr, lr, index)
+        return self._tensor(hr), self._tensor(lr)
+
+    def _vary(self, hr: np.ndarray, lr: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """A random crop and symmetry, the same of both; the crop's edges fall on whole LR pixels."""
+        random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, self.epoch, index])))
+        if self._crop is not None:
+            side = self._crop // self.scale
+            top, left = random.integers(0, lr.shape[0] - side, 2, endpoint=True)
+            lr = lr[top : top + side, left : left + side]
+            top, left = top * self.scale, left * self.scale
+            hr = hr[top : top + self._crop, left : left + self._crop]
+        if self._augment:
+            symmetry = int(random.integers(8))
+            hr, lr = _turned(hr, symmetry), _turned(lr, symmetry)
+        return hr, lr
+
+    def _tensor(self, picture: np.ndarray) -> Tensor:
+        levels = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+        return levels if self._as_uint8 else levels.to(torch.float32) / 255
+
+
+class StreamedPairs(IterableDataset[Pair]):
+    """The samples of a dataset in an order that is random, yet reads shard after shard.
+
+    For datasets that are larger than memory, on disks and networks that are slow to jump about: shards come
+    in random order, and their samples are mixed within a window. Workers and distributed processes share an
+    epoch: together they give every sample once, each as many as the others but for one.
+
+    Args:
+        pairs: where samples come from; its seed and epoch fix the order.
+        window: how many samples wait to be drawn from.
+    """
+
+    def __init__(self, pairs: PairedShards, window: int = 2048) -> None:
+        if window < 1:
+            raise ValueError(f"window: expected at least 1, got {window}")
+        self._pairs, self._window = pairs, window
+        self._rank, self._processes = world()
+
+    def __len__(self) -> int:
+        """How many samples this process gets."""
+        first, end = _share(len(self._pairs), self._rank, self._processes)
+        return end - first
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take another order from now on."""
+        self._pairs.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Pair]:
+        pairs, worker = self._pairs, get_worker_info()
+        workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
+        part, parts = self._rank * workers + number, self._processes * workers
+        for index in stream_order(
+            pairs.samples_per_shard, self._window, pairs.seed, pairs.epoch, part, parts
+        ):
+            yield pairs[index]
+
+
+def stream_order(
+    samples_per_shard: np.ndarray, window: int, seed: int, epoch: int, part: int, parts: int
+) -> Iterator[int]:
+    """One of ``parts`` parts of a random order of all samples, made as it is needed.
+
+    A part is a run of samples in a random order of shards, mixed within a window: an index is drawn from
+    ``window`` of them and makes room for the next.
+    """
+    shards = np.random.default_rng([seed, epoch]).permutation(len(samples_per_shard))
+    random = np.random.default_rng([seed, epoch, 1 + part])
+    starts = np.cumsum(samples_per_shard) - samples_per_shard
+    first, end = _share(int(samples_per_shard.sum()), part, parts)
+    waiting: list[int] = []
+    passed = 0
+    for shard in shards:
+        start, size = int(starts[shard]), int(samples_per_shard[shard])
+        for index in range(start + max(first - passed, 0), start + min(end - passed, size)):
+            if len(waiting) < window:
+                waiting.append(index)
+                continue
+            place = int(random.integers(window))
+            yield waiting[place]
+            waiting[place] = index
+        passed += size
+    random.shuffle(waiting)
+    yield from waiting
+
+
+def _share(total: int, part: int, parts: int) -> tuple[int, int]:
+    """First and end of one of ``parts`` parts of ``total`` things, as equal as can be."""
+    return total * part // parts, total * (part + 1) // parts
+
+
+def _turned(picture: np.ndarray, symmetry: int) -> np.ndarray:
+    """(H, W, 3) under one of the 8 symmetries of a square."""
+    picture = np.rot90(picture, symmetry % 4)
+    return picture[:, ::-1] if symmetry >= 4 else picture
+
+
+class _OpenShards:
+    """Shards of a dataset, opened when first needed; the least recently used are closed.
+
+    Handles stay in the process that opened them: they are closed before a fork (HDF5's state must not be
+    there twice) and are left out when this object is pickled.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: OrderedDict[int, ShardReader] = OrderedDict()
+        _ALL_OPEN.add(self)
+
+    def get(self, number: int) -> ShardReader:
+        if number not in self._open:
+            if len(self._open) == _MOST_OPEN:
+                self._open.popitem(last=False)[1].close()
+            self._open[number] = ShardReader(shard_path(self._folder, number))
+        self._open.move_to_end(number)
+        return self._open[number]
+
+    def close(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def __getstate__(self) -> Path:
+        return self._folder
+
+    def __setstate__(self, folder: Path) -> None:
+        self.__init__(folder)  # type: ignore[misc]
+
+
+_ALL_OPEN: "weakref.WeakSet[_OpenShards]" = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for shards in list(_ALL_OPEN):
+        shards.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_all)
