@@ -60,6 +60,14 @@ class Shares:
         dist.all_reduce(total)
         return value + (total / self.size - value.detach())
 
+    def gathered(self, values: Tensor) -> Tensor:
+        """The values of all processes, (B, ...) -> (size * B, ...), without gradient."""
+        if self.size == 1:
+            return values
+        parts = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(parts, values.contiguous())
+        return torch.cat(parts)
+
     def masked_mean(self, values: Tensor, mask: Tensor) -> Tensor | None:
         """The mean of ``values[mask]`` over all processes, gradient as in ``mean``; None if none is left."""
         count = mask.sum().to(values.dtype)

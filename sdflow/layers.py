@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bijection import Bijection
+from .networks import keep_variance
 
 LOG_SCALE_BOUND, LOG_SCALE_SLOPE = 0.318, 2.0
 """A coupling's log-scale is ``0.318 * atan(2 * raw)``: within +-0.5, so that no layer can blow up."""
@@ -116,12 +117,13 @@ class InvertibleConv1x1(Bijection):
 
     def weight(self) -> Tensor:
         """W, (C, C)."""
-        lower, upper = self._factors()
-        return self.permutation @ lower @ upper
+        with torch.autocast(self.sign.device.type, enabled=False):
+            lower, upper = self._factors()
+            return self.permutation @ lower @ upper
 
     def inverse_weight(self) -> Tensor:
         """W^-1, (C, C), from its triangular factors."""
-        lower, upper = self._factors()
+        lower, upper = self._factors()  # triangular solves are never autocast
         inner = torch.linalg.solve_triangular(lower, self.permutation.T, upper=False, unitriangular=True)
         return torch.linalg.solve_triangular(upper, inner, upper=True)
 
@@ -155,6 +157,8 @@ class ScaleShiftNet(nn.Module):
         self.conv_mid = nn.Conv2d(width, width, 1)
         self.conv_out = nn.Conv2d(width, 2 * out_channels, 3, padding=1)
         self.log_gain = nn.Parameter(torch.zeros(1, 2 * out_channels, 1, 1))
+        keep_variance(self.conv_in, slope=0.01)
+        keep_variance(self.conv_mid, slope=0.01)
         nn.init.zeros_(self.conv_out.weight)
         if self.conv_out.bias is not None:
             nn.init.zeros_(self.conv_out.bias)

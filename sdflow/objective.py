@@ -22,6 +22,7 @@ _CONTENT_STD = 0.5
 _SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.25
 _NOISE_BAND = 0.15
 _LPF_SIGMA = 1.2
+_FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,9 @@ class ObjectiveConfig:
     content_lr: float = 5.0
     domain: float = 0.1
     cycle: float = 10.0
-    spectrum: float = 1.0
-    noise: float = 1.0
-    anchor: float = 200.0
+    spectrum: float = 3.0
+    noise: float = 3.0
+    anchor: float = 500.0
     gan_lr: float = 0.5
     super_resolution: float = 1.0
     gan_hr: float = 0.05
@@ -142,9 +143,9 @@ class Objective(nn.Module):
         self.register_buffer("band", radial_frequency(_FLAT_SIZE) > _NOISE_BAND)
 
     @property
-    def judges(self) -> list[nn.Parameter]:
-        """The discriminators' parameters."""
-        return [p for judge in (self.judge_lr, self.judge_content, self.judge_hr) for p in judge.parameters()]
+    def judges(self) -> list[nn.Module]:
+        """The discriminators."""
+        return [self.judge_lr, self.judge_content, self.judge_hr]
 
     def generator_loss(
         self, model: SDFlow, hr: Tensor, lr: Tensor, progress: float, shares: Shares
@@ -185,13 +186,15 @@ class Objective(nn.Module):
         # Two samples of each HR content.
         content = content.detach()
         features = model.degradation_flow.features(content)
-        latents = shares.prior(model.prior, (2 * len(y), *model.latent_shape_lr(*x.shape[-2:])))
+        shape = (len(y), *model.latent_shape_lr(*x.shape[-2:]))
+        latents = torch.cat([shares.prior(model.prior, shape) for _ in range(2)])
         z_d, _ = model.degradation_flow.inverse_given(latents, features.repeat(2, 1, 1, 1))
         samples, _ = model.lr_flow.inverse(content.repeat(2, 1, 1, 1) + z_d)
         first, second = samples.chunk(2)
         terms["anchor"] = _bias(first, second, target)
-        terms["spectrum"], terms["spectrum_distance"] = self._spectrum(samples, x, shares)
-        terms["noise"], terms["noise_distance"] = self._noise(first, second, x, shares)
+        distances: dict[str, Tensor] = {}  # shown in the place of the two losses, whose values say nothing
+        terms["spectrum"], distances["spectrum"] = self._spectrum(samples, x, shares)
+        terms["noise"], distances["noise"] = self._noise(first, second, x, shares)
         terms["gan_lr"] = fooling_loss(self.judge_lr(samples))
 
         # Back from the samples: E and the SR direction learn from pairs that the model made itself.
@@ -208,17 +211,11 @@ class Objective(nn.Module):
             terms["gan_hr"] = fooling_loss(self.judge_hr(resolved))
             judged_hr = (y, resolved.detach())
 
-        ramped = {"domain", "spectrum", "noise", "anchor", "gan_lr", "cycle", "super_resolution", "gan_hr"}
-        weighted = [
-            getattr(weights, name) * (ramp if name in ramped else 1.0) * value
-            for name, value in terms.items()
-            if hasattr(weights, name) and getattr(weights, name)
-        ]
+        begun = {name: 1.0 if name in _FROM_THE_START else ramp for name in terms}
+        weighted = [getattr(weights, name) * begun[name] * value for name, value in terms.items()]
         loss = torch.stack(weighted).sum()
         spread = (to_levels(first) - to_levels(second)).detach().square().mean().sqrt() / math.sqrt(2)
-        watched = {name: value.detach() for name, value in terms.items()} | {"spread": spread}
-        for name in ("spectrum", "noise"):  # the surrogate's value says nothing; its distance does
-            watched[name] = watched.pop(f"{name}_distance")
+        watched = {name: value.detach() for name, value in terms.items()} | distances | {"spread": spread}
         judged = Judged((x, samples.detach()), (content, content_lr.detach()), judged_hr)
         return loss, watched, judged
 
@@ -244,7 +241,7 @@ class Objective(nn.Module):
     def _noise(self, first: Tensor, second: Tensor, x: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             roughness = _roughness(x)
-            quantile = shares.mean(torch.quantile(roughness, _FLAT_SHARE))
+            quantile = torch.quantile(shares.gathered(roughness), _FLAT_SHARE)
             step = 1.0 if not self.threshold else 0.05
             self.threshold.lerp_(quantile, step)
             real = shares.masked_mean(power_spectrum(windows(x, _FLAT_SIZE)), roughness <= self.threshold)

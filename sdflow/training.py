@@ -27,7 +27,9 @@ class TrainingConfig:
         seed: of the weights, the crops and all noise.
         learning_rate: of Adam (0.9, 0.999), after a warm-up; halved at 50, 75, 90 and 95 % of the training.
         warmup: steps.
-        clip: largest norm of a step's gradient, of the model and of the discriminators.
+        clip: largest norm of a step's gradient, of each of the networks.
+        picture_rate: the learning rate of f_HR and f_LR, as a share of the others'. They carry the picture
+            and begin as good ones; every other network learns against them, and they must not run ahead.
         ema: decay of the averaged weights, which are the ones that are saved.
         judge_width: hidden channels of the discriminators.
         precision: of the networks, "fp32" or "bf16"; flow states and log-determinants are always fp32.
@@ -38,8 +40,9 @@ class TrainingConfig:
     seed: int = 0
     learning_rate: float = 5e-4
     warmup: int = 50
-    clip: float = 5.0
+    clip: float = 1.0
     ema: float = 0.999
+    picture_rate: float = 0.02
     judge_width: int = 32
     precision: str = "fp32"
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -81,10 +84,18 @@ class Trainer:
                 config.patch_size // architecture.scale,
                 config.judge_width,
             ).to(self.device)
+        for part in (self.model, self.objective):
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
         self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.optimizer = _adam(self.model.parameters(), config.learning_rate)
-        self.judge_optimizer = _adam(self.objective.judges, config.learning_rate)
+        picture_flows = [*self.model.hr_flow.parameters(), *self.model.lr_flow.parameters()]
+        inside = {id(p) for p in picture_flows}
+        others = [p for p in self.model.parameters() if id(p) not in inside]
+        self.optimizer = _adam(
+            [{"params": others, "share": 1.0}, {"params": picture_flows, "share": config.picture_rate}],
+            config.learning_rate,
+        )
+        self.judge_optimizer = _adam(self.objective.parameters(), config.learning_rate)
         self.step_number = 0
         self.skipped = 0
         self.rate_factor = 1.0
@@ -109,7 +120,7 @@ class Trainer:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = self._average_and_clip(list(self.model.parameters()))
+        norm = self._average_and_clip(list(self.model.children()))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             judge_loss, judge_terms = self.objective.judge_losses(judged)
         self.judge_optimizer.zero_grad(set_to_none=True)
@@ -133,15 +144,21 @@ class Trainer:
         warmup = min(1.0, (self.step_number + 1) / max(1, self.config.warmup))
         for optimizer in (self.optimizer, self.judge_optimizer):
             for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * self.rate_factor * warmup * 0.5**halvings
+                rate = self.config.learning_rate * self.rate_factor * warmup * 0.5**halvings
+                group["lr"] = rate * group.get("share", 1.0)
 
-    def _average_and_clip(self, parameters: list[nn.Parameter]) -> Tensor:
-        if world()[1] > 1:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    dist.all_reduce(parameter.grad)
-                    parameter.grad /= world()[1]
-        return nn.utils.clip_grad_norm_(parameters, self.config.clip)
+    def _average_and_clip(self, networks: list[nn.Module]) -> Tensor:
+        """Average gradients over processes and clip each network's own: the likelihood's gradient in f_LR is
+        tens of times larger than any other, and one common norm would silence the rest."""
+        norms = []
+        for network in networks:
+            if world()[1] > 1:
+                for parameter in network.parameters():
+                    if parameter.grad is not None:
+                        dist.all_reduce(parameter.grad)
+                        parameter.grad.div_(world()[1])
+            norms.append(nn.utils.clip_grad_norm_(network.parameters(), self.config.clip))
+        return torch.linalg.vector_norm(torch.stack(norms))
 
     @torch.no_grad()
     def _average_weights(self) -> None:
@@ -149,8 +166,8 @@ class Trainer:
         decay = min(self.config.ema, (1 + steps) / (10 + steps))
         for average, value in zip(self.averaged.parameters(), self.model.parameters()):
             average.lerp_(value, 1 - decay)
-        for average, value in zip(self.averaged.buffers(), self.model.buffers()):
-            average.copy_(value)
+        for kept, buffer in zip(self.averaged.buffers(), self.model.buffers()):
+            kept.copy_(buffer)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that a later trainer needs to go on: named tensors, and plain values."""

@@ -283,7 +283,8 @@ def load_degrader(
     if model == "classical":
         return ClassicalDegrader(scale or 4)
     checkpoint = find_checkpoint(model)
-    degrader = SDFlowDegrader(checkpoint, choose_device(device), choose_precision(precision))
+    device = choose_device(device)
+    degrader = SDFlowDegrader(checkpoint, device, choose_precision(precision, device))
     if scale not in (None, degrader.scale):
         raise SDFlowError(f"--scale {scale}: the model {model} was trained for scale {degrader.scale}")
     return degrader

@@ -3,6 +3,7 @@
 import torch
 
 from sdflow.errors import SDFlowError
+from sdflow.inference import measure_precision
 
 
 def choose_device(device: str) -> str:
@@ -22,6 +23,10 @@ def choose_device(device: str) -> str:
     return device
 
 
-def choose_precision(precision: str) -> str:
-    """The precision of the networks for "auto", or the one that was asked for: "fp32" or "bf16"."""
-    return "fp32" if precision == "auto" else precision
+def choose_precision(precision: str, device: str) -> str:
+    """The precision of the networks for "auto", measured on the device, or the one that was asked for.
+
+    Returns:
+        "fp32" or "bf16". Ask once per run: the measurement may come out otherwise tomorrow.
+    """
+    return measure_precision(device) if precision == "auto" else precision

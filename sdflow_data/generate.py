@@ -63,7 +63,8 @@ class Request:
         Raises:
             SDFlowError: the model cannot be loaded, or a setting does not go with it.
         """
-        device, precision = self._device(begun), self._precision(begun)
+        device = self._device(begun)
+        precision = self._precision(begun, device)
         degrader = load_degrader(self.model, self.scale, device, precision)
         if self.patch_size % degrader.multiple or self.patch_size < 2 * degrader.multiple:
             raise SDFlowError(
@@ -91,10 +92,11 @@ class Request:
             return "cpu"
         return choose_device(begun.device if begun and self.device == "auto" else self.device)
 
-    def _precision(self, begun: Recipe | None) -> str:
+    def _precision(self, begun: Recipe | None, device: str) -> str:
         if self.model in HAND_MADE:
             return "fp32"
-        return choose_precision(begun.precision if begun and self.precision == "auto" else self.precision)
+        asked = begun.precision if begun and self.precision == "auto" else self.precision
+        return choose_precision(asked, device)
 
 
 @dataclass(frozen=True)

@@ -73,4 +73,5 @@ def load_upscaler(model: str, device: str = "auto", precision: str = "auto") -> 
         raise SDFlowError(
             f"--model {model}: expected a trained model, which {model} is not: it only downscales"
         )
-    return SDFlowUpscaler(find_checkpoint(model), choose_device(device), choose_precision(precision))
+    device = choose_device(device)
+    return SDFlowUpscaler(find_checkpoint(model), device, choose_precision(precision, device))

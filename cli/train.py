@@ -1,0 +1,91 @@
+"""``sdflow train``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from .options import device_options, existing_folder, new_folder
+
+if TYPE_CHECKING:
+    from sdflow.config import PresetName
+
+
+@click.command("train")
+@click.option(
+    "--hr", multiple=True, required=True, type=existing_folder, help="Sharp photographs (may be given again)."
+)
+@click.option(
+    "--lr",
+    multiple=True,
+    required=True,
+    type=existing_folder,
+    help="Real low-quality photographs of any scenes.",
+)
+@click.option("--out", required=True, type=new_folder, metavar="RUN", help="Where the run is kept.")
+@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="4", show_default=True)
+@click.option(
+    "--preset",
+    type=click.Choice(["tiny", "small", "paper"]),
+    default="small",
+    show_default=True,
+    help="tiny: minutes on a laptop; small: an hour on 2 cores; paper: the published sizes, for a GPU.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="How long to train, in steps.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long to train, in minutes.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Crops of each side a step  [default: by preset]"
+)
+@click.option(
+    "--patch-size", type=click.IntRange(min=1), help="Side of the HR crops in pixels  [default: by preset]"
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on with the run that RUN holds.")
+@device_options
+def command(
+    hr: tuple[Path, ...],
+    lr: tuple[Path, ...],
+    out: Path,
+    scale: str,
+    preset: str,
+    steps: int | None,
+    minutes: float | None,
+    batch_size: int | None,
+    patch_size: int | None,
+    seed: int,
+    resume: bool,
+    device: str,
+    precision: str,
+) -> None:
+    """Train SDFlow on sharp photographs (HR) and real low-quality ones (LR) of any other scenes.
+
+    RUN gets model/ (the newest complete checkpoint), metrics.csv and samples/. A run that was stopped, in
+    whatever way, goes on with --resume.
+
+    \b
+    Example:
+      sdflow train --hr sharp/ --lr camera/ --out runs/camera --scale 2 --minutes 60
+    """
+    from sdflow_data.training_run import preset_settings, train
+
+    if steps is not None and minutes is not None:
+        raise click.UsageError("--steps, --minutes: expected one of the two, got both")
+    settings = preset_settings(
+        cast("PresetName", preset),
+        hr=hr,
+        lr=lr,
+        out=out,
+        scale=int(scale),
+        steps=steps,
+        minutes=minutes,
+        batch_size=batch_size,
+        patch_size=patch_size,
+        seed=seed,
+        resume=resume,
+        device=device,
+        precision=precision,
+    )
+    train(settings, say=click.echo)
+    click.echo(
+        f"Trained. Checkpoint: {out / 'model'}; curves: {out / 'metrics.csv'}; pictures: {out / 'samples'}"
+    )

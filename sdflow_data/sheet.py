@@ -1,0 +1,61 @@
+"""Sample sheets: a few patches side by side, to be looked at."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdflow.model import SDFlow
+from sdflow.resample import bicubic_downscale, quantise, to_levels, to_unit
+
+_CELL, _GAP, _HEADER = 160, 4, 24
+
+
+def sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> np.ndarray:
+    """Patches as a table under titles, each enlarged to one size with its pixels kept visible.
+
+    Args:
+        rows: of uint8 (h, w, 3) RGB patches, as many a row as there are titles.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    step = _CELL + _GAP
+    page = np.full((_HEADER + step * len(rows), step * len(titles), 3), 255, np.uint8)
+    for column, title in enumerate(titles):
+        place = (column * step + 2, _HEADER - 8)
+        cv2.putText(page, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
+    for y, row in enumerate(rows):
+        for x, patch in enumerate(row):
+            cell = cv2.resize(patch, (_CELL, _CELL), interpolation=cv2.INTER_NEAREST)
+            top, left = _HEADER + y * step, x * step
+            page[top : top + _CELL, left : left + _CELL] = cell
+    return page
+
+
+@torch.no_grad()
+def sample_sheet(model: SDFlow, hr: Tensor, lr: Tensor, device: str) -> tuple[np.ndarray, float, float]:
+    """How a model in training degrades: HR patch, bicubic, four samples, the samples' mean, real LR patches.
+
+    Args:
+        hr: (B, 3, P, P) uint8; lr: (B, 3, P/s, P/s) uint8, other scenes.
+
+    Returns:
+        The sheet; the largest mean colour difference of samples to their HR patches, in grey levels; the root
+        mean square difference of samples to bicubic, in grey levels.
+    """
+    y = to_unit(hr.to(device))
+    content = model.encode_hr(y)
+    shape = (4 * len(y), *model.latent_shape_lr(*content.shape[-2:]))
+    generator = torch.Generator(device).manual_seed(0)
+    latents = model.prior.sample(shape, generator=generator)
+    samples = to_levels(model.decode_lr(content.repeat(4, 1, 1, 1), latents)).unflatten(0, (4, len(y)))
+    bicubic = to_levels(bicubic_downscale(y, model.scale))
+    drift = (samples.mean((0, 1, 3, 4)) - bicubic.mean((0, 2, 3))).abs().max()
+    difference = (samples - bicubic).square().mean().sqrt()
+    columns = [hr, bicubic, *samples, samples.mean(0), lr]
+    titles = ["HR", "bicubic", "sample 1", "sample 2", "sample 3", "sample 4", "mean of 4", "real LR"]
+    pictures = [quantise(column.float().nan_to_num()).cpu().permute(0, 2, 3, 1).numpy() for column in columns]
+    return sheet(list(zip(*pictures)), titles), float(drift), float(difference)

@@ -1,0 +1,74 @@
+"""The terms of the objective: what each must see and what it must not."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdflow.discriminators import TextureDiscriminator
+from sdflow.filters import gaussian_blur, power_spectrum, windows
+from sdflow.objective import ObjectiveConfig, RunningSpectrum, _bias, log_spectrum_loss
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.1, 3.0))
+def test_white_noise_has_the_power_of_its_variance_at_every_frequency(seed: int, sigma: float) -> None:
+    noise = sigma * torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+    power = power_spectrum(noise).mean((0, 1))[4:-4, 4:-4]
+    assert power.mean().item() == pytest.approx(sigma**2, rel=0.05)
+
+
+def test_windows_overlap_by_half_and_cover_the_image() -> None:
+    image = torch.arange(64.0).view(1, 1, 8, 8)
+    cut = windows(image, 4)
+    assert cut.shape == (1, 9, 1, 4, 4)
+    assert set(cut.flatten().tolist()) == set(range(64))
+
+
+def test_a_blur_keeps_the_mean_of_a_constant_and_takes_noise_away() -> None:
+    noise = torch.randn(2, 3, 64, 64)
+    assert torch.allclose(gaussian_blur(torch.full((1, 3, 16, 16), 0.3), 2.0), torch.tensor(0.3))
+    assert gaussian_blur(noise, 2.0).std() < 0.2
+
+
+def test_a_running_spectrum_is_the_mean_of_its_first_batches() -> None:
+    running = RunningSpectrum((3,))
+    for value in (1.0, 2.0, 6.0):
+        mean = running.update(torch.full((3,), value))
+    assert torch.allclose(mean, torch.tensor(3.0))
+
+
+def test_the_spectrum_term_pulls_each_frequency_towards_the_real_one() -> None:
+    fake = torch.tensor([1.0, 1.0, 1.0], requires_grad=True)
+    loss, distance = log_spectrum_loss(fake, fake.detach().clone(), torch.tensor([0.1, 1.0, 10.0]))
+    loss.backward()
+    assert fake.grad is not None
+    assert fake.grad.sign().tolist() == [1, 0, -1]
+    assert distance.item() == pytest.approx(2 / 3 * torch.log(torch.tensor(10.0)).item(), rel=1e-5)
+
+
+def test_the_anchor_does_not_see_noise_that_two_samples_do_not_share() -> None:
+    target = torch.zeros(64, 3, 32, 32)
+    first, second = (0.1 * torch.randn(64, 3, 32, 32) for _ in range(2))
+    assert abs(_bias(first, second, target).item()) < 0.02 * _bias(first, first, target).item()
+
+
+def test_the_anchor_sees_a_shift_of_colour() -> None:
+    target = torch.zeros(1, 3, 32, 32)
+    shifted = target + 0.05
+    assert _bias(shifted, shifted, target).item() == pytest.approx(2 * 0.05**2, rel=1e-4)
+
+
+def test_the_texture_discriminator_gives_no_gradient_to_colour() -> None:
+    judge = TextureDiscriminator(8)
+    shift = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    images = torch.rand(2, 3, 24, 24)
+    judge(images + shift).sum().backward()
+    assert shift.grad is not None
+    assert shift.grad.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_a_weight_out_of_range_is_refused_by_name(value: float) -> None:
+    with pytest.raises(ValueError, match="cycle"):
+        ObjectiveConfig(cycle=value)

@@ -1,0 +1,129 @@
+"""Training steps: they can be taken up, shared, and they survive bad batches."""
+
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from sdflow.config import SDFlowConfig
+from sdflow.training import Trainer, TrainingConfig
+
+ARCHITECTURE = SDFlowConfig(
+    scale=2,
+    hr_steps=1,
+    lr_steps=1,
+    hf_steps=1,
+    degradation_steps=1,
+    width=8,
+    condition_channels=8,
+    growth=4,
+    hf_blocks=1,
+    degradation_blocks=1,
+    encoder_channels=8,
+    encoder_blocks=1,
+    encoder_modulation=1,
+    components=2,
+)
+CONFIG = TrainingConfig(patch_size=32, learning_rate=1e-3, judge_width=4, warmup=3)
+
+
+def batch(step: int, size: int = 4) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    hr = torch.randint(0, 256, (size, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    lr = torch.randint(0, 256, (size, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    return hr, lr
+
+
+def trained(steps: range, trainer: Trainer | None = None) -> Trainer:
+    trainer = Trainer(ARCHITECTURE, CONFIG) if trainer is None else trainer
+    for step in steps:
+        assert trainer.step(*batch(step), step / 10) is not None
+    return trainer
+
+
+def test_five_steps_saved_taken_up_and_five_more_are_ten_steps_bit_for_bit() -> None:
+    whole = trained(range(10)).state()
+    resumed = Trainer(ARCHITECTURE, CONFIG)
+    resumed.take_up(*trained(range(5)).state())
+    parts = trained(range(5, 10), resumed).state()
+    assert parts[1] == whole[1]
+    assert all(torch.equal(parts[0][name], value) for name, value in whole[0].items())
+
+
+def test_the_state_of_another_architecture_is_refused() -> None:
+    other = Trainer(SDFlowConfig.preset("tiny", 2), CONFIG)
+    with pytest.raises(ValueError, match="another model"):
+        other.take_up(*trained(range(1)).state())
+
+
+def test_a_poisoned_batch_is_skipped_and_changes_no_weight() -> None:
+    trainer = trained(range(2))
+    before, _ = trainer.state()
+    hr, lr = batch(2)
+    assert trainer.step(hr, torch.full(lr.shape, float("nan")), 0.2) is None
+    after, _ = trainer.state()
+    assert trainer.skipped == 1
+    assert all(torch.equal(before[name], value) for name, value in after.items())
+
+
+def test_training_goes_on_after_a_poisoned_batch() -> None:
+    trainer = trained(range(2))
+    hr, lr = batch(2)
+    trainer.step(hr, torch.full(lr.shape, float("nan")), 0.2)
+    metrics = trainer.step(*batch(3), 0.3)
+    assert metrics is not None
+    assert all(torch.tensor(value).isfinite() for value in metrics.values())
+
+
+def test_the_averaged_weights_lag_behind_the_model() -> None:
+    trainer = trained(range(10))
+    pairs = list(zip(trainer.averaged.parameters(), trainer.model.parameters()))
+    assert any(not torch.equal(average, value) for average, value in pairs)
+    assert all(average.isfinite().all() for average, _ in pairs)
+
+
+def test_one_seed_gives_one_training() -> None:
+    first, second = trained(range(3)).state()[0], trained(range(3)).state()[0]
+    assert all(torch.equal(first[name], value) for name, value in second.items())
+
+
+def test_precision_is_checked_by_name() -> None:
+    with pytest.raises(ValueError, match="precision"):
+        TrainingConfig(patch_size=32, precision="fp16")
+
+
+def test_a_patch_that_the_scale_does_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of 4"):
+        Trainer(ARCHITECTURE, TrainingConfig(patch_size=34))
+
+
+def _share(rank: int, size: int, port: int, losses: "mp.SimpleQueue[list[float]]") -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    trainer = Trainer(ARCHITECTURE, CONFIG)
+    curve = []
+    for step in range(4):
+        hr, lr = (side.chunk(size)[rank] for side in batch(step))
+        metrics = trainer.step(hr, lr, 0.5)
+        assert metrics is not None
+        curve += [metrics["likelihood_lr"], metrics["cycle"], metrics["spectrum"], metrics["judge_lr"]]
+    if rank == 0:
+        losses.put(curve)
+    dist.destroy_process_group()
+
+
+def _curve(size: int) -> list[float]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    losses = mp.get_context("spawn").SimpleQueue()
+    mp.spawn(_share, (size, port, losses), nprocs=size)
+    curve: list[float] = losses.get()
+    return curve
+
+
+def test_two_processes_train_as_one_with_the_whole_batch() -> None:
+    assert _curve(2) == pytest.approx(_curve(1), rel=2e-3, abs=1e-4)
