@@ -1,0 +1,102 @@
+"""``sdflow inspect``: what a dataset's degradations are like, and whether they are those of a camera."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import existing_folder
+
+if TYPE_CHECKING:
+    from sdflow_data.statistics.inspection import Inspection
+
+_COLOURS = {True: "green", False: "red", None: "yellow"}
+
+
+@click.command("inspect")
+@click.argument("dataset", type=existing_folder)
+@click.option(
+    "--real",
+    type=existing_folder,
+    help="Real LR photographs, or a dataset of real pairs, to hold the dataset against.",
+)
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
+@click.option(
+    "--json", "json_", type=click.Path(dir_okay=False, path_type=Path), help="Write everything as JSON."
+)
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0, 100),
+    metavar="SCORE",
+    help="Exit with status 1 if the dataset's score is lower: 100 is ideal, 50 passes every verdict.",
+)
+@click.option(
+    "--classifier/--no-classifier",
+    default=True,
+    show_default=True,
+    help="With --real: train small networks to tell the two apart, the strictest test.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+def command(
+    dataset: Path,
+    real: Path | None,
+    report: Path | None,
+    json_: Path | None,
+    fail_under: float | None,
+    classifier: bool,
+    workers: int | None,
+) -> int:
+    """Measure the degradations of DATASET: noise, blur, colour, alignment, compression, diversity.
+
+    With --real, every statistic stands beside that of real photographs. Its distance from them
+    (Wasserstein-1, in the statistic's unit) lies between a floor, real photographs from one another, and a
+    ceiling, bicubic LR from real photographs.
+
+    \b
+    Example:
+      sdflow inspect pairs --real phone_photos --report report.html --fail-under 50
+    """
+    import json
+
+    from sdflow_data.atomic import write_file
+    from sdflow_data.manifest import read_dataset
+    from sdflow_data.statistics.inspection import inspect_dataset
+
+    inspection = inspect_dataset(read_dataset(dataset), real, classifier, workers)
+    for skipped in [] if inspection.real is None else inspection.real.skipped:
+        click.echo(f"skipped {skipped}", err=True)
+    click.echo(_table(inspection))
+    click.echo(_verdicts(inspection))
+    if json_ is not None:
+        write_file(json_, (json.dumps(inspection.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
+        click.echo(f"{json_}: everything as JSON")
+    if report is not None:
+        from sdflow_data.report import report_html
+
+        write_file(report, report_html(inspection).encode())
+        click.echo(f"{report}: the report, for a browser")
+    if fail_under is not None and not inspection.score >= fail_under:
+        click.echo(f"Error: --fail-under: expected a score of at least {fail_under:g}", err=True)
+        return 1
+    return 0
+
+
+def _table(inspection: "Inspection") -> str:
+    from sdflow_data.statistics import STATISTICS
+    from sdflow_data.statistics.tables import text_table
+
+    headline = [name for name in inspection.table.index if STATISTICS[name].headline]
+    return text_table(inspection.table.loc[headline], with_real=inspection.real is not None)
+
+
+def _verdicts(inspection: "Inspection") -> str:
+    lines = []
+    for verdict in inspection.verdicts:
+        answer = click.style(f"{verdict.answer:<14}", fg=_COLOURS[verdict.passed])
+        reasons = [f"{m.text} ({m.threshold})" for m in verdict.measures] or [verdict.untold]
+        lines.append(f"{verdict.question:<12} {answer} {reasons[0]}")
+        lines += [" " * 28 + reason for reason in reasons[1:]]
+    lines.append(
+        f"\nScore {inspection.score:.0f} of 100: that of the worst verdict; from 50 on all are good."
+    )
+    return "\n".join(lines)

@@ -1,0 +1,41 @@
+"""The short table, as text."""
+
+import math
+
+import pandas as pd
+
+_PLAIN = ("generated", "bicubic")
+_COMPARED = ("generated", "real", "bicubic", "distance", "interval", "floor", "ceiling")
+
+
+def text_table(table: pd.DataFrame, with_real: bool) -> str:
+    """Rows of a table of `compare` as aligned text: medians, and the distances if there is a real set."""
+    columns = _COMPARED if with_real else _PLAIN
+    rows = [("statistic", "unit", *columns)]
+    for name, row in table.iterrows():
+        rows.append((str(name), row["unit"], *(_cell(row, column) for column in columns)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]]) + "\n"
+
+
+def number(value: float) -> str:
+    """Three digits, or a dash for NaN."""
+    if math.isnan(value):
+        return "—"
+    if abs(value) >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
+
+
+def _cell(row: pd.Series, column: str) -> str:
+    if column != "interval":
+        return number(row[column])
+    low, high = row["low"], row["high"]
+    return "—" if math.isnan(low) else f"{number(low)} to {number(high)}"
