@@ -29,13 +29,16 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def randomise(module: Module, seed: int, spread: float = 0.2) -> Module:
-    """Moves every parameter from where it began: no layer stays the identity, ActNorms count as begun."""
+    """Gives convolutions random kernels and moves all else by ``spread``; ActNorms count as begun."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            fan_in = parameter[0].numel() if parameter.dim() > 1 and len(parameter) > 1 else 1
-            parameter.add_(spread * noise / fan_in**0.5)
+            if parameter.dim() == 4 and len(parameter) > 1:  # convolutions, whatever they began as
+                parameter.copy_(0.4 * noise / parameter[0].numel() ** 0.5)
+            else:
+                fan_in = parameter.shape[1] if parameter.dim() == 2 else 1
+                parameter.add_(spread * noise / fan_in**0.5)
         for name, buffer in module.named_buffers():
             if name.endswith("initialised"):
                 buffer.fill_(True)
