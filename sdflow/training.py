@@ -179,7 +179,9 @@ class Trainer:
             for index, moments in optimizer.state_dict()["state"].items():
                 tensors |= {f"{part}.{index}.{name}": value for name, value in moments.items()}
         plain = {"step": self.step_number, "skipped": self.skipped, "rate_factor": self.rate_factor}
-        return {k: v.detach().cpu().clone() for k, v in tensors.items()}, plain
+        return {
+            k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()
+        }, plain
 
     def take_up(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Go on from a ``state``.

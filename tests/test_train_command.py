@@ -1,0 +1,136 @@
+"""``sdflow train`` as a process: what it leaves behind, killed and resumed, and what it refuses."""
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from sdflow_data.images import encode_png
+
+COMMAND = [sys.executable, "-c", "from sdflow_cli.main import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    random = np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("photographs ü")
+    for kind, size in (("hr", 96), ("lr", 48)):
+        (root / kind).mkdir()
+        for number in range(2):
+            picture = np.kron(random.integers(0, 256, (size // 8, size // 8, 3)), np.ones((8, 8, 1)))
+            (root / kind / f"{number}.png").write_bytes(encode_png(picture.astype(np.uint8)))
+    return root / "hr", root / "lr"
+
+
+def arguments(folders: tuple[Path, Path], out: Path, steps: int, *more: str) -> list[str]:
+    hr, lr = folders
+    common = [
+        "--scale",
+        "2",
+        "--preset",
+        "tiny",
+        "--patch-size",
+        "32",
+        "--batch-size",
+        "2",
+        "--precision",
+        "fp32",
+    ]
+    return [
+        *COMMAND,
+        "train",
+        *("--hr", str(hr), "--lr", str(lr), "--out", str(out), "--steps", str(steps)),
+        *common,
+        *more,
+    ]
+
+
+def run(call: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(call, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def trained(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    done = run(arguments(folders, out, 12))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_a_run_leaves_a_checkpoint_its_curves_and_a_picture(trained: Path) -> None:
+    from sdflow.checkpoint import load_checkpoint
+
+    assert load_checkpoint(trained / "model").scale == 2
+    assert [row["step"] for row in csv.DictReader((trained / "metrics.csv").open())][-1] == "12"
+    assert list((trained / "samples").glob("*.png"))
+    assert not list(trained.rglob("*.tmp"))
+
+
+SAVE_EACH_STEP = """
+import dataclasses, sys
+from pathlib import Path
+import torch
+from sdflow_data.training_run import preset_settings, train
+hr, lr, out = map(Path, sys.argv[1:4])
+settings = preset_settings(
+    "tiny", hr=(hr,), lr=(lr,), out=out, scale=2, steps=12, batch_size=2, patch_size=32, precision="fp32", resume=True
+)
+train(dataclasses.replace(settings, save_seconds=0))
+"""
+
+
+def test_a_run_killed_between_its_saves_resumes_to_the_same_weights(
+    trained: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    call = [sys.executable, "-c", SAVE_EACH_STEP, *map(str, folders), str(out)]
+    process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (out / "state.safetensors").exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = run(arguments(folders, out, 12, "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert "Going on from step" in done.stdout
+    whole, resumed = (load_file(path / "model" / "model.safetensors") for path in (trained, out))
+    assert all((resumed[name] == value).all() for name, value in whole.items())
+
+
+def test_more_steps_go_on_from_a_finished_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    assert run(arguments(folders, tmp_path / "run", 2)).returncode == 0
+    done = run(arguments(folders, tmp_path / "run", 3, "--resume"))
+    assert "Going on from step 2" in done.stdout
+
+
+def test_a_run_is_not_overwritten(trained: Path, folders: tuple[Path, Path]) -> None:
+    done = run(arguments(folders, trained, 12))
+    assert done.returncode == 1
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_resuming_with_other_settings_names_the_setting(trained: Path, folders: tuple[Path, Path]) -> None:
+    done = run(arguments(folders, trained, 12, "--resume", "--seed", "5"))
+    assert done.returncode == 1
+    assert "training.seed = 0" in done.stderr
+
+
+def test_an_empty_folder_is_refused_by_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    done = run(arguments((folders[0], tmp_path / "none"), tmp_path / "run", 2))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error:")
+    assert "none" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_steps_and_minutes_together_are_a_wrong_call(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    done = run(arguments(folders, tmp_path / "run", 2, "--minutes", "1"))
+    assert done.returncode == 2
