@@ -78,9 +78,9 @@ from pathlib import Path
 import torch
 from sdflow_data.training_run import preset_settings, train
 hr, lr, out = map(Path, sys.argv[1:4])
-settings = preset_settings(
-    "tiny", hr=(hr,), lr=(lr,), out=out, scale=2, steps=12, batch_size=2, patch_size=32, precision="fp32", resume=True
-)
+folders = dict(hr=(hr,), lr=(lr,), out=out)
+sizes = dict(scale=2, steps=12, batch_size=2, patch_size=32)
+settings = preset_settings("tiny", **folders, **sizes, precision="fp32", resume=True)
 train(dataclasses.replace(settings, save_seconds=0))
 """
 
