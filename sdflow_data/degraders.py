@@ -201,7 +201,8 @@ class ClassicalDegrader:
     """Hand-made degradation in the manner of BSRGAN (Zhang et al.) and Real-ESRGAN (Wang et al.), 2021.
 
     Twice in a row: blur (isotropic or not), resizing, Gaussian or Poisson noise, JPEG; all strengths random,
-    as albumentations draws them. It has no latent noise to scale, so the temperature changes nothing.
+    as albumentations draws them. It has no latent noise to scale, so the temperature changes nothing. It is
+    not for huge pictures: at scale 2 it takes up to 50 bytes of memory per HR pixel, at higher scales less.
     """
 
     name = "classical"
