@@ -2,7 +2,7 @@
 
     python benchmarks/camera.py --hr VAL_HR --lr VAL_LR --scale 2 --model bicubic --model runs/camera
 
-A column a degrader. Grey PSNR and SSIM, border cropped, are means over the scenes; levels are 8-bit grey levels.
+A column a degrader. Grey PSNR and SSIM, border cropped, are means over the scenes; levels are 8-bit levels.
 The classifier learns on some scenes and is asked on others; 0.5 is that it cannot tell.
 """
 
