@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -198,6 +199,24 @@ def test_a_killed_export_with_workers_is_completed_by_the_same_command(tmp_path:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", ".partial"}
     for out in (tmp_path / "out", tmp_path / "whole"):
         export(dataset, out, Request("folder", patches_per_shard=1), workers=1)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_disk_that_takes_no_more_is_told_by_name_and_the_export_goes_on_later(
+    dataset: Dataset, tmp_path: Path, format: str
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # it looks like a full disk for larger files
+    try:
+        with pytest.raises((OSError, SDFlowError)) as caught:
+            export(dataset, tmp_path / "out", Request(format), workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(tmp_path / "out" / ".partial") in str(caught.value)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".partial"]
+    for out in (tmp_path / "out", tmp_path / "whole"):
+        export(dataset, out, Request(format), workers=1)
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 

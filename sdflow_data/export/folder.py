@@ -35,8 +35,8 @@ class FolderWriter:
             hr, lr = hr_folder / f"{pair.name}.png", lr_folder / f"{pair.name}.png"
             hr.unlink(missing_ok=True)  # from an interrupted run; it may be a link to another one
             if previous is None or previous.hr is not pair.hr or not _link(written[-2], hr):
-                hr.write_bytes(pair.hr)
-            lr.write_bytes(pair.lr)
+                _write(hr, pair.hr)
+            _write(lr, pair.lr)
             written += [hr, lr]
             previous = pair
         for path in written:  # after all were written: one by one the disk would wait for each
@@ -54,6 +54,14 @@ class FolderWriter:
         write_file(folder / "meta_info_realesrgan.txt", _lines("hr/" + files + ", lr/" + files))
         metadata = rows.assign(hr_file_name="hr/" + files, lr_file_name="lr/" + files)
         write_file(folder / "metadata.parquet", metadata.to_parquet(index=False))
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        error.filename = str(path)  # a full disk shows in write(), which does not say where
+        raise
 
 
 def _link(source: Path, path: Path) -> bool:

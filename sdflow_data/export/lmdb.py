@@ -10,6 +10,8 @@ from pathlib import Path
 import lmdb
 import pandas as pd
 
+from sdflow.errors import SDFlowError
+
 from ..atomic import write_file
 from ..manifest import Patch
 from .parts import Part
@@ -68,11 +70,14 @@ def _pictures(path: Path, kind: str) -> Iterator[tuple[bytes, bytes]]:
 def _write_database(path: Path, items: Iterator[tuple[bytes, bytes]]) -> None:
     shutil.rmtree(path, ignore_errors=True)  # from an interrupted run
     # Without the lock, whose file would hold process numbers. Nobody else knows of this folder yet.
-    with lmdb.open(str(path), map_size=_FIRST_MAP_SIZE, lock=False, sync=False) as environment:
-        while batch := list(islice(items, _SAMPLES_PER_TRANSACTION)):
-            while not _put(environment, batch):
-                environment.set_mapsize(2 * environment.info()["map_size"])
-        environment.sync(True)
+    try:
+        with lmdb.open(str(path), map_size=_FIRST_MAP_SIZE, lock=False, sync=False) as environment:
+            while batch := list(islice(items, _SAMPLES_PER_TRANSACTION)):
+                while not _put(environment, batch):
+                    environment.set_mapsize(2 * environment.info()["map_size"])
+            environment.sync(True)
+    except lmdb.Error as error:
+        raise SDFlowError(f"{path}: cannot be written: {error}") from error
     write_file(path / "lock.mdb", b"")
 
 
