@@ -96,14 +96,15 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
 
 def median_distance(features: np.ndarray) -> float:
     """Of all pairs of rows: the bandwidth at which a kernel sees most."""
-    squared = _squared_distances(features, features)
+    squared = squared_distances(features, features)
     return float(np.sqrt(np.median(squared[np.triu_indices(len(features), 1)])))
 
 
 def _kernel(a: np.ndarray, b: np.ndarray, bandwidth: float) -> np.ndarray:
-    squared = _squared_distances(a, b)
+    squared = squared_distances(a, b)
     return np.mean([np.exp(-squared / (2 * (factor * bandwidth) ** 2)) for factor in (0.5, 1, 2)], axis=0)
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, m): of the rows of (n, d) from those of (m, d)."""
     return (np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T).clip(0)

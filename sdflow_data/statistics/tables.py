@@ -29,9 +29,8 @@ def number(value: float) -> str:
     """Three digits, or a dash for NaN."""
     if math.isnan(value):
         return "—"
-    if abs(value) >= 99.95:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
+    digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no "-0.00"
 
 
 def _cell(row: pd.Series, column: str) -> str:

@@ -143,18 +143,17 @@ def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | N
     spread = _median(samples, "variant_spread")
     if math.isnan(spread):
         return Verdict("random?", (), "needs at least two variants per patch")
-    whose, noisy = ("the dataset", samples) if real is None else ("the real photographs", real)
+    whose, noisy = ("the dataset shows", samples) if real is None else ("the real photographs show", real)
     # What bicubic LR shows is texture that the estimate takes for noise.
     excess = _median(noisy, "noise_sigma") ** 2 - _median(bicubic, "noise_sigma") ** 2
     noise = math.sqrt(max(0.0, excess))
     if noise < LEAST_NOISE:
-        why = f"{whose} have a noise level of {noise:.1f}, too little to ask (under {LEAST_NOISE} levels)"
-        return Verdict("random?", (), why.replace("dataset have", "dataset has"))
+        return Verdict("random?", (), f"{whose} {noise:.1f} levels of noise, too little to ask")
     return Verdict(
         "random?",
         (
             Measure(
-                f"variants of a patch differ by {spread:.1f} levels, and the noise of {whose} is {noise:.1f}",
+                f"variants of a patch differ by {spread:.1f} levels, and {whose} {noise:.1f} levels of noise",
                 f"at least {LEAST_RANDOM_SHARE:.0%}",
                 _at_least(spread / noise, LEAST_RANDOM_SHARE),
             ),
