@@ -149,7 +149,8 @@ def generate(
                 (out / INFO).unlink(missing_ok=True)
                 (out / "shards").mkdir(exist_ok=True)
         if todo:
-            _make(engine, Job(out, request.model, plan.recipe), plan, todo, paths)
+            model = Path(request.model).absolute() if Path(request.model).exists() else request.model
+            _make(engine, Job(out.absolute(), str(model), plan.recipe), plan, todo, paths)
         with lock.plan():
             info = _finish(plan, out, all_are_made=shards is None)
     return Outcome(info, plan.patches, len(plan.skipped))
@@ -217,8 +218,8 @@ def _make(engine: Engine, job: Job, plan: Plan, numbers: Sequence[int], paths: d
     tasks = []
     for number in numbers:
         cuts = plan.shard(number)
-        here = {cut.picture.sha256: paths[cut.picture.sha256] for cut in cuts if cut.picture.sha256 in paths}
-        tasks.append(ShardTask(number, cuts, here))
+        needed = paths.keys() & {cut.picture.sha256 for cut in cuts}
+        tasks.append(ShardTask(number, cuts, {sha256: paths[sha256].absolute() for sha256 in needed}))
     left = {task.number: sum(cut.end - cut.first for cut in task.cuts) for task in tasks}
     bar = progress(sum(left.values()), "making pairs", "patches")
     with bar, closing(engine.run(job, tasks)) as run:

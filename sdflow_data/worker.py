@@ -37,7 +37,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Job:
-    """What all tasks of a run have in common: the dataset's folder, the degrader to load, the recipe."""
+    """What all tasks of a run have in common: the dataset's folder, the degrader to load, the recipe.
+
+    Paths are absolute, here and in tasks: a worker may have another working directory.
+    """
 
     folder: Path
     model: str
