@@ -103,20 +103,21 @@ def _patches(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(cut), np.repeat(np.arange(len(cut)), [len(patches) for patches in cut])
 
 
-def _grey(picture: np.ndarray) -> np.ndarray:
+def grey(picture: np.ndarray) -> np.ndarray:
+    """Brightness (ITU-R BT.601), border cropped."""
     inner = picture[BORDER:-BORDER, BORDER:-BORDER].astype(np.float64)
     return inner @ np.array([0.299, 0.587, 0.114])
 
 
 def psnr(picture: np.ndarray, truth: np.ndarray) -> float:
     """Grey PSNR in dB, border cropped."""
-    error = np.square(_grey(picture) - _grey(truth)).mean()
+    error = np.square(grey(picture) - grey(truth)).mean()
     return float(10 * np.log10(255**2 / error))
 
 
 def ssim(picture: np.ndarray, truth: np.ndarray) -> float:
     """Grey SSIM, border cropped."""
-    return float(structural_similarity(_grey(picture), _grey(truth), data_range=255))
+    return float(structural_similarity(grey(picture), grey(truth), data_range=255))
 
 
 if __name__ == "__main__":
