@@ -4,8 +4,8 @@
 
 CITY100 holds train_hr, val_hr and val_lr (aligned). The network is trained at scale 2 on pairs whose HR are
 crops of train_hr and whose LR are made by bicubic, by `classical`, by a trained SDFlow, by both mixed, and by
-an oracle: the best linear kernel, fitted on the first half of the validation pairs. It is tested on real LR of
-the other half.
+an oracle: the best linear kernel, fitted on the first half of the validation pairs. It is tested on real LR
+of the other half.
 """
 
 import time
@@ -195,8 +195,8 @@ def upscale(network: SmallSR, lr: np.ndarray) -> np.ndarray:
 def gmsd(picture: np.ndarray, truth: np.ndarray) -> float:
     """Gradient magnitude similarity deviation (Xue et al., 2014): 0 is the same; needs no weights."""
     magnitudes = []
-    for grey in (grey(picture), grey(truth)):
-        small = ndimage.uniform_filter(grey, 2)[::2, ::2]
+    for levels in (grey(picture), grey(truth)):
+        small = ndimage.uniform_filter(levels, 2)[::2, ::2]
         magnitudes.append(np.hypot(ndimage.prewitt(small, 0), ndimage.prewitt(small, 1)) / 3)
     first, second = magnitudes
     similarity = (2 * first * second + 170) / (first**2 + second**2 + 170)
