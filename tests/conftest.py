@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Before torch is imported, here and in processes that tests start: models this small only lose by sharing
+# their work between threads, and lose tenfold where other processes want the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("no deadline", deadline=None)  # other work on the machine must not fail a test
 settings.load_profile("no deadline")
 
