@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TypeVar
 
@@ -34,7 +36,9 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker)
     try:
-        for done in as_completed([pool.submit(function, task) for task in tasks]):
+        with deaf_children():
+            pending = [pool.submit(function, task) for task in tasks]
+        for done in as_completed(pending):
             yield done.result()
     except BrokenProcessPool as error:
         raise SDFlowError(
@@ -45,13 +49,26 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that are started here do not hear Ctrl-C, which goes to all of a terminal's processes.
+
+    It is the parent's to answer. A blocked signal stays blocked in a child, from its first moment on.
+    """
+    resource_tracker.ensure_running()  # multiprocessing's own helper; starting it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
-    # Ctrl-C reaches every process of a terminal, but it is the parent's to answer.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Wait for the end of the process that started this one, however it comes, and end with it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -38,7 +38,8 @@ class HDF5Writer:
         # numbers, every sample becomes a patch of its own, and its HR is stored again.
         variants = int(counts.iloc[0]) if counts.nunique() == 1 else 1
         facts = {name: value for name, value in dataset.info.items() if name not in _MADE_ANEW}
-        return cls(dataset.folder, facts | {"variants": variants, "patches_per_shard": patches_per_shard})
+        most = patches_per_shard * int(counts.max()) // variants
+        return cls(dataset.folder, facts | {"variants": variants, "patches_per_shard": most})
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
         """One shard."""
