@@ -1,0 +1,60 @@
+"""Which components explain photographs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from laws import randomise
+
+from sdflow.checkpoint import save_checkpoint
+from sdflow.config import SDFlowConfig
+from sdflow.errors import SDFlowError
+from sdflow.model import SDFlow
+from sdflow.resample import quantise, to_levels
+from sdflow_data.images import encode_png
+from sdflow_data.likeness import component_use, likeness
+
+WEAK, STRONG = -3.0, 0.0
+
+
+@pytest.fixture(scope="module")
+def model() -> SDFlow:
+    """Two components, weak and strong noise; E sees nothing, so that all of a picture is degradation."""
+    torch.manual_seed(0)
+    model = randomise(SDFlow(SDFlowConfig.preset("tiny", 2)), 0, 0.02).eval()
+    with torch.no_grad():
+        model.prior.means.zero_()
+        model.prior.log_stds.copy_(torch.linspace(WEAK, STRONG, model.prior.components))
+    return model
+
+
+@pytest.mark.parametrize("component", [0, 7])
+def test_the_component_that_made_the_patches_explains_them(model: SDFlow, component: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        content = model.encode_lr(torch.zeros(4, 3, 48, 48))
+        noise = torch.randn(4, *model.latent_shape_lr(48, 48), generator=generator)
+        z_d = model.degradation_flow.inverse(model.prior.latent(component, noise, 1.0), content)[0]
+        x = model.lr_flow.inverse(model.encode_lr(torch.zeros_like(z_d)) + z_d)[0]
+    use = component_use(model, quantise(to_levels(x)).permute(0, 2, 3, 1).numpy())
+    assert use.sum() == pytest.approx(1)
+    assert abs(int(use.argmax()) - component) <= 1
+
+
+def test_weights_sum_to_one_and_count_what_was_skipped(model: SDFlow, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "model", model, {})
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    random = np.random.default_rng(0)
+    (photographs / "a.png").write_bytes(encode_png(random.integers(0, 256, (64, 64, 3), np.uint8)))
+    (photographs / "small.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    (photographs / "text.png").write_text("no picture")
+    weights, skipped = likeness(str(tmp_path / "model"), photographs)
+    assert sum(weights) == pytest.approx(1, abs=1e-9)
+    assert [line.split(":")[0] for line in skipped] == ["small.png", "text.png"]
+
+
+def test_a_hand_made_degrader_has_no_components_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(SDFlowError, match="--like"):
+        likeness("bicubic", tmp_path)
