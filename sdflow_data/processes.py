@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from sdflow.errors import SDFlowError
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,7 +38,7 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker)
     try:
-        with deaf_children():
+        with starting_workers():
             pending = [pool.submit(function, task) for task in tasks]
         for done in as_completed(pending):
             yield done.result()
@@ -50,17 +52,25 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
-    """Processes that are started here do not hear Ctrl-C, which goes to all of a terminal's processes.
+def starting_workers() -> Iterator[None]:
+    """Processes that are started here have one thread for arithmetic each, and do not hear Ctrl-C.
 
-    It is the parent's to answer. A blocked signal stays blocked in a child, from its first moment on.
+    Ctrl-C goes to all processes of a terminal, but is the parent's to answer; a blocked signal stays blocked
+    in a child, from its first moment on. The libraries ask for their number of threads when they are loaded.
     """
     resource_tracker.ensure_running()  # multiprocessing's own helper; starting it would unblock the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    threads = {name: os.environ.get(name) for name in _THREADS}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for name, value in threads.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _start_worker() -> None:

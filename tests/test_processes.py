@@ -44,6 +44,20 @@ def test_a_single_task_is_done_here() -> None:
     assert here == [7]
 
 
+def threads_asked_for(_: int) -> tuple[int, str | None]:
+    return os.getpid(), os.environ.get("OPENBLAS_NUM_THREADS")
+
+
+def test_workers_do_arithmetic_on_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    asked = dict(in_processes(threads_asked_for, range(4), 2))
+    assert os.getpid() not in asked
+    assert set(asked.values()) == {"1"}
+    assert threads_asked_for(0)[1] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_a_task_is_raised_here(workers: int) -> None:
     with pytest.raises(SDFlowError, match="three"):
