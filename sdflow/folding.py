@@ -75,6 +75,7 @@ class FoldedFlow:
 
         A conditional flow needs what ``prepare`` gave.
         """
+        z = z.contiguous()  # another layout would round otherwise
         for stage, fields in zip(self._stages, prepared or [()] * len(self._stages)):
             z = stage(z, *fields)
         return z

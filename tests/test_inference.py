@@ -99,6 +99,13 @@ def test_a_super_resolution_has_the_same_bits_in_every_company(paper: SDFlow, pr
     assert torch.equal(upscaler.sample(encoded, latents[[1, 0, 2]]), together[[1, 0, 2]])
 
 
+def test_the_memory_layout_of_the_input_changes_no_bit(paper: SDFlow) -> None:
+    downscaler, hr, latents = Downscaler(paper), picture(32, 48), noise(1, 12, 4, 6)
+    expected = downscaler.sample(downscaler.encode(hr), latents)
+    encoded = downscaler.encode(hr.to(memory_format=torch.channels_last))
+    assert torch.equal(downscaler.sample(encoded, latents.to(memory_format=torch.channels_last)), expected)
+
+
 def test_two_downscalers_of_a_model_give_the_same_bits(paper: SDFlow) -> None:
     hr, latents = picture(32, 32), noise(2, 12, 4, 4)
     first, second = Downscaler(paper), Downscaler(paper)
