@@ -130,14 +130,16 @@ def _report(out: Path, outcome: Any) -> None:
     from sdflow.errors import SDFlowError
 
     if outcome.skipped:
-        click.echo(f"{outcome.skipped} files were left out; failures.csv says why")
+        files = "1 file was" if outcome.skipped == 1 else f"{outcome.skipped} files were"
+        click.echo(f"{files} left out; failures.csv says why")
     if outcome.info is None:
         click.echo(f"{out}: these shards are in place; the call that makes the last one finishes the dataset")
         return
     counts = outcome.info["counts"]
     click.echo(
         f"{out}: {counts['samples']} samples of {counts['patches']} patches "
-        f"from {counts['sources']} pictures, in {counts['shards']} shards"
+        f"from {counts['sources']} pictures, in {counts['shards']} shards; "
+        f"{outcome.info['model']} ran on {outcome.info['device']} in {outcome.info['precision']}"
     )
     if counts["redraws"]:
         click.echo(f"{counts['redraws']} draws were not finite and were made again")

@@ -4,11 +4,15 @@ This runs in worker processes. What comes out is a function of the task alone: t
 a time, on one thread.
 """
 
+import fcntl
 import hashlib
 import json
+import os
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -28,6 +32,9 @@ from .plan import Cut, Planned
 from .recipe import Recipe
 from .shards import Failure, ShardWriter, shard_path
 from .statistics import CHEAP_COLUMNS, cheap_statistics
+
+_LARGE_PICTURE = 50_000_000
+"""Pixels from which on pictures are decoded one at a time on a machine."""
 
 _DECODED_AHEAD = 8
 _DEGRADED_AHEAD = 2
@@ -147,15 +154,19 @@ class ShardMaker:
     def _decoded(self, task: ShardTask) -> Iterator[_Patch | Failure]:
         size = self.recipe.patch_size
         for cut in task.cuts:
-            picture = cut.picture
+            picture, positions = cut.picture, cut.positions(self.recipe)
+            first = positions[0][0]  # the rows of this shard, all that is kept of a large picture
             try:
-                pixels = read_planned(picture, task.paths.get(picture.sha256))
+                with _turn(picture):
+                    pixels = read_planned(picture, task.paths.get(picture.sha256))
+                    rows = pixels[first : positions[-1][0] + size].copy()
+                    del pixels
             except UnusableError as error:
                 yield Failure(picture.source, None, None, str(error))
                 continue
-            for top, left in cut.positions(self.recipe):
-                yield _Patch(picture, top, left, pixels[top : top + size, left : left + size].copy())
-            del pixels  # before the next one is decoded
+            for top, left in positions:
+                yield _Patch(picture, top, left, rows[top - first :, left:][:size, :size].copy())
+            del rows  # before the next picture is decoded
 
     def _degraded(self, patches: Iterator[_Patch | Failure]) -> Iterator[tuple[_Patch, Samples] | Failure]:
         for patch in patches:
@@ -213,6 +224,24 @@ def read_planned(picture: Planned, path: Path | None) -> np.ndarray:
             f"its header says {picture.width}x{picture.height} pixels, its data {width}x{height}"
         )
     return pixels
+
+
+@contextmanager
+def _turn(picture: Planned) -> Iterator[None]:
+    """Wait until no other worker on this machine decodes a large picture; each takes gigabytes.
+
+    The lock is on the folder for temporary files, since that is there on every machine, belongs to this
+    machine alone, and needs no cleaning up; like all of its kind it dies with the process.
+    """
+    if picture.height * picture.width < _LARGE_PICTURE:
+        yield
+        return
+    descriptor = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:

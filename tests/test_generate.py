@@ -1,8 +1,12 @@
 """Generating a dataset: what comes out, what is refused, and what a sample does not depend on."""
 
 import csv
+import fcntl
 import json
+import os
 import shutil
+import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -420,3 +424,20 @@ def test_a_model_that_changes_in_mid_run_is_refused(
     monkeypatch.setattr(worker, "load_degrader", lambda *_: ClassicalDegrader(4))
     with pytest.raises(SDFlowError, match="expected the model that this run began with"):
         make(hr, out)
+
+
+# Large pictures
+
+
+def test_large_pictures_wait_for_their_turn(hr: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_LARGE_PICTURE", 1)
+    folder = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    run = threading.Thread(target=make, args=(hr, out))
+    run.start()
+    run.join(1)
+    assert run.is_alive()
+    assert not list((out / "shards").iterdir())
+    os.close(folder)
+    run.join()
+    assert len(samples_of(out)) == 54
