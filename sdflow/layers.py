@@ -66,7 +66,9 @@ class ActNorm(Bijection):
 
     @torch.no_grad()
     def _initialise(self, z: Tensor) -> None:
-        pixels = z.transpose(0, 1).flatten(1).double()  # (C, B H W)
+        pixels = z.transpose(0, 1).flatten(1)  # (C, B H W)
+        if z.device.type != "mps":  # which has no double precision
+            pixels = pixels.double()
         moments = torch.stack(
             [pixels.sum(1), pixels.square().sum(1), torch.full_like(pixels[:, 0], pixels.shape[1])]
         )
