@@ -5,6 +5,8 @@ noise field is a pure function of (seed, absolute position), so that batches, wo
 cannot change it. numpy's Philox generator gives the same bits on every machine.
 """
 
+import hashlib
+
 import numpy as np
 
 BLOCK = 64
@@ -14,8 +16,13 @@ _COMPONENT_STREAM, _FIELD_STREAM = 0, 1
 
 
 def derive_seed(*entropy: int) -> int:
-    """A 63-bit seed from non-negative integers of any size: equal arguments, equal seed."""
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    """A 63-bit seed from integers of any size: equal arguments, equal seed; any others, another one.
+
+    Not from ``SeedSequence`` alone, to which (a, b), (a, b, 0) and one integer of both their words are the
+    same.
+    """
+    text = ",".join(str(int(number)) for number in entropy)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def noise_field(
