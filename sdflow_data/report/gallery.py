@@ -35,12 +35,11 @@ def patches(inspection: Inspection) -> str:
         by_sample = pd.Series(nearest.mean(axis=1), thinned.index)
         names = ("Most like real photographs", "In between", "Least like real photographs")
         measured = f"by the distance of a sample’s statistics from its {_NEIGHBOURS} nearest real patches"
-    rows = by_sample.sort_values().index.to_numpy()
-    middle = (len(rows) - _ROWS) // 2
-    chosen = (rows[:_ROWS], rows[max(0, middle) : max(0, middle) + _ROWS], rows[::-1][:_ROWS])
+    order = _telling(samples.frame.loc[by_sample.sort_values().index])
+    middle = order.iloc[np.argsort(np.abs(np.arange(len(order)) - len(order) // 2), kind="stable")]
     groups = "".join(
-        f"<h3>{name}</h3>" + "".join(_patch(inspection, int(row), scale, others) for row in picked)
-        for name, picked in zip(names, chosen)
+        f"<h3>{name}</h3>" + "".join(_patch(inspection, row, scale, others) for row in _first(ranked))
+        for name, ranked in zip(names, (order, middle, order.iloc[::-1]))
     )
     return f"""
 <section id="gallery">
@@ -48,6 +47,19 @@ def patches(inspection: Inspection) -> str:
   <p class="note">Ranked {measured}. Click on a picture to see every pixel.</p>
   {groups}
 </section>"""
+
+
+def _telling(ranked: pd.DataFrame) -> pd.DataFrame:
+    """Those that show an edge, if they are not too few: one piece of sky says little."""
+    telling = ranked[ranked["sharpness"].notna()]
+    return telling if len(telling) >= 3 * _ROWS else ranked
+
+
+def _first(ranked: pd.DataFrame) -> list[int]:
+    """The first rows that are of different photographs, then any, to the number shown."""
+    distinct = ranked.drop_duplicates("group").index
+    rest = ranked.index.difference(distinct, sort=False)
+    return [int(row) for row in [*distinct, *rest][:_ROWS]]
 
 
 def _patch(inspection: Inspection, row: int, scale: FeatureScale, others: np.ndarray) -> str:

@@ -96,11 +96,11 @@ def _card(verdict: Verdict) -> str:
 
 
 def _measure(measure: Measure) -> str:
-    mood = _mood(measure.score >= 50)
+    mood, score = _mood(measure.score >= 50), f"{measure.score:.0f}"
     return f"""
 <div class="measure">
   <p>{escape(measure.text)}</p>
-  <div class="gauge {mood}" title="{measure.score:.0f} of 100"><i style="width:{measure.score:.0f}%"></i></div>
+  <div class="gauge {mood}" title="{score} of 100"><i style="width:{score}%"></i></div>
   <p class="threshold">{escape(measure.threshold)}</p>
 </div>"""
 
@@ -122,8 +122,8 @@ def _statistics(inspection: Inspection) -> str:
     legend = (
         "Medians, and the distance of the whole distribution from that of the real photographs "
         "(Wasserstein-1, in the statistic’s unit) with a bootstrap interval over photographs. Floor: real "
-        "photographs from one another. Ceiling: bicubic LR from real photographs. The last column shows where "
-        "the distance lies between the two."
+        "photographs from one another. Ceiling: bicubic LR from real photographs. The last column: where "
+        "between the two the distance lies."
         if compared
         else "Medians of the dataset, and of the bicubic LR of the same HR patches."
     )

@@ -55,12 +55,12 @@ def kernel_figure(kernel: Kernel | None) -> str:
     ink = np.where(taps[..., None] > 0, (30, 80, 170), (200, 50, 40))
     pixels = np.rint(255 + (ink - 255) * strength).astype(np.uint8)
     wide, narrow = kernel.widths
-    across, down = kernel.centre
+    right, down = kernel.shift
     turned = f", longest at {kernel.angle:.0f}°" if wide - narrow > 0.05 else ""
     return f"""
 <figure><figcaption>Kernel from HR to LR <small>least squares over the dataset</small></figcaption>
   <div class="kernel"><img class="pixels" src="{picture(pixels)}" alt="kernel"></div>
-  <p>Blur beyond bicubic: {wide:.2f} × {narrow:.2f} LR pixels{turned}. Centre {across:+.2f}, {down:+.2f}.</p>
+  <p>Blur beyond bicubic: {wide:.2f} × {narrow:.2f} LR pixels{turned}. Shift {right:+.2f}, {down:+.2f}.</p>
 </figure>"""
 
 

@@ -9,13 +9,15 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.stats import rankdata
 from torch import Tensor, nn
+
+from .parallel import in_order
 
 Groups = Sequence[Any] | np.ndarray
 
@@ -34,14 +36,11 @@ class Classified:
             photographs on either side to train, choose and test with.
         steps: trained until the validation photographs showed no more gain.
         tested: patches that the area is over.
-        scores: (len(fake),): what the classifier thinks of every fake patch; high is fake. Those that it was
-            trained on are among them.
     """
 
     auc: float
     steps: int = 0
     tested: int = 0
-    scores: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,11 @@ class Classification:
     Attributes:
         generated, bicubic: of a dataset, and of bicubic LR.
         real: of one half of the photographs against the other, which nothing can be asked to beat.
-        scores: of the dataset's patches, high for what looks fake; None where there was no test.
     """
 
     generated: float
     bicubic: float
     real: float
-    scores: np.ndarray | None
 
 
 def classify(
@@ -65,18 +62,27 @@ def classify(
     bicubic: tuple[np.ndarray, Groups],
     real: tuple[np.ndarray, Groups],
     seed: int = 0,
+    workers: int | None = None,
 ) -> Classification:
     """The three tests, on patches (N, p, p, 3) with the names of their photographs (N)."""
     names = np.asarray(real[1])
     half = np.isin(names, np.random.default_rng(seed).permutation(np.unique(names))[::2])
-    halves = [(real[0][part], names[part]) for part in (half, ~half)]
-    tested = c2st_auc(*generated, *real, seed=seed)
-    return Classification(
-        generated=tested.auc,
-        bicubic=c2st_auc(*bicubic, *real, seed=seed).auc,
-        real=c2st_auc(*halves[0], *halves[1], seed=seed).auc,
-        scores=tested.scores,
-    )
+    first, second = ((real[0][part], names[part]) for part in (half, ~half))
+    tests = [_Test(*generated, *real, seed), _Test(*bicubic, *real, seed), _Test(*first, *second, seed)]
+    tested = in_order(_run, tests, [1] * len(tests), workers, "Training classifiers", "classifiers")
+    return Classification(*(test.auc for test in tested))
+
+
+class _Test(NamedTuple):
+    fake: np.ndarray
+    fake_groups: Groups
+    real: np.ndarray
+    real_groups: Groups
+    seed: int
+
+
+def _run(test: _Test) -> Classified:
+    return c2st_auc(*test)
 
 
 def c2st_auc(
@@ -107,7 +113,7 @@ def c2st_auc(
         network = _network()
         taken = _train(network, (fakes[0], reals[0]), (_middles(fakes[1]), _middles(reals[1])), steps, random)
     scores = [_scores(network, part) for part in (fakes[2], reals[2])]
-    return Classified(auc(*scores), taken, sum(map(len, scores)), _scores(network, _planes(fake)))
+    return Classified(auc(*scores), taken, sum(map(len, scores)))
 
 
 def auc(positive: np.ndarray, negative: np.ndarray) -> float:

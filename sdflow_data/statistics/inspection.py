@@ -101,7 +101,7 @@ class Inspection:
                 "taps": kernel.taps.round(6).tolist(),
                 "widths": kernel.widths.tolist(),
                 "angle": kernel.angle,
-                "centre": kernel.centre.tolist(),
+                "shift": kernel.shift.tolist(),
             },
         }
         return _without_nan(found)
@@ -125,16 +125,11 @@ def inspect_dataset(
     measured = measure_dataset(dataset, workers)
     if against is None:
         return Inspection(dataset, measured)
-    generated, bicubic = measured.samples, measured.bicubic
-    features = compare_features(generated.frame, against.patches.frame, bicubic.frame)
-    classified = _classify(generated, bicubic, against.patches) if classifier else None
+    sets = measured.samples, measured.bicubic, against.patches
+    generated, bicubic, photographs = ((patches.pixels, patches.groups) for patches in sets)
+    classified = classify(generated, bicubic, photographs, workers=workers) if classifier else None
+    features = compare_features(sets[0].frame, sets[2].frame, sets[1].frame)
     return Inspection(dataset, measured, against, features, classified)
-
-
-def _classify(generated: MeasuredPatches, bicubic: MeasuredPatches, real: MeasuredPatches) -> Classification:
-    return classify(
-        (generated.pixels, generated.groups), (bicubic.pixels, bicubic.groups), (real.pixels, real.groups)
-    )
 
 
 def _measure_real(folder: Path, dataset: Dataset, workers: int | None) -> RealSet:
@@ -147,8 +142,8 @@ def _measure_real(folder: Path, dataset: Dataset, workers: int | None) -> RealSe
                 f"found {_lr_size(pairs)}"
             )
         return RealSet(folder, measure_dataset(pairs, workers).samples, [])
-    found = measure_photographs(folder, size, workers=workers)
-    return RealSet(folder, found.patches, [str(error) for error in found.skipped])
+    patches, skipped = measure_photographs(folder, size, workers=workers)
+    return RealSet(folder, patches, [str(error) for error in skipped])
 
 
 def _lr_size(dataset: Dataset) -> int:

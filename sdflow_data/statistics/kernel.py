@@ -1,15 +1,19 @@
 """The linear kernel between HR and LR, by least squares over many patches."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .batch import LUMA
+from .transfer import fit_transfer, frequencies
 
 _PIXELS_PER_PATCH = 512
 _RIDGE = 0.01
 """Of the mean energy of a tap: holds down what natural images hardly show, frequencies near HR's limit."""
+
+_RESPONSE_SIZE, _MUCH = 32, 1e3
 
 
 @dataclass(frozen=True)
@@ -25,34 +29,42 @@ class Kernel:
     scale: int
 
     @property
-    def centre(self) -> np.ndarray:
-        """Where its weight lies, (right, down) of the LR pixel's centre, in LR pixels."""
-        return self._moments()[0] / self.scale
+    def shift(self) -> np.ndarray:
+        """How far LR is moved by it, (right, down), in LR pixels."""
+        return self._transfer[1:3]
 
     @property
     def widths(self) -> np.ndarray:
-        """Standard deviations along its longest and its shortest axis, in LR pixels.
+        """Standard deviations of its blur along the longest and the shortest axis, in LR pixels.
 
-        That of bicubic downscaling is 0: its negative lobes make up for its width. What remains is blur;
-        negative values mean sharpening.
+        Of the blur beyond bicubic downscaling, which has none; negative where it sharpens.
         """
-        variances = np.linalg.eigvalsh(self._moments()[1])[::-1]
-        return np.sign(variances) * np.sqrt(np.abs(variances)) / self.scale
+        variances = np.linalg.eigvalsh(self._blur)[::-1]
+        return np.sign(variances) * np.sqrt(np.abs(variances))
 
     @property
     def angle(self) -> float:
         """Of the longest axis, in degrees from right towards down, in [0, 180)."""
-        right, down = np.linalg.eigh(self._moments()[1])[1][:, -1]
+        right, down = np.linalg.eigh(self._blur)[1][:, -1]
         return float(np.degrees(np.arctan2(down, right)) % 180)
 
-    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (2,) and covariance (2, 2), (right, down), in HR pixels."""
-        side = np.arange(len(self.taps)) - (len(self.taps) - 1) / 2
-        weights = self.taps / self.taps.sum()
-        mean = np.array([weights.sum(axis=0) @ side, weights.sum(axis=1) @ side])
-        x, y = side - mean[0], side - mean[1]
-        xx, yy, xy = weights.sum(axis=0) @ x**2, weights.sum(axis=1) @ y**2, y @ weights @ x
-        return mean, np.array([[xx, xy], [xy, yy]])
+    @property
+    def _blur(self) -> np.ndarray:
+        xx, xy, yy = self._transfer[3:]
+        return np.array([[xx, xy], [xy, yy]])
+
+    @cached_property
+    def _transfer(self) -> np.ndarray:
+        """The parameters of `transfer`, fitted to its frequency response at the weights of natural images."""
+        _, _, terms = frequencies(_RESPONSE_SIZE)
+        x, y = (terms[:, 1] / (-2j * np.pi)).real, (terms[:, 2] / (-2j * np.pi)).real
+        side = (np.arange(len(self.taps)) - (len(self.taps) - 1) / 2) / self.scale
+        right, down = (np.exp(2j * np.pi * np.outer(f, side)) for f in (x, y))
+        weights = _MUCH / np.hypot(x, y)  # amplitudes of natural images fall as 1/f
+        line = _bicubic(side)
+        response = np.einsum("fi,ij,fj->f", down, self.taps / self.taps.sum(), right) * weights
+        bicubic = (down @ line) * (right @ line) * weights
+        return fit_transfer(bicubic[None], response[None], terms, np.zeros((1, terms.shape[1])))[0]
 
 
 @dataclass(frozen=True)
@@ -114,3 +126,11 @@ def kernel_sums(hr: np.ndarray, lr: np.ndarray) -> KernelSums:
 
 def _margin(scale: int) -> int:
     return -(-(kernel_side(scale) - scale) // (2 * scale))
+
+
+def _bicubic(distances: np.ndarray) -> np.ndarray:
+    """Keys' cubic with a = -0.5 at distances in LR pixels, of sum 1."""
+    x = np.abs(distances)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    return weights / weights.sum()

@@ -52,7 +52,7 @@ def _of_scale(grey: np.ndarray) -> np.ndarray:
     features = [_gaussian_shape(np.square(np.abs(flat).mean(axis=1)) / np.maximum(variance, 1e-12)), variance]
     for down, right in _DIRECTIONS.values():
         here, there = _neighbours(normal, down, right)
-        features += _asymmetric((here * there).reshape(len(normal), -1))
+        features += asymmetric_fit((here * there).reshape(len(normal), -1))
     return np.stack(features, axis=1)
 
 
@@ -72,7 +72,7 @@ def _neighbours(images: np.ndarray, down: int, right: int) -> tuple[np.ndarray, 
     return here, there
 
 
-def _asymmetric(values: np.ndarray) -> list[np.ndarray]:
+def asymmetric_fit(values: np.ndarray) -> list[np.ndarray]:
     """Asymmetric generalised Gaussian of each row, by moments: shape, mean, left and right variance."""
     negative = values < 0
     squares = np.square(values)

@@ -1,25 +1,19 @@
 """Measuring whole datasets and folders of photographs, in parallel."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-import torch
 
 from sdflow.errors import SDFlowError
 
 from ..images import PictureError, find_pictures, read_picture
 from ..manifest import Dataset
-from ..processes import in_processes
-from ..progress import progress
 from ..shards import ShardReader, shard_path
 from .frames import bicubic_frame, bicubic_patches, cut_patches, frame_of_pairs, frame_of_patches
 from .kernel import Kernel, KernelSums, kernel_sums, least_kernel_size
+from .parallel import in_order
 
 _PATCHES_PER_TASK = 128
 _WORTH_A_PROCESS = 512
@@ -27,9 +21,6 @@ _WORTH_A_PROCESS = 512
 
 _MOST_KEPT, _MOST_KEPT_BYTES = 2000, 2**26
 _MOST_FOR_KERNEL = 200
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -65,15 +56,6 @@ class MeasuredDataset:
     samples: MeasuredPatches
     bicubic: MeasuredPatches
     kernel: Kernel | None
-
-
-@dataclass(frozen=True)
-class MeasuredPhotographs:
-    """Patches of real photographs; ``skipped`` are the files that gave none, and why."""
-
-    patches: MeasuredPatches
-    photographs: int
-    skipped: list[PictureError]
 
 
 @dataclass(frozen=True)
@@ -117,7 +99,9 @@ def measure_dataset(dataset: Dataset, workers: int | None = None) -> MeasuredDat
         before += rows
     if patches < _WORTH_A_PROCESS:
         workers = 1
-    done = _in_order(_measure_rows, tasks, lambda t: t.stop - t.start, workers, "Measuring pairs", "patches")
+    done = in_order(
+        _measure_rows, tasks, [t.stop - t.start for t in tasks], workers, "Measuring pairs", "patches"
+    )
     groups = places["source_sha256"].to_numpy()
     frame = pd.concat([part.frame for part in done], ignore_index=True).assign(group=groups)
     chosen = np.concatenate([part.kept for part in done])
@@ -140,7 +124,7 @@ def measure_dataset(dataset: Dataset, workers: int | None = None) -> MeasuredDat
 
 def measure_photographs(
     folder: Path, size: int, most: int = 2000, workers: int | None = None
-) -> MeasuredPhotographs:
+) -> tuple[MeasuredPatches, list[PictureError]]:
     """Measure patches of the photographs in a folder, cut to the size of the LR patches to compare with.
 
     Args:
@@ -148,6 +132,9 @@ def measure_photographs(
         size: side of a patch in pixels.
         most: patches in all; every photograph gives the same number, if it is large enough. Of more
             photographs than that, a part is taken, spread evenly over their names.
+
+    Returns:
+        The patches, and the files that gave none, with the reason.
 
     Raises:
         SDFlowError: there are no pictures, or none is large enough.
@@ -158,7 +145,8 @@ def measure_photographs(
     tasks = [_Photograph(folder / name, str(name), size, -(-most // len(names))) for name in names]
     if len(tasks) < _WORTH_A_PROCESS // 8:
         workers = 1
-    done = _in_order(_measure_photograph, tasks, lambda t: 1, workers, "Measuring photographs", "photographs")
+    each = [1] * len(tasks)
+    done = in_order(_measure_photograph, tasks, each, workers, "Measuring photographs", "photographs")
     skipped = [part for part in done if isinstance(part, PictureError)]
     found = [part for part in done if not isinstance(part, PictureError)]
     if not found:
@@ -166,7 +154,7 @@ def measure_photographs(
         raise SDFlowError(f"{folder}: expected photographs of at least {size}x{size} pixels, found none{why}")
     frame = pd.concat([frame for frame, _ in found], ignore_index=True)
     pixels = np.concatenate([pixels for _, pixels in found])
-    return MeasuredPhotographs(MeasuredPatches(frame, pixels, np.arange(len(pixels))), len(found), skipped)
+    return MeasuredPatches(frame, pixels, np.arange(len(pixels))), skipped
 
 
 @dataclass(frozen=True)
@@ -196,15 +184,14 @@ def _measure_rows(task: _Rows) -> _RowsMeasured:
     kept, fitted = numbers % task.kept == 0, numbers % task.fitted == 0
     size, variants = lr.shape[2], lr.shape[1]
     seen = fitted.any() and size >= least_kernel_size(hr.shape[1] // size)
-    with _one_thread():
-        return _RowsMeasured(
-            frame=frame_of_pairs(hr, lr),
-            kept=numbers[kept],
-            lr=lr[kept, _kept_variant(numbers[kept], task.kept, variants)],
-            bicubic=bicubic_patches(hr[kept], size),
-            bicubic_frame=bicubic_frame(hr[kept], size),
-            kernel=kernel_sums(hr[fitted], lr[fitted]) if seen else None,
-        )
+    return _RowsMeasured(
+        frame=frame_of_pairs(hr, lr),
+        kept=numbers[kept],
+        lr=lr[kept, _kept_variant(numbers[kept], task.kept, variants)],
+        bicubic=bicubic_patches(hr[kept], size),
+        bicubic_frame=bicubic_frame(hr[kept], size),
+        kernel=kernel_sums(hr[fitted], lr[fitted]) if seen else None,
+    )
 
 
 def _most_kept(size: int) -> int:
@@ -214,36 +201,3 @@ def _most_kept(size: int) -> int:
 def _kept_variant(numbers: np.ndarray, kept: int, variants: int) -> np.ndarray:
     """Of each kept patch another variant, in turn."""
     return numbers // kept % variants
-
-
-def _in_order(
-    function: Callable[[T], R],
-    tasks: Sequence[T],
-    weight: Callable[[T], int],
-    workers: int | None,
-    description: str,
-    unit: str,
-) -> list[R]:
-    """The results of all tasks, in the order of the tasks; with a progress bar."""
-    total = sum(map(weight, tasks))
-    results: dict[int, R] = {}
-    with progress(total, description, unit) as bar:
-        for number, result in in_processes(partial(_numbered, function), list(enumerate(tasks)), workers):
-            results[number] = result
-            bar.update(weight(tasks[number]))
-    return [results[number] for number in range(len(tasks))]
-
-
-def _numbered(function: Callable[[T], R], task: tuple[int, T]) -> tuple[int, R]:
-    return task[0], function(task[1])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes are what runs in parallel here; more threads in each would be in one another's way."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

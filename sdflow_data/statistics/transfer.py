@@ -29,7 +29,7 @@ def transfer(batch: Batch) -> np.ndarray:
         (M, 6): g; d in LR pixels (right, down); C in squared LR pixels (xx, xy, yy), negative where LR is
         sharper than bicubic.
     """
-    across, down, terms = _frequencies(batch.size)
+    across, down, terms = frequencies(batch.size)
     fitted = np.zeros((len(batch.lr), terms.shape[1]))
     window = _windows(batch.size, np.zeros((1, 2)))
     target = _spectra(batch.grey, window)[:, down, across]
@@ -37,9 +37,7 @@ def transfer(batch: Batch) -> np.ndarray:
     for _ in range(_PASSES):
         # The content under the window moves with the shift, so the window goes along on the bicubic side.
         source = _spectra(bicubic, _windows(batch.size, fitted[:, 1:3]))[:, down, across]
-        for _ in range(_STEPS):
-            step = _gauss_newton_step(fitted, source, target, terms)
-            fitted += step.clip(-_LONGEST_STEP, _LONGEST_STEP)
+        fitted = fit_transfer(source, target, terms, fitted)
     return fitted
 
 
@@ -71,8 +69,9 @@ def blur(batch: Batch) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _frequencies(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of the fitted frequencies, right and down, and the model's exponents there: (F, 6) complex."""
+def frequencies(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Those that are fitted, of half spectra of ``size``: indices right and down, and the exponents of the
+    model's parameters there, (F, 6) complex."""
     down, across = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]
     radius = np.hypot(down, across)
     rows, columns = np.nonzero((radius > 0) & (radius <= _BAND) & ~((across == 0) & (down < 0)))
@@ -93,6 +92,15 @@ def _spectra(images: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Half spectra of windowed images whose mean under the window is taken off."""
     mean = (images * windows).sum(axis=(1, 2)) / windows.sum(axis=(1, 2))
     return np.fft.rfft2((images - mean[:, None, None]) * windows)
+
+
+def fit_transfer(source: np.ndarray, target: np.ndarray, terms: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """The parameters, (M, 6), that take spectra ``source`` (M, F) to ``target``, beginning at ``start``."""
+    fitted = start
+    for _ in range(_STEPS):
+        step = _gauss_newton_step(fitted, source, target, terms)
+        fitted = fitted + step.clip(-_LONGEST_STEP, _LONGEST_STEP)
+    return fitted
 
 
 def _gauss_newton_step(
