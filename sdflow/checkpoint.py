@@ -94,17 +94,22 @@ def _newest_complete(folder: Path) -> Path:
     return old if not folder.exists() and old.exists() else folder
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Whether there is a checkpoint of that name, maybe one whose replacement was cut short."""
+    return (_newest_complete(folder) / DESCRIPTION).is_file()
+
+
 def read_description(folder: Path) -> dict[str, Any]:
     """The contents of a checkpoint's ``model.json``.
 
     Raises:
         SDFlowError: no checkpoint, or one that cannot be read.
     """
-    path = _newest_complete(folder) / DESCRIPTION
-    if not path.is_file():
+    if not is_checkpoint(folder):
         raise SDFlowError(
             f"{folder}: expected a checkpoint ({WEIGHTS} and {DESCRIPTION}), found no {DESCRIPTION}"
         )
+    path = _newest_complete(folder) / DESCRIPTION
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
         version = description["format_version"]

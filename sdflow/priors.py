@@ -60,20 +60,21 @@ class GaussianMixture(nn.Module):
         """p(component k | the image z), (B, ...) -> (B, N); rows sum to 1."""
         return torch.softmax(self._log_normal(z).sum(2), 1)
 
-    def latent(self, component: int | None, noise: Tensor, temperature: float) -> Tensor:
-        """One component's latent: ``mu_k + temperature * sigma_k * noise``, in the shape of ``noise``.
+    def latent(self, component: int | Tensor | None, noise: Tensor, temperature: float) -> Tensor:
+        """A latent of given components: ``mu_k + temperature * sigma_k * noise``, in the shape of ``noise``.
 
         Args:
-            component: k from 0; None is the mean of the mixture, whatever the temperature.
+            component: k from 0, one for all elements or a tensor of them that broadcasts to ``noise``; None
+                is the mean of the mixture, whatever the temperature.
             noise: standard normal.
             temperature: >= 0.
         """
         if component is None:
             return self.means.mean().expand_as(noise)
-        if not 0 <= component < self.components:
+        k = torch.as_tensor(component)
+        if k.min() < 0 or k.max() >= self.components:
             raise ValueError(f"component: expected 0 to {self.components - 1}, got {component}")
-        sigma = torch.exp(self.log_stds[component]) + _VARIANCE_FLOOR
-        return self.means[component] + temperature * sigma * noise
+        return self.means[k] + temperature * (torch.exp(self.log_stds[k]) + _VARIANCE_FLOOR) * noise
 
     def sample(
         self, shape: tuple[int, ...], temperature: float = 1.0, generator: torch.Generator | None = None
@@ -89,4 +90,4 @@ class GaussianMixture(nn.Module):
         size = shape if self.law == "element" else (shape[0], *(1 for _ in shape[1:]))
         k = torch.randint(self.components, size, generator=generator, device=device)
         noise = torch.randn(shape, generator=generator, device=device, dtype=self.means.dtype)
-        return self.means[k] + temperature * (torch.exp(self.log_stds[k]) + _VARIANCE_FLOOR) * noise
+        return self.latent(k, noise, temperature)

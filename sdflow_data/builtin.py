@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdflow.checkpoint import DESCRIPTION, read_description
+from sdflow.checkpoint import DESCRIPTION, is_checkpoint, read_description
 from sdflow.errors import SDFlowError
 
 HAND_MADE = {
@@ -51,7 +51,7 @@ def find_checkpoint(model: str) -> Path:
     """
     folder = Path(model)
     for candidate in (folder / "model", folder):
-        if (candidate / DESCRIPTION).is_file():
+        if is_checkpoint(candidate):
             return candidate
     if folder.is_dir():
         raise SDFlowError(

@@ -22,7 +22,7 @@ from torch import Tensor
 from sdflow.checkpoint import fingerprint, load_checkpoint
 from sdflow.errors import SDFlowError
 from sdflow.inference import Downscaler
-from sdflow.noise import draw_component, noise_field
+from sdflow.noise import component_field, draw_component, noise_field
 from sdflow.resample import bicubic_downscale, to_levels, to_unit
 
 from .augment import augment
@@ -98,7 +98,9 @@ class Degrader(Protocol):
 class SDFlowDegrader:
     """A trained SDFlow: one encoding of the HR picture, and a latent for each seed.
 
-    At temperature 0 the latent is the mean of the one component that has weight, else that of the mixture.
+    A sample is of one mixture component, but where the model's mixture is one of elements, each element of
+    the latent is. At temperature 0 the latent is the mean of the one component that has weight, else that of
+    the mixture.
 
     Its receptive field is larger than any useful halo, but what comes from afar fades quickly. Differences
     between the middle of a tile and the whole picture, in grey levels at the 99.9th percentile:
@@ -141,34 +143,32 @@ class SDFlowDegrader:
     ) -> Degraded:
         """See `Degrader.degrade`."""
         weights = np.full(self.components, 1 / self.components) if weights is None else weights
-        components = [self._component(seed, temperature, weights) for seed in seeds]
-        position = (top // self.multiple, left // self.multiple)
         shape = self._model.latent_shape_lr(hr.shape[0] // self.scale, hr.shape[1] // self.scale)
-        latents = torch.stack(
-            [
-                self._latent(seed, component, temperature, shape, position)
-                for seed, component in zip(seeds, components)
-            ]
-        )
+        place = (top // self.multiple, left // self.multiple)
+        latents, components = zip(*(self._latent(seed, temperature, weights, shape, place) for seed in seeds))
         encoded = self._downscaler.encode(to_unit(_to_tensor(hr).to(self._device)))
-        lr = to_levels(self._downscaler.sample(encoded, latents)).permute(0, 2, 3, 1).cpu().numpy()
-        return Degraded(lr, np.array([NO_COMPONENT if c is None else c for c in components]))
-
-    def _component(self, seed: int, temperature: float, weights: np.ndarray) -> int | None:
-        if temperature == 0 and np.count_nonzero(weights) > 1:
-            return None
-        return draw_component(seed, weights)
+        samples = self._downscaler.sample(encoded, torch.stack(latents))
+        return Degraded(to_levels(samples).permute(0, 2, 3, 1).cpu().numpy(), np.array(components))
 
     def _latent(
         self,
         seed: int,
-        component: int | None,
         temperature: float,
+        weights: np.ndarray,
         shape: tuple[int, int, int],
-        position: tuple[int, int],
-    ) -> Tensor:
-        noise = torch.from_numpy(noise_field(seed, *shape, top=position[0], left=position[1]))
-        return self._model.prior.latent(component, noise.to(self._device), temperature)
+        place: tuple[int, int],
+    ) -> tuple[Tensor, int]:
+        """z'_d for a window of the picture, and the one component that it is of."""
+        prior, (top, left) = self._model.prior, place
+        noise = torch.from_numpy(noise_field(seed, *shape, top=top, left=left)).to(self._device)
+        several = np.count_nonzero(weights) > 1
+        if several and temperature == 0:
+            return prior.latent(None, noise, temperature), NO_COMPONENT
+        if several and prior.law == "element":
+            field = torch.from_numpy(component_field(seed, weights, *shape, top=top, left=left))
+            return prior.latent(field.to(self._device), noise, temperature), NO_COMPONENT
+        component = draw_component(seed, weights)
+        return prior.latent(component, noise, temperature), component
 
 
 class BicubicDegrader:

@@ -3,7 +3,10 @@
 import os
 import random
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from PIL import Image
 from sdflow.checkpoint import save_checkpoint
 from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
+from sdflow.inference import Downscaler, Encoded
 from sdflow.model import SDFlow
+from sdflow.priors import MixtureLaw
 from sdflow_data.builtin import built_in_models, find_checkpoint
 from sdflow_data.degraders import (
     NO_COMPONENT,
@@ -162,6 +167,69 @@ class TestSDFlow:
         assert prints[0] == prints[1] != prints[2]
 
 
+class TestLawOfTheMixture:
+    """Of a mixture whose two components are as far apart as can be seen in every element: -20 and 20."""
+
+    @pytest.fixture
+    def degrader_of(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[MixtureLaw], "Drawn"]:
+        def make(law: MixtureLaw) -> Drawn:
+            config = replace(SDFlowConfig.preset("tiny", 2), components=2, mixture=law)
+            model = SDFlow(config)
+            with torch.no_grad():
+                model.prior.means.copy_(torch.tensor([-20.0, 20.0]))
+            save_checkpoint(tmp_path / law, model, {})
+            return Drawn(SDFlowDegrader(tmp_path / law), monkeypatch)
+
+        return make
+
+    @pytest.mark.parametrize("law", ["image", "published"])
+    def test_by_image_a_sample_is_of_one_component(
+        self, law: MixtureLaw, degrader_of: Callable[[MixtureLaw], "Drawn"]
+    ) -> None:
+        shares, components = degrader_of(law)(range(20))
+        assert shares.tolist() == components.tolist() and set(components) == {0, 1}
+
+    def test_by_element_a_sample_is_of_both(self, degrader_of: Callable[[MixtureLaw], "Drawn"]) -> None:
+        shares, components = degrader_of("element")(range(6))
+        assert (np.abs(shares - 0.5) < 0.1).all() and (components == NO_COMPONENT).all()
+
+    @pytest.mark.parametrize("law", ["image", "element", "published"])
+    def test_a_component_that_was_asked_for_is_in_all_elements(
+        self, law: MixtureLaw, degrader_of: Callable[[MixtureLaw], "Drawn"]
+    ) -> None:
+        for k in (0, 1):
+            shares, components = degrader_of(law)(range(4), weights=np.eye(2)[k])
+            assert (shares == k).all() and (components == k).all()
+
+    def test_the_elements_components_belong_to_their_place(
+        self, degrader_of: Callable[[MixtureLaw], "Drawn"]
+    ) -> None:
+        drawn = degrader_of("element")
+        drawn([1])
+        (whole,) = drawn.latents
+        drawn([1], top=8, left=4)
+        assert torch.equal(drawn.latents[0][:, :-2, :-1], whole[:, 2:, 1:])
+
+
+class Drawn:
+    """A degrader of scale 2 and the latents that it draws."""
+
+    def __init__(self, degrader: SDFlowDegrader, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.degrader = degrader
+        self.latents = torch.empty(0)
+
+        def sample(downscaler: Downscaler, encoded: Encoded, latents: torch.Tensor) -> torch.Tensor:
+            self.latents = latents
+            return torch.zeros(len(latents), 3, 2, 2)
+
+        monkeypatch.setattr(Downscaler, "sample", sample)
+
+    def __call__(self, seeds: Sequence[int], **options: Any) -> tuple[np.ndarray, np.ndarray]:
+        """How many elements of each sample are of component 1, from 0 to 1; the components that are told."""
+        degraded = self.degrader.degrade(np.zeros((48, 64, 3), np.uint8), seeds, 0.8, **options)
+        return (self.latents > 0).float().mean((1, 2, 3)).numpy(), degraded.component
+
+
 class TestComponents:
     def test_none_is_all_of_them(self, tiny_checkpoint: Path) -> None:
         assert component_weights(SDFlowDegrader(tiny_checkpoint), []) is None
@@ -184,6 +252,13 @@ class TestLoading:
             == find_checkpoint(str(tiny_checkpoint.parent))
             == tiny_checkpoint
         )
+
+    def test_a_checkpoint_whose_replacement_was_cut_short_is_found(
+        self, tiny_checkpoint: Path, tmp_path: Path
+    ) -> None:
+        shutil.copytree(tiny_checkpoint, tmp_path / "run" / ".model.old")
+        for model in (tmp_path / "run", tmp_path / "run" / "model"):
+            assert load_degrader(str(model), device="cpu").scale == 2
 
     def test_hand_made_degraders_take_every_scale_and_4_by_default(self) -> None:
         for name in ("bicubic", "classical"):

@@ -96,6 +96,15 @@ def test_samples_of_a_component_are_recognised_as_its_own() -> None:
             assert (shares.argmax(1) == k).all()
 
 
+def test_each_element_may_have_a_component_of_its_own() -> None:
+    prior, noise = mixture("element"), torch.randn(2, 2, dtype=torch.float64)
+    each = torch.tensor([[0, 2], [1, 2]])
+    with torch.no_grad():
+        latent = prior.latent(each, noise, 0.7)
+        for place in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            assert latent[place] == prior.latent(int(each[place]), noise, 0.7)[place]
+
+
 def test_temperature_scales_the_deviation_alone() -> None:
     prior, noise = mixture("image"), torch.randn(5, dtype=torch.float64)
     with torch.no_grad():
@@ -116,8 +125,8 @@ def test_no_component_is_the_mean_of_the_mixture() -> None:
     assert torch.equal(prior.latent(None, torch.randn(4).double(), 0.8), prior.means.mean().expand(4))
 
 
-@pytest.mark.parametrize("component", [-1, 3])
-def test_a_component_that_is_not_there_is_refused(component: int) -> None:
+@pytest.mark.parametrize("component", [-1, 3, torch.tensor([0, 3]), torch.tensor([-1, 2])])
+def test_a_component_that_is_not_there_is_refused(component: int | Tensor) -> None:
     with pytest.raises(ValueError, match="component"):
         mixture("image").latent(component, torch.zeros(1), 1.0)
 
