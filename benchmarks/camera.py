@@ -6,6 +6,7 @@ A column a degrader. Grey PSNR and SSIM, border cropped, are means over the scen
 The classifier learns on some scenes and is asked on others; 0.5 is that it cannot tell.
 """
 
+import tempfile
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from skimage.metrics import structural_similarity
 
 from sdflow_data.degraders import Degrader, load_degrader
 from sdflow_data.images import find_pictures, read_picture
-from sdflow_data.pictures import downscale_picture
+from sdflow_data.pictures import downscale_picture, plan_pictures
 from sdflow_data.statistics import compare, frame_of_patches
 from sdflow_data.statistics.classifier import c2st_auc
 from sdflow_data.statistics.frames import cut_patches
@@ -61,8 +62,8 @@ def measure(
     scores: dict[str, list[float]] = {}
     samples, shifts = [], []
     for path, camera in zip(hr, real):
-        mode = downscale_picture(path, degrader, temperature=0).pictures[0]
-        drawn = downscale_picture(path, degrader, variants=SAMPLES, temperature=temperature).pictures
+        (mode,) = sample(path, degrader, 1, 0)
+        drawn = sample(path, degrader, SAMPLES, temperature)
         mean = drawn.astype(np.float32).mean(0)
         scene = {
             "PSNR at temperature 0, dB": psnr(mode, camera),
@@ -79,6 +80,14 @@ def measure(
     rows = {name: float(np.mean(values)) for name, values in scores.items()}
     rows["colour shift, largest of R, G, B, levels"] = float(np.abs(np.mean(shifts, 0)).max())
     return rows | realism([sample[0] for sample in samples], [sample[1] for sample in samples], real)
+
+
+def sample(path: Path, degrader: Degrader, variants: int, temperature: float) -> np.ndarray:
+    """LR samples of a picture, uint8 (K, H/s, W/s, 3)."""
+    with tempfile.TemporaryDirectory() as folder:
+        (job,) = plan_pictures(path, Path(folder), variants)
+        downscale_picture(job, degrader, temperature=temperature)
+        return np.stack([read_picture(target) for target in job.targets])
 
 
 def realism(samples: list[np.ndarray], means: list[np.ndarray], real: list[np.ndarray]) -> dict[str, float]:

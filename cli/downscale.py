@@ -46,7 +46,8 @@ def command(
     """Turn INPUT, a picture or a folder of pictures of any size, into LR pictures.
 
     OUTPUT is a folder, which gets PNG files under the same names and subfolders; or, for a single picture, a
-    file that ends in .png. Sizes are divided by the model's scale and rounded up.
+    file that ends in .png. Sizes are divided by the model's scale and rounded up. After an interruption,
+    --existing skip goes on.
 
     \b
     Example:
@@ -63,13 +64,7 @@ def command(
         jobs,
         existing,
         "downscaling",
-        lambda path: downscale_picture(
-            path,
-            degrader,
-            variants=variants,
-            temperature=temperature,
-            weights=weights,
-            seed=seed,
-            tile=tile,
+        lambda job: downscale_picture(
+            job, degrader, temperature=temperature, weights=weights, seed=seed, tile=tile
         ),
     )

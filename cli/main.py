@@ -21,6 +21,17 @@ _COMMANDS = {
     "models": ("models", "List the models that need no training."),
 }
 
+_SAME_AGAIN = "What was finished is kept; the same command again goes on from there."
+_ON_INTERRUPTION = {
+    "train": "With --resume the run goes on from its newest checkpoint.",
+    "generate": _SAME_AGAIN,
+    "export": _SAME_AGAIN,
+    "import-pairs": _SAME_AGAIN,
+    "downscale": "Finished pictures are kept; with --existing skip the same command makes the others.",
+    "upscale": "Finished pictures are kept; with --existing skip the same command makes the others.",
+}
+"""How to go on. The other commands keep nothing that spares work."""
+
 
 class _LazyGroup(click.Group):
     """Imports a command's module when it is called, so that ``sdflow --help`` answers at once."""
@@ -63,9 +74,8 @@ def _run(arguments: list[str], debug: bool) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "Interrupted. What was finished is kept; the same command again goes on from there.", err=True
-        )
+        hint = _ON_INTERRUPTION.get(arguments[0], "") if arguments else ""
+        click.echo(f"Interrupted. {hint}".rstrip(), err=True)
         return 130
     except Exception as error:
         if debug:

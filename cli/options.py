@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +40,37 @@ def model_option(command: Any) -> Any:
     )(command)
 
 
+class FiniteRange(click.FloatRange):
+    """A range of floats without ``inf``, and without ``nan``, which passes every comparison."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+temperature_option = click.option(
+    "--temperature",
+    type=FiniteRange(min=0),
+    default=0.8,
+    show_default=True,
+    help="Of the latent noise; 0 gives the mean, which no seed changes.",
+)
+
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random numbers."
+)
+
+
 def sampling_options(command: Any) -> Any:
     """``--temperature``, ``--component`` and ``--seed``."""
-    command = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)(command)
-    command = click.option(
+    component_option = click.option(
         "--component",
         "components",
         type=click.IntRange(min=0),
         multiple=True,
         metavar="K",
         help="Sample from mixture component K alone (from 0; may be given again).",
-    )(command)
-    return click.option(
-        "--temperature",
-        type=click.FloatRange(min=0.0),
-        default=0.8,
-        show_default=True,
-        help="Of the latent noise; 0 gives the mean, which no seed changes.",
-    )(command)
+    )
+    return temperature_option(component_option(seed_option(command)))

@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from sdflow_data.pictures import Job, Samples
+    from sdflow_data.pictures import Job
 
 
 def existing_option(command: Any) -> Any:
@@ -34,10 +33,14 @@ def tile_option(default: int) -> Any:
     )
 
 
-def convert(
-    jobs: "Sequence[Job]", existing: str, description: str, sample: "Callable[[Path], Samples]"
-) -> None:
+def convert(jobs: "Sequence[Job]", existing: str, description: str, write: "Callable[[Job], int]") -> None:
     """Make the pictures of all jobs. One that fails is told and counted, and the rest goes on.
+
+    Args:
+        jobs: what to make.
+        existing: the choice of ``--existing``.
+        description: what the progress bar calls it.
+        write: makes the files of one job, and returns how many draws were thrown away.
 
     Raises:
         SDFlowError: files that are there already, or pictures that failed.
@@ -45,23 +48,16 @@ def convert(
     from tqdm import tqdm
 
     from sdflow.errors import SDFlowError
-    from sdflow_data.atomic import write_file
-    from sdflow_data.images import encode_png
     from sdflow_data.progress import progress
 
     jobs = _left_to_do(jobs, existing)
     failed = redrawn = 0
     for job in progress(jobs, description, "pictures"):
         try:
-            samples = sample(job.source)
+            redrawn += write(job)
         except SDFlowError as error:
             tqdm.write(f"Failed: {error}", file=sys.stderr)
             failed += 1
-            continue
-        redrawn += samples.redrawn
-        for target, picture in zip(job.targets, samples.pictures):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_file(target, encode_png(picture))
     if redrawn:
         click.echo(f"{redrawn} samples were drawn again, because they were not finite")
     if failed:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import any_path, device_options, model_option
+from .options import any_path, device_options, model_option, seed_option, temperature_option
 from .pictures import convert, existing_option, tile_option
 
 
@@ -12,14 +12,8 @@ from .pictures import convert, existing_option, tile_option
 @click.argument("source", metavar="INPUT", type=any_path)
 @click.argument("output", type=any_path)
 @model_option
-@click.option(
-    "--temperature",
-    type=click.FloatRange(min=0.0),
-    default=0.8,
-    show_default=True,
-    help="Of the latent noise: 0 gives the mean, which no seed changes; more gives more detail.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@temperature_option
+@seed_option
 @tile_option(256)
 @existing_option
 @device_options
@@ -37,7 +31,8 @@ def command(
     """Turn INPUT, a picture or a folder of pictures of any size, into SR pictures.
 
     OUTPUT is a folder, which gets PNG files under the same names and subfolders; or, for a single picture, a
-    file that ends in .png. Sizes are multiplied by the model's scale.
+    file that ends in .png. Sizes are multiplied by the model's scale. After an interruption,
+    --existing skip goes on.
 
     \b
     Example:
@@ -53,5 +48,5 @@ def command(
         jobs,
         existing,
         "upscaling",
-        lambda path: upscale_picture(path, upscaler, temperature=temperature, seed=seed, tile=tile),
+        lambda job: upscale_picture(job, upscaler, temperature=temperature, seed=seed, tile=tile),
     )

@@ -1,10 +1,11 @@
-"""Whole pictures of any size, down and up, through tiles where they are large.
+"""Whole pictures of any size, down and up, through tiles where they are large, to PNG files.
 
-A picture is held as 8-bit pixels; floating point exists for one tile at a time. Noise belongs to places in
-the picture, so that the tiles of one sample fit together.
+The picture is held as 8-bit pixels; of what is made of it, one row of tiles at a time. Noise belongs to
+places in the picture, so that the tiles of one sample fit together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -19,46 +20,44 @@ from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 
 from .degraders import MAX_DRAWS, Degrader
-from .images import MAX_PIXELS, PictureError, find_pictures, read_picture, sha256_file
+from .images import PictureError, find_pictures, read_picture, sha256_file, writing_png
 from .upscaler import SDFlowUpscaler
 
+MAX_SR_PIXELS = 2**32
+"""Larger SR pictures are refused before the work. From 2^30 pixels on, many programs no longer open them."""
 
-@dataclass(frozen=True)
-class Samples:
-    """Samples of one picture.
+_TOGETHER = 16
+"""Variants that are made in one pass over a picture: more would take more memory and hardly less time."""
 
-    Attributes:
-        pictures: uint8 (K, H, W, 3), RGB.
-        redrawn: how many draws were thrown away because they held values that are not finite.
-    """
 
-    pictures: np.ndarray
-    redrawn: int
+class Job(NamedTuple):
+    """A picture to convert and the files to make of it, one for each variant."""
+
+    source: Path
+    targets: tuple[Path, ...]
 
 
 def downscale_picture(
-    path: Path,
+    job: Job,
     degrader: Degrader,
     *,
-    variants: int = 1,
     temperature: float = 0.8,
     weights: np.ndarray | None = None,
     seed: int = 0,
     tile: int = 1024,
-) -> Samples:
-    """LR samples of the picture in a file.
+) -> int:
+    """Write LR samples of a picture, of ceil(H/s) x ceil(W/s) pixels.
 
     Args:
-        path: a picture of any size from 1x1 up.
+        job: a picture of any size from 1x1 up, and a PNG file for each sample.
         degrader: makes the samples.
-        variants: K, how many.
         temperature, weights: see `Degrader.degrade`.
         seed: of the run. A sample depends on it, the file's bytes and the variant's number.
         tile: side of a tile in HR pixels, without its surroundings; taken to the multiple that the model
             needs. The classical degrader always sees the whole picture.
 
     Returns:
-        Pictures of ceil(H/s) x ceil(W/s) pixels.
+        How many draws were thrown away because they held values that are not finite.
 
     Raises:
         PictureError: the file gives no picture.
@@ -69,45 +68,39 @@ def downscale_picture(
         return degrader.degrade(hr, seeds, temperature, weights, top=top, left=left).lr
 
     cuts = _Cuts(tile, degrader.halo, degrader.multiple)
-    return _convert(path, read_picture(path), cuts, Fraction(1, degrader.scale), of_tile, variants, seed)
+    return _convert(job, read_picture(job.source), cuts, Fraction(1, degrader.scale), of_tile, seed)
 
 
 def upscale_picture(
-    path: Path, upscaler: SDFlowUpscaler, *, temperature: float = 0.8, seed: int = 0, tile: int = 256
-) -> Samples:
-    """The SR sample of the picture in a file.
+    job: Job, upscaler: SDFlowUpscaler, *, temperature: float = 0.8, seed: int = 0, tile: int = 256
+) -> int:
+    """Write SR samples of a picture, of sH x sW pixels.
 
     Args:
-        path: a picture of any size from 1x1 up.
-        upscaler: makes the sample.
+        job: a picture of any size from 1x1 up, and a PNG file for each sample.
+        upscaler: makes the samples.
         temperature: of the latent noise.
-        seed: of the run. The sample depends on it and the file's bytes.
+        seed: of the run. A sample depends on it, the file's bytes and the variant's number.
         tile: side of a tile in LR pixels, without its surroundings; taken to an even number.
 
     Returns:
-        One picture of sH x sW pixels.
+        How many draws were thrown away because they held values that are not finite.
 
     Raises:
-        PictureError: the file gives no picture, or one whose SR would be larger than any file may be.
-        SDFlowError: the sample was not finite in any of its draws.
+        PictureError: the file gives no picture, or one whose SR would have over 2^32 pixels.
+        SDFlowError: a sample was not finite in any of its draws.
     """
-    picture = read_picture(path)
+    picture = read_picture(job.source)
     height, width = (side * upscaler.scale for side in picture.shape[:2])
-    if height * width > MAX_PIXELS:
-        raise PictureError(path, f"its SR picture of {width}x{height} would be over {MAX_PIXELS} pixels")
+    if height * width > MAX_SR_PIXELS:
+        reason = f"its SR picture of {width}x{height} would be over {MAX_SR_PIXELS} pixels"
+        raise PictureError(job.source, reason)
 
     def of_tile(lr: np.ndarray, seeds: Sequence[int], top: int, left: int) -> np.ndarray:
         return upscaler.upscale(lr, seeds, temperature, top=top, left=left)
 
     cuts = _Cuts(tile, upscaler.halo, upscaler.multiple)
-    return _convert(path, picture, cuts, Fraction(upscaler.scale), of_tile, 1, seed)
-
-
-class Job(NamedTuple):
-    """A picture to convert and the files to make of it, one for each variant."""
-
-    source: Path
-    targets: tuple[Path, ...]
+    return _convert(job, picture, cuts, Fraction(upscaler.scale), of_tile, seed)
 
 
 def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
@@ -185,35 +178,58 @@ _OfTile = Callable[[np.ndarray, Sequence[int], int, int], np.ndarray]
 
 
 def _convert(
-    path: Path,
+    job: Job,
     picture: np.ndarray,
     cuts: _Cuts,
     ratio: Fraction,
     of_tile: _OfTile,
-    variants: int,
     run_seed: int,
-) -> Samples:
-    """Draw all variants of a picture, and those that are not finite again from their next seeds."""
-    identity = int(sha256_file(path), 16)
+) -> int:
+    """Write all variants of a picture; see `downscale_picture`."""
+    identity = int(sha256_file(job.source), 16)
+    size = ceil(picture.shape[0] * ratio), ceil(picture.shape[1] * ratio)
     padded = _pad(picture, cuts.multiple)
+    draws = [0] * len(job.targets)
+    for first in range(0, len(draws), _TOGETHER):
+        variants = range(first, min(first + _TOGETHER, len(draws)))
+        targets = [job.targets[variant] for variant in variants]
+        while True:
+            seeds = [derive_seed(run_seed, identity, variant, draws[variant]) for variant in variants]
+            try:
+                _write(targets, size, _bands(padded, cuts, ratio, of_tile, seeds))
+                break
+            except _NotFinite as error:
+                for index in error.samples:
+                    draws[first + index] += 1
+            if MAX_DRAWS in draws:
+                failed = draws.index(MAX_DRAWS)
+                raise SDFlowError(
+                    f"{job.source}: variant {failed} was not finite in any of {MAX_DRAWS} draws"
+                )
+    return sum(draws)
 
-    def draw(wanted: Sequence[int], number: int) -> tuple[np.ndarray, np.ndarray]:
-        seeds = [derive_seed(run_seed, identity, variant, number) for variant in wanted]
-        return _through_tiles(padded, cuts, ratio, of_tile, seeds)
 
-    samples, finite = draw(range(variants), 0)
-    redrawn = 0
-    for number in range(1, MAX_DRAWS):
-        if finite.all():
-            break
-        again = np.flatnonzero(~finite)
-        samples[again], finite[again] = draw(again.tolist(), number)
-        redrawn += len(again)
-    if not finite.all():
-        failed = np.flatnonzero(~finite)[0]
-        raise SDFlowError(f"{path}: variant {failed} was not finite in any of {MAX_DRAWS} draws")
-    height, width = (ceil(side * ratio) for side in picture.shape[:2])
-    return Samples(samples[:, :height, :width], redrawn)
+def _write(targets: Sequence[Path], size: tuple[int, int], bands: Iterator[np.ndarray]) -> None:
+    """Write pictures of one size, side by side, cut off at the bottom and the right: all of them or none."""
+    height, width = size
+    top = 0
+    with ExitStack() as files:
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        writers = [files.enter_context(writing_png(target, height, width)) for target in targets]
+        for band in bands:
+            rows = min(band.shape[1], height - top)
+            for writer, pixels in zip(writers, band):
+                writer.write(pixels[:rows, :width])
+            top += rows
+
+
+class _NotFinite(Exception):
+    """A pass over a picture met values that are not finite, in these of its samples."""
+
+    def __init__(self, samples: Sequence[int]) -> None:
+        super().__init__(samples)
+        self.samples = samples
 
 
 def _pad(picture: np.ndarray, multiple: int) -> np.ndarray:
@@ -223,28 +239,26 @@ def _pad(picture: np.ndarray, multiple: int) -> np.ndarray:
     return np.pad(picture, (*missing, (0, 0)), mode="reflect") if any(m for _, m in missing) else picture
 
 
-def _through_tiles(
+def _bands(
     picture: np.ndarray, cuts: _Cuts, ratio: Fraction, of_tile: _OfTile, seeds: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """One sample of a picture for each seed, tile by tile.
+) -> Iterator[np.ndarray]:
+    """One sample of a picture for each seed, one row of tiles after the other: uint8 (K, rows, width, 3).
 
-    Returns:
-        uint8 (K, H * ratio, W * ratio, 3), and which of them are finite, bool (K,).
+    Raises:
+        _NotFinite: at the first tile that holds such values.
     """
 
     def part(start: int, stop: int) -> slice:
         return slice(int(start * ratio), int(stop * ratio))
 
-    height, width = (int(side * ratio) for side in picture.shape[:2])
-    samples = np.empty((len(seeds), height, width, 3), np.uint8)
-    finite = np.ones(len(seeds), bool)
     for y in cuts.spans(picture.shape[0]):
+        rows = part(y.keep_start - y.start, y.keep_stop - y.start)
+        band = np.empty((len(seeds), rows.stop - rows.start, int(picture.shape[1] * ratio), 3), np.uint8)
         for x in cuts.spans(picture.shape[1]):
             values = of_tile(picture[y.start : y.stop, x.start : x.stop], seeds, y.start, x.start)
-            rows = part(y.keep_start - y.start, y.keep_stop - y.start)
-            columns = part(x.keep_start - x.start, x.keep_stop - x.start)
-            kept = values[:, rows, columns]
-            finite &= np.isfinite(kept).all((1, 2, 3))
-            rows, columns = part(y.keep_start, y.keep_stop), part(x.keep_start, x.keep_stop)
-            samples[:, rows, columns] = quantise(torch.from_numpy(kept)).numpy()
-    return samples, finite
+            kept = values[:, rows, part(x.keep_start - x.start, x.keep_stop - x.start)]
+            finite = np.isfinite(kept).all((1, 2, 3))
+            if not finite.all():
+                raise _NotFinite(np.flatnonzero(~finite).tolist())
+            band[:, :, part(x.keep_start, x.keep_stop)] = quantise(torch.from_numpy(kept)).numpy()
+        yield band

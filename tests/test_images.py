@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,11 +19,13 @@ from sdflow.errors import SDFlowError
 from sdflow_data.images import (
     MAX_PIXELS,
     PictureError,
+    PngWriter,
     encode_png,
     find_pictures,
     read_header,
     read_picture,
     sha256_file,
+    writing_png,
 )
 
 HEIGHT, WIDTH = 21, 34
@@ -352,20 +355,70 @@ class TestFindPictures:
             find_pictures(tmp_path / name)
 
 
-class TestEncodePng:
-    @settings(max_examples=25, deadline=None)
-    @given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 99))
-    def test_what_is_written_is_read(
-        self, height: int, width: int, seed: int, tmp_path_factory: pytest.TempPathFactory
+class TestWritingPng:
+    @settings(max_examples=40, deadline=None)
+    @given(
+        height=st.integers(1, 40),
+        width=st.integers(1, 40),
+        cuts=st.lists(st.integers(0, 40), max_size=4),
+        smooth=st.booleans(),
+        seed=st.integers(0, 99),
+    )
+    def test_what_is_written_in_any_bands_is_read(
+        self,
+        height: int,
+        width: int,
+        cuts: list[int],
+        smooth: bool,
+        seed: int,
+        tmp_path_factory: pytest.TempPathFactory,
     ) -> None:
-        picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        path = tmp_path_factory.getbasetemp() / "encoded.png"
-        path.write_bytes(encode_png(picture))
+        random = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        picture = np.cumsum(random // 200, axis=1, dtype=np.uint8) if smooth else random
+        path = tmp_path_factory.getbasetemp() / "banded.png"
+        with writing_png(path, height, width) as writer:
+            for band in np.split(picture, sorted(min(cut, height) for cut in cuts)):
+                writer.write(band)
         assert np.array_equal(read_picture(path), picture)
+        assert np.array_equal(cv2.imread(str(path))[..., ::-1], picture)  # another decoder agrees
 
-    def test_only_rgb_bytes_are_taken(self) -> None:
+    def test_a_band_larger_than_a_strip_is_filtered_across_its_strips(self, tmp_path: Path) -> None:
+        picture = np.random.default_rng(0).integers(0, 256, (500, 3000, 3), dtype=np.uint8)
+        with writing_png(tmp_path / "a.png", 500, 3000) as writer:
+            writer.write(picture)
+        assert np.array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], picture)
+
+    def test_a_photograph_comes_out_no_larger_than_opencvs(self) -> None:
+        photograph = skimage.data.astronaut()
+        assert len(encode_png(photograph)) < len(cv2.imencode(".png", photograph[..., ::-1])[1])
+
+    def test_encoded_bytes_are_those_of_the_file(self, photograph: np.ndarray, tmp_path: Path) -> None:
+        with writing_png(tmp_path / "a.png", HEIGHT, WIDTH) as writer:
+            writer.write(photograph)
+        assert (tmp_path / "a.png").read_bytes() == encode_png(photograph)
+
+    def test_a_picture_that_was_not_finished_leaves_no_file(
+        self, photograph: np.ndarray, tmp_path: Path
+    ) -> None:
+        with (
+            pytest.raises(ValueError, match="1 more rows"),
+            writing_png(tmp_path / "a.png", 22, WIDTH) as png,
+        ):
+            png.write(photograph)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        "band",
+        [
+            np.zeros((2, 5, 3), np.float32),
+            np.zeros((2, 5), np.uint8),
+            np.zeros((2, 4, 3), np.uint8),
+            np.zeros((4, 5, 3), np.uint8),
+        ],
+    )
+    def test_only_rgb_bytes_of_the_pictures_size_are_taken(self, band: np.ndarray) -> None:
         with pytest.raises(ValueError, match="expected uint8"):
-            encode_png(np.zeros((2, 2, 3), np.float32))
+            PngWriter(io.BytesIO(), 3, 5).write(band)
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:

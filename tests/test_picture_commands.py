@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from sdflow_cli.main import main
 
+from sdflow_data import pictures
 from sdflow_data.images import read_picture
+from sdflow_data.pictures import Job, downscale_picture
 
 
 def run(*arguments: str | Path) -> int:
@@ -96,6 +98,26 @@ def test_files_that_are_there_are_refused_skipped_or_replaced(
     assert read_picture(old).shape == (6, 8, 3)
 
 
+def test_an_interruption_tells_how_to_go_on_and_that_is_true(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("downscale", "--model", "bicubic", photographs, tmp_path / "out")
+
+    def interrupted(job: Job, *rest: object, **options: object) -> int:
+        if job.source.name == "b.jpg":
+            raise KeyboardInterrupt
+        return downscale_picture(job, *rest, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "downscale_picture", interrupted)
+        assert run(*command) == 130
+    assert "Finished pictures are kept; with --existing skip" in capsys.readouterr().err
+    assert files(tmp_path / "out") == ["a.png"]
+    assert run(*command, "--existing", "skip") == 0
+    assert "1 pictures are there already and kept" in capsys.readouterr().out
+    assert files(tmp_path / "out") == ["a.png", "b.png", "sub/c.png"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -118,7 +140,16 @@ def test_a_wrong_model_is_one_line_before_any_work(
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--variants", "0"], ["--scale", "3"], ["--temperature", "-1"], ["--tile", "0"], ["--no"]]
+    "wrong",
+    [
+        ["--variants", "0"],
+        ["--scale", "3"],
+        ["--temperature", "-1"],
+        ["--temperature", "nan"],
+        ["--temperature", "inf"],
+        ["--tile", "0"],
+        ["--no"],
+    ],
 )
 def test_a_wrong_call_ends_with_2(wrong: list[str], photographs: Path, tmp_path: Path) -> None:
     assert run("downscale", "--model", "bicubic", *wrong, photographs, tmp_path / "out") == 2

@@ -1,6 +1,8 @@
 """Whole pictures down and up: any size, tiles that fit together, samples that are finite or told."""
 
-from collections.abc import Sequence
+import tempfile
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from sdflow.resample import quantise
 from sdflow_data import pictures
 from sdflow_data.degraders import BicubicDegrader, ClassicalDegrader, Degraded, Degrader, SDFlowDegrader
 from sdflow_data.images import PictureError, read_picture, sha256_file
-from sdflow_data.pictures import downscale_picture, plan_pictures, upscale_picture
+from sdflow_data.pictures import Job, downscale_picture, plan_pictures, upscale_picture
 from sdflow_data.upscaler import SDFlowUpscaler, load_upscaler
 
 
@@ -40,6 +42,28 @@ def write(path: Path, height: int, width: int, seed: int = 0) -> Path:
     return path
 
 
+def down(path: Path, degrader: Degrader, variants: int = 1, **options: object) -> np.ndarray:
+    """LR samples as they are in their files, (K, h, w, 3)."""
+    return converted(path, variants, lambda job: downscale_picture(job, degrader, **options))
+
+
+def up(path: Path, upscaler: SDFlowUpscaler, variants: int = 1, **options: object) -> np.ndarray:
+    """SR samples as they are in their files, (K, sH, sW, 3)."""
+    return converted(path, variants, lambda job: upscale_picture(job, upscaler, **options))
+
+
+def rounded(levels: np.ndarray) -> np.ndarray:
+    return quantise(torch.from_numpy(levels)).numpy()
+
+
+def converted(path: Path, variants: int, write: Callable[[Job], int]) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as folder:
+        (job,) = plan_pictures(path, Path(folder), variants)
+        write(job)
+        assert sorted(Path(folder).iterdir()) == sorted(job.targets)  # and nothing beside them
+        return np.stack([read_picture(target) for target in job.targets])
+
+
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     return write(tmp_path / "a.png", 40, 52)
@@ -58,9 +82,9 @@ class TestAnySize:
     ) -> None:
         path = write(tmp_path_factory.getbasetemp() / "any.png", height, width)
         made: Degrader = {"b": BicubicDegrader(8), "c": ClassicalDegrader(4), "s": degrader}[name]
-        samples = downscale_picture(path, made, variants=2)
+        samples = down(path, made, variants=2)
         expected = (2, -(-height // made.scale), -(-width // made.scale), 3)
-        assert samples.pictures.shape == expected and samples.pictures.dtype == np.uint8
+        assert samples.shape == expected
 
     @settings(max_examples=12, deadline=None)
     @given(height=st.integers(1, 13), width=st.integers(1, 13))
@@ -68,11 +92,11 @@ class TestAnySize:
         self, height: int, width: int, upscaler: SDFlowUpscaler, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         path = write(tmp_path_factory.getbasetemp() / "any.png", height, width)
-        assert upscale_picture(path, upscaler).pictures.shape == (1, 2 * height, 2 * width, 3)
+        assert up(path, upscaler).shape == (1, 2 * height, 2 * width, 3)
 
     def test_a_flat_picture_stays_flat_up_to_its_border(self, tmp_path: Path) -> None:
         Image.new("RGB", (11, 5), (10, 120, 250)).save(tmp_path / "a.png")
-        lr = downscale_picture(tmp_path / "a.png", BicubicDegrader(4)).pictures[0]
+        lr = down(tmp_path / "a.png", BicubicDegrader(4))[0]
         assert lr.shape == (2, 3, 3) and (lr == [10, 120, 250]).all()
 
     def test_values_are_rounded_not_cut(self, picture: Path) -> None:
@@ -81,22 +105,22 @@ class TestAnySize:
                 size = (len(seeds), hr.shape[0] // self.scale, hr.shape[1] // self.scale, 3)
                 return Degraded(np.full(size, 99.6, np.float32), np.full(len(seeds), -1))
 
-        assert (downscale_picture(picture, Constant(2)).pictures == 100).all()
+        assert (down(picture, Constant(2)) == 100).all()
 
 
 class TestTiles:
     def test_bicubic_tiles_give_the_whole_picture(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.png", 203, 157)
-        whole = downscale_picture(path, BicubicDegrader(2)).pictures
-        tiled = downscale_picture(path, BicubicDegrader(2), tile=32).pictures
+        whole = down(path, BicubicDegrader(2))
+        tiled = down(path, BicubicDegrader(2), tile=32)
         assert (whole != tiled).mean() < 1e-3 and np.abs(whole.astype(int) - tiled).max() <= 1
 
     def test_tiles_change_a_sample_by_less_than_half_a_level(
         self, degrader: SDFlowDegrader, tmp_path: Path
     ) -> None:
         path = write(tmp_path / "a.png", 320, 200)
-        whole = downscale_picture(path, degrader, variants=2).pictures
-        tiled = downscale_picture(path, degrader, variants=2, tile=100).pictures
+        whole = down(path, degrader, variants=2)
+        tiled = down(path, degrader, variants=2, tile=100)
         difference = np.abs(whole.astype(int) - tiled)  # of rounded levels: 0 or 1
         assert difference.max() <= 1 and difference.mean() < 0.02
 
@@ -104,8 +128,8 @@ class TestTiles:
         self, upscaler: SDFlowUpscaler, tmp_path: Path
     ) -> None:
         path = write(tmp_path / "a.png", 130, 40)
-        whole = upscale_picture(path, upscaler).pictures
-        tiled = upscale_picture(path, upscaler, tile=50).pictures
+        whole = up(path, upscaler)
+        tiled = up(path, upscaler, tile=50)
         difference = np.abs(whole.astype(int) - tiled)
         assert difference.max() <= 1 and difference.mean() < 0.02
 
@@ -113,9 +137,9 @@ class TestTiles:
         self, degrader: SDFlowDegrader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = write(tmp_path / "a.png", 96, 64)
-        whole = downscale_picture(path, degrader).pictures
+        whole = down(path, degrader)
         monkeypatch.setattr(degrader, "halo", 0)
-        tiled = downscale_picture(path, degrader, tile=32).pictures
+        tiled = down(path, degrader, tile=32)
         assert np.abs(whole.astype(int) - tiled).max() > 3
 
     def test_no_window_is_larger_than_a_tile_and_its_halo(
@@ -130,45 +154,45 @@ class TestTiles:
             return degrade(hr, *arguments, **places)  # type: ignore[arg-type]
 
         monkeypatch.setattr(made, "degrade", watched)
-        downscale_picture(path, made, tile=20)
+        down(path, made, tile=20)
         assert len(seen) == 5 * 4
         assert max(max(shape[:2]) for shape in seen) <= 20 + 2 * made.halo
 
     def test_the_classical_degrader_sees_the_whole_picture(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.png", 90, 70)
-        whole = downscale_picture(path, ClassicalDegrader(2)).pictures
-        assert np.array_equal(downscale_picture(path, ClassicalDegrader(2), tile=16).pictures, whole)
+        whole = down(path, ClassicalDegrader(2))
+        assert np.array_equal(down(path, ClassicalDegrader(2), tile=16), whole)
 
 
 class TestIdentityOfSamples:
     def test_a_sample_depends_on_seed_variant_and_content(
         self, degrader: SDFlowDegrader, picture: Path, tmp_path: Path
     ) -> None:
-        first, second = downscale_picture(picture, degrader, variants=2).pictures
+        first, second = down(picture, degrader, variants=2)
         assert not np.array_equal(first, second)
-        assert not np.array_equal(downscale_picture(picture, degrader, seed=1).pictures[0], first)
+        assert not np.array_equal(down(picture, degrader, seed=1)[0], first)
 
     def test_a_sample_does_not_depend_on_the_files_name_or_the_number_of_variants(
         self, degrader: SDFlowDegrader, picture: Path, tmp_path: Path
     ) -> None:
         renamed = tmp_path / "ü b.png"
         renamed.write_bytes(picture.read_bytes())
-        three = downscale_picture(picture, degrader, variants=3).pictures
-        assert np.array_equal(downscale_picture(renamed, degrader, variants=1).pictures[0], three[0])
+        three = down(picture, degrader, variants=3)
+        assert np.array_equal(down(renamed, degrader, variants=1)[0], three[0])
 
     def test_at_temperature_0_no_seed_matters(
         self, degrader: SDFlowDegrader, upscaler: SDFlowUpscaler, picture: Path
     ) -> None:
-        down = [downscale_picture(picture, degrader, temperature=0, seed=n).pictures for n in (0, 1)]
-        up = [upscale_picture(picture, upscaler, temperature=0, seed=n).pictures for n in (0, 1)]
-        assert np.array_equal(*down) and np.array_equal(*up)
-        assert not np.array_equal(upscale_picture(picture, upscaler, temperature=0.8).pictures, up[0])
+        lr = [down(picture, degrader, temperature=0, seed=n) for n in (0, 1)]
+        sr = [up(picture, upscaler, temperature=0, seed=n) for n in (0, 1)]
+        assert np.array_equal(*lr) and np.array_equal(*sr)
+        assert not np.array_equal(up(picture, upscaler, temperature=0.8), sr[0])
 
     def test_a_sample_is_that_of_its_stated_seed(self, degrader: SDFlowDegrader, picture: Path) -> None:
         seed = derive_seed(5, int(sha256_file(picture), 16), 1, 0)  # of the run, the bytes, variant and draw
         lr = degrader.degrade(read_picture(picture), [seed], 0.8).lr[0]
-        made = downscale_picture(picture, degrader, variants=2, seed=5).pictures[1]
-        assert np.array_equal(made, quantise(torch.from_numpy(lr)).numpy())
+        made = down(picture, degrader, variants=2, seed=5)[1]
+        assert np.array_equal(made, rounded(lr))
 
 
 class Unsteady(BicubicDegrader):
@@ -193,21 +217,45 @@ class TestNotFinite:
     @pytest.mark.parametrize("tile", [16, 1024])
     def test_a_sample_is_drawn_again_as_a_whole_from_its_next_seed(self, tile: int, picture: Path) -> None:
         steady = Unsteady(set())
-        expected = downscale_picture(picture, steady, variants=3).pictures
+        expected = down(picture, steady, variants=3)
         unsteady = Unsteady({steady.seeds[1]})
-        samples = downscale_picture(picture, unsteady, variants=3, tile=tile)
-        assert samples.redrawn == 1
-        assert np.abs(samples.pictures.astype(int) - expected).max() <= 1
+        samples = down(picture, unsteady, variants=3, tile=tile)
+        assert np.abs(samples.astype(int) - expected).max() <= 1
         assert len(unsteady.seeds) == 4 and unsteady.seeds[:3] == steady.seeds
 
-    def test_after_eight_draws_the_picture_is_named(self, picture: Path) -> None:
-        unsteady = Unsteady()
+    def test_a_redrawn_sample_is_that_of_its_next_seed_and_the_others_stay(
+        self, degrader: SDFlowDegrader, picture: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = (derive_seed(0, int(sha256_file(picture), 16), 1, draw) for draw in (0, 1))
+        expected = down(picture, degrader, variants=2)
+        expected[1] = rounded(degrader.degrade(read_picture(picture), [second], 0.8).lr[0])
+        degrade = degrader.degrade
+
+        def failing(hr: np.ndarray, seeds: Sequence[int], *rest: object, **place: int) -> Degraded:
+            made = degrade(hr, seeds, *rest, **place)  # type: ignore[arg-type]
+            made.lr[[seed == first for seed in seeds]] = np.nan
+            return made
+
+        monkeypatch.setattr(degrader, "degrade", failing)
+        assert np.array_equal(down(picture, degrader, variants=2), expected)
+
+    def test_draws_that_were_thrown_away_are_counted(self, picture: Path, tmp_path: Path) -> None:
+        steady = Unsteady(set())
+        job = Job(picture, (tmp_path / "0.png", tmp_path / "1.png"))
+        assert downscale_picture(job, steady) == 0
+        assert downscale_picture(job, Unsteady(set(steady.seeds))) == 2
+
+    def test_after_eight_draws_the_picture_is_named_and_nothing_is_left(
+        self, picture: Path, tmp_path: Path
+    ) -> None:
+        unsteady, out = Unsteady(), tmp_path / "out"
         with pytest.raises(SDFlowError, match=r"a\.png: variant 0 .* 8 draws"):
-            downscale_picture(picture, unsteady)
+            downscale_picture(Job(picture, (out / "a.png",)), unsteady, tile=16)
         assert len(unsteady.seeds) == 8
+        assert not list(out.iterdir())
 
     def test_upscaling_holds_to_it_too(
-        self, upscaler: SDFlowUpscaler, picture: Path, monkeypatch: pytest.MonkeyPatch
+        self, upscaler: SDFlowUpscaler, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upscale, calls = upscaler.upscale, []
 
@@ -217,17 +265,52 @@ class TestNotFinite:
             return made if len(calls) > 1 else np.full_like(made, np.inf)
 
         monkeypatch.setattr(upscaler, "upscale", failing_once)
-        assert upscale_picture(picture, upscaler).redrawn == 1
+        assert upscale_picture(Job(picture, (tmp_path / "sr.png",)), upscaler) == 1
         assert calls[0] != calls[1]
+
+
+class TestMemory:
+    def test_many_variants_are_made_some_at_a_time_and_stay_the_same(self, picture: Path) -> None:
+        steady = Unsteady(set())
+        together = []
+        degrade = steady.degrade
+
+        def watched(hr: np.ndarray, seeds: Sequence[int], *rest: object, **place: int) -> Degraded:
+            together.append(len(seeds))
+            return degrade(hr, seeds, *rest, **place)
+
+        steady.degrade = watched  # type: ignore[method-assign]
+        down(picture, steady, variants=35)
+        assert together == [16, 16, 3]
+        identity = int(sha256_file(picture), 16)
+        assert steady.seeds == [derive_seed(0, identity, variant, 0) for variant in range(35)]
+
+    def test_the_output_is_never_held_whole(self, tmp_path: Path) -> None:
+        class Flat:
+            scale, multiple, halo = 4, 1, 0
+
+            def upscale(self, lr: np.ndarray, seeds: Sequence[int], *_: float, **__: int) -> np.ndarray:
+                size = (len(seeds), 4 * lr.shape[0], 4 * lr.shape[1], 3)
+                return np.full(size, 7, np.float32)
+
+        Image.new("RGB", (400, 1600)).save(tmp_path / "a.png")
+        job = Job(tmp_path / "a.png", (tmp_path / "sr.png",))
+        tracemalloc.start()
+        upscale_picture(job, Flat(), tile=64)  # type: ignore[arg-type]
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        sr = read_picture(tmp_path / "sr.png")
+        assert sr.shape == (6400, 1600, 3) and (sr == 7).all()
+        assert peak < sr.nbytes / 4
 
 
 class TestRefusals:
     def test_an_sr_picture_beyond_all_formats_is_refused_before_the_work(
         self, upscaler: SDFlowUpscaler, picture: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pictures, "MAX_PIXELS", 40 * 52 * 4 - 1)
+        monkeypatch.setattr(pictures, "MAX_SR_PIXELS", 40 * 52 * 4 - 1)
         with pytest.raises(PictureError, match="104x80"):
-            upscale_picture(picture, upscaler)
+            up(picture, upscaler)
 
     def test_hand_made_degraders_do_not_upscale(self) -> None:
         with pytest.raises(SDFlowError, match="--model bicubic"):
