@@ -54,6 +54,11 @@ class _ShardRange(click.ParamType):
     help="Of the models `bicubic` and `classical`.  [default: 4; a trained model has its own]",
 )
 @sampling_options
+@click.option(
+    "--like",
+    type=existing_folder,
+    help="Real LR photographs: draw the components that explain them, as often as they do.",
+)
 @device_options
 @click.option(
     "--patches-per-shard",
@@ -87,6 +92,7 @@ def command(
     hr_folders: tuple[Path, ...],
     out: Path,
     scale: str | None,
+    like: Path | None,
     workers: int | None,
     engine: str,
     address: str | None,
@@ -108,12 +114,27 @@ def command(
     if address is not None and engine != "ray":
         raise click.UsageError("--address: expected with --engine ray, found --engine local")
     settings["components"] = tuple(settings["components"])
+    if like is not None:
+        settings["weights"] = _weights_like(like, settings)
     request = Request(scale=None if scale is None else int(scale), **settings)
     if only is not None:
         _compare(request, hr_folders, out, only)
         return
     outcome = generate(request, hr_folders, out, _engine(engine, address, workers), shards)
     _report(out, outcome)
+
+
+def _weights_like(folder: Path, settings: dict[str, Any]) -> tuple[float, ...]:
+    from sdflow_data.likeness import likeness
+
+    if settings["components"]:
+        raise click.UsageError("--like, --component: expected one of the two, got both")
+    weights, skipped = likeness(settings["model"], folder)
+    for line in skipped:
+        click.echo(f"{folder}: left out {line}", err=True)
+    used = ", ".join(f"{k} ({weight:.0%})" for k, weight in enumerate(weights) if weight >= 0.01)
+    click.echo(f"{folder} is explained by components {used}")
+    return weights
 
 
 def _engine(name: str, address: str | None, workers: int | None) -> Any:

@@ -39,6 +39,7 @@ class Request:
         variants: LR samples per patch.
         temperature: of the latent noise; 0 gives the mean.
         components: the mixture components to draw from; empty for all.
+        weights: how likely each component of the model is, instead; sum 1 (see `likeness.likeness`).
         seed: of the run.
         device, precision: where and how the model runs; "auto" for the best there is, and for what a dataset
             was begun with.
@@ -52,6 +53,7 @@ class Request:
     variants: int = 4
     temperature: float = 0.8
     components: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -72,6 +74,10 @@ class Request:
                 f"for {self.model} at scale {degrader.scale}, found {self.patch_size}"
             )
         component_weights(degrader, self.components)  # refuses those that are not there
+        if self.weights and (self.components or len(self.weights) != degrader.components):
+            raise ValueError(
+                f"weights: expected {degrader.components} alone, got {len(self.weights)} and components"
+            )
         return Recipe(
             model=Path(self.model).resolve().name,
             model_hash=degrader.fingerprint,
@@ -81,6 +87,7 @@ class Request:
             variants=self.variants,
             temperature=self.temperature,
             components=tuple(sorted(set(self.components))),
+            weights=self.weights,
             seed=self.seed,
             device=device,
             precision=precision,

@@ -71,6 +71,7 @@ class Request:
             variants=1,
             temperature=0.0,
             components=(),
+            weights=(),
             seed=0,
             device="cpu",
             precision="fp32",

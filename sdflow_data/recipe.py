@@ -21,6 +21,7 @@ class Recipe:
         variants: K, LR samples per patch.
         temperature: of the latent noise.
         components: the mixture components to draw from, all equally likely; empty for all there are.
+        weights: how likely each component of the model is; empty where ``components`` says it.
         seed: of the run.
         device, precision: "cpu", "cuda" or "mps"; "fp32" or "bf16". Others round differently.
         patches_per_shard: the most a shard holds.
@@ -37,6 +38,7 @@ class Recipe:
     variants: int
     temperature: float
     components: tuple[int, ...]
+    weights: tuple[float, ...]
     seed: int
     device: str
     precision: str
@@ -72,17 +74,21 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, in the order of the fields."""
-        return {**dataclasses.asdict(self), "components": list(self.components)}
+        return {
+            **dataclasses.asdict(self),
+            "components": list(self.components),
+            "weights": list(self.weights),
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
         """Of what :meth:`to_json` gave; other keys are passed over."""
         known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
-        return cls(**{**known, "components": tuple(known["components"])})
+        return cls(**{**known, "components": tuple(known["components"]), "weights": tuple(known["weights"])})
 
 
 def _option(name: str) -> str:
-    special = {"model_hash": "--model", "components": "--component"}
+    special = {"model_hash": "--model", "components": "--component", "weights": "--like"}
     return special.get(name, "--" + name.replace("_", "-"))
 
 

@@ -113,7 +113,8 @@ class ShardMaker:
         self.degrader = load_degrader(job.model, recipe.scale, recipe.device, recipe.precision)
         if self.degrader.fingerprint != recipe.model_hash:
             raise SDFlowError(f"{job.model}: expected the model that this run began with, found another one")
-        self._weights = component_weights(self.degrader, recipe.components)
+        listed = component_weights(self.degrader, recipe.components)
+        self._weights = np.array(recipe.weights) if recipe.weights else listed
 
     def make(self, task: ShardTask, on_patch: Callable[[], object] = lambda: None) -> None:
         """Make a shard and put it in its place; ``on_patch`` is called after each patch."""

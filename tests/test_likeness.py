@@ -58,3 +58,24 @@ def test_weights_sum_to_one_and_count_what_was_skipped(model: SDFlow, tmp_path: 
 def test_a_hand_made_degrader_has_no_components_to_choose(tmp_path: Path) -> None:
     with pytest.raises(SDFlowError, match="--like"):
         likeness("bicubic", tmp_path)
+
+
+def test_generate_like_photographs_draws_the_components_that_explain_them(
+    model: SDFlow, tmp_path: Path
+) -> None:
+    import pandas as pd
+
+    from sdflow_data.engines.local import LocalEngine
+    from sdflow_data.generate import Request, generate
+
+    save_checkpoint(tmp_path / "model", model, {})
+    (tmp_path / "hr").mkdir()
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    (tmp_path / "hr" / "a.png").write_bytes(encode_png(picture))
+    weights = (0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0)
+    request = Request(
+        model=str(tmp_path / "model"), patch_size=32, variants=4, weights=weights, precision="fp32"
+    )
+    generate(request, (tmp_path / "hr",), tmp_path / "pairs", LocalEngine(1))
+    drawn = pd.read_parquet(tmp_path / "pairs" / "manifest.parquet")["component"]
+    assert set(drawn) == {1, 5}

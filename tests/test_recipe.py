@@ -18,6 +18,7 @@ RECIPE = Recipe(
     variants=4,
     temperature=0.8,
     components=(),
+    weights=(),
     seed=0,
     device="cpu",
     precision="fp32",
@@ -26,7 +27,7 @@ RECIPE = Recipe(
 
 
 def test_a_recipe_survives_json() -> None:
-    recipe = dataclasses.replace(RECIPE, components=(1, 5))
+    recipe = dataclasses.replace(RECIPE, components=(1, 5), weights=(0.25, 0.75))
     assert Recipe.from_json(recipe.to_json()) == recipe
 
 
