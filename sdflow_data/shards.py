@@ -28,7 +28,7 @@ import numpy as np
 from sdflow.errors import SDFlowError
 
 _SEAL_SIZE = 512
-_CHUNK_FILTER = {"compression": "gzip", "compression_opts": 1}
+CHUNK_FILTER: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
 """Chosen by measurement (benchmarks/storage.py); higher levels cost time and save next to nothing."""
 
 _TEXT = h5py.string_dtype()
@@ -72,7 +72,7 @@ class ShardWriter:
             maxshape=(None, *group, *image),
             chunks=(*(1 for _ in range(1 + len(group))), *image),
             dtype=np.uint8,
-            **_CHUNK_FILTER,
+            **CHUNK_FILTER,
         )
 
     def add(self, hr: np.ndarray, lr: np.ndarray, columns: Mapping[str, Any]) -> None:

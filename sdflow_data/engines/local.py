@@ -3,18 +3,17 @@
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from functools import partial
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from sdflow.errors import SDFlowError
 
+from ..processes import die_with_parent, starting_workers
 from ..worker import Job, ShardMaker, ShardTask
 from . import ATTEMPTS, Made, worker_died
 
@@ -90,14 +89,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, job), daemon=True)
-        # Ctrl-C goes to all processes of the terminal, but it is the parent's to answer. A blocked signal
-        # stays blocked in a child. Starting multiprocessing's own helper would unblock it: that comes first.
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with starting_workers():
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, task: ShardTask) -> None:
@@ -131,7 +124,7 @@ def _with_news(workers: Sequence[_Worker]) -> list[_Worker]:
 
 def _serve(connection: Connection, job: Job) -> None:
     """What a worker process does: load the degrader, then make shards until it is stopped."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     try:
         maker = ShardMaker(job)
         connection.send(_Ready())
@@ -142,10 +135,3 @@ def _serve(connection: Connection, job: Job) -> None:
     except Exception as error:
         with contextlib.suppress(ConnectionError):  # the parent is dead, and so is this process soon
             connection.send(_Problem(error, traceback.format_exc()))
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

@@ -1,0 +1,107 @@
+"""Where the time of `sdflow generate` goes on a CPU: the model, and everything else.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/generating.py --hr FOLDER_OF_PHOTOGRAPHS [--preset paper]
+
+Prints a Markdown table. A worker, which has one thread for arithmetic as in a run, makes a shard, after one
+that does not count. What is counted is processor time, since that is what workers compete for. The model's
+weights are random.
+"""
+
+import resource
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sdflow.checkpoint import save_checkpoint
+from sdflow.config import PresetName, SDFlowConfig
+from sdflow.model import SDFlow
+from sdflow_data import worker
+from sdflow_data.generate import Request
+from sdflow_data.plan import Plan, scan
+from sdflow_data.shards import ShardWriter
+from sdflow_data.worker import Job, ShardMaker, ShardTask
+
+STEPS = ("decode", "model", "statistics", "store")
+
+
+@click.command()
+@click.option("--hr", required=True, type=click.Path(exists=True, path_type=Path), help="Photographs.")
+@click.option("--preset", type=click.Choice(["tiny", "small", "paper"]), default="paper", show_default=True)
+@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="4", show_default=True)
+@click.option("--variants", type=int, multiple=True, default=(1, 4, 8), show_default=True)
+@click.option("--patches", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+def main(
+    hr: Path, preset: PresetName, scale: str, variants: tuple[int, ...], patches: int, precision: str
+) -> None:
+    """Measure the steps of making a shard."""
+    seconds: dict[str, float] = defaultdict(float)
+    count_time(seconds)
+    print(f"{preset} preset, scale {scale}, 256 x 256 patches, precision {precision}, a worker on one core\n")
+    print(f"| K | {' | '.join(f'{step}, ms/patch' for step in STEPS)} | all but the model | samples/s |")
+    print("|---|" + "---|" * (len(STEPS) + 2))
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / preset
+        save_checkpoint(checkpoint, SDFlow(SDFlowConfig.preset(preset, int(scale))), {})
+        for k in variants:
+            request = Request(
+                model=str(checkpoint),
+                variants=k,
+                device="cpu",
+                precision=precision,
+                patches_per_shard=patches,
+            )
+            total = measure(request, hr, Path(folder), seconds)
+            steps = " | ".join(f"{1000 * seconds[step] / patches:.1f}" for step in STEPS)
+            print(f"| {k} | {steps} | {1 - seconds['model'] / total:.1%} | {k * patches / total:.1f} |")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\nPeak memory of the worker: {peak:.2f} GiB")
+
+
+def measure(request: Request, hr: Path, folder: Path, seconds: dict[str, float]) -> float:
+    """Make a shard twice; the processor time of the second in all, and of its steps in ``seconds``."""
+    (folder / "shards").mkdir(exist_ok=True)
+    found, failures = scan([hr])
+    plan = Plan(request.recipe(None)).extended(found, failures)
+    task = ShardTask(0, plan.shard(0), {picture.sha256: picture.path for picture in found})
+    maker = ShardMaker(Job(folder, request.model, plan.recipe))
+    maker.make(task)
+    seconds.clear()
+    begun = time.process_time()
+    maker.make(task)
+    return time.process_time() - begun
+
+
+def count_time(seconds: dict[str, float]) -> None:
+    """Have the steps of a worker add the time that they take to ``seconds``."""
+
+    def counted(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            begun = time.thread_time()
+            try:
+                return function(*arguments, **options)
+            finally:
+                seconds[step] += time.thread_time() - begun
+
+        return call
+
+    for step, owner, name in (
+        ("decode", worker, "read_planned"),
+        ("model", ShardMaker, "draw"),
+        ("statistics", worker, "cheap_statistics"),
+        ("store", ShardWriter, "add"),
+        ("store", ShardWriter, "finish"),
+        ("store", worker, "write_file"),
+    ):
+        setattr(owner, name, counted(step, getattr(owner, name)))
+
+
+if __name__ == "__main__":
+    main()
