@@ -70,6 +70,6 @@ def likeness(model: str, folder: Path) -> tuple[tuple[float, ...], list[str]]:
         uses.append(component_use(network, patches))
     if not uses:
         raise SDFlowError(f"{folder}: expected photographs of at least {_SIZE}x{_SIZE} pixels, found none")
-    weights = np.round(np.mean(uses, 0), _DIGITS)
+    weights = np.round(np.stack(uses).mean(0), _DIGITS)
     weights[weights.argmax()] += 1 - weights.sum()
     return tuple(float(round(weight, _DIGITS)) for weight in weights), skipped
