@@ -165,7 +165,7 @@ class PngWriter:
     def __init__(self, file: BinaryIO, height: int, width: int) -> None:
         self._file = file
         self._missing, self._width = height, width
-        self._above = np.zeros((1, 3 * width), np.uint8)
+        self._above: np.ndarray = np.zeros((1, 3 * width), np.uint8)
         self._deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
         file.write(b"\x89PNG\r\n\x1a\n")
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
