@@ -21,6 +21,7 @@ from .parallel import in_order
 
 Groups = Sequence[Any] | np.ndarray
 
+MOST_STEPS = 400
 _CROP = 32
 _BATCH, _MOST_VALIDATED = 32, 256
 _CHECK_EVERY, _PATIENCE = 25, 4
@@ -82,7 +83,7 @@ class _Test(NamedTuple):
 
 
 def _run(test: _Test) -> Classified:
-    return c2st_auc(*test)
+    return c2st_auc(*test, steps=MOST_STEPS)
 
 
 def c2st_auc(
@@ -91,7 +92,7 @@ def c2st_auc(
     real: np.ndarray,
     real_groups: Groups,
     seed: int = 0,
-    steps: int = 400,
+    steps: int = MOST_STEPS,
 ) -> Classified:
     """Train a classifier on two sets of patches and test it on photographs that it has not seen.
 
