@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import new_folder
+from .options import FiniteRange, new_folder, seed_option
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=3.5,
     show_default=True,
     help="How long to train.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option
 def command(out: Path, minutes: float, seed: int) -> None:
     """Train, generate, inspect and export on photographs that come with scikit-image; downloads nothing.
 

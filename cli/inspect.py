@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import existing_folder
+from .options import FiniteRange, existing_folder
 
 if TYPE_CHECKING:
     from sdflow_data.statistics.inspection import Inspection
@@ -26,7 +26,7 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 )
 @click.option(
     "--fail-under",
-    type=click.FloatRange(0, 100),
+    type=FiniteRange(0, 100),
     metavar="SCORE",
     help="Exit with status 1 if the dataset's score is lower: 100 is ideal, 50 passes every verdict.",
 )

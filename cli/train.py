@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from .options import device_options, existing_folder, new_folder
+from .options import FiniteRange, device_options, existing_folder, new_folder, seed_option
 
 if TYPE_CHECKING:
     from sdflow.config import PresetName
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     help="tiny: minutes on a laptop; small: an hour on 2 cores; paper: the published sizes, for a GPU.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="How long to train, in steps.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long to train, in minutes.")
+@click.option("--minutes", type=FiniteRange(min=0, min_open=True), help="How long to train, in minutes.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), help="Crops of each side a step  [default: by preset]"
 )
 @click.option(
     "--patch-size", type=click.IntRange(min=1), help="Side of the HR crops in pixels  [default: by preset]"
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option
 @click.option("--resume", is_flag=True, help="Go on with the run that RUN holds.")
 @device_options
 def command(
