@@ -26,6 +26,9 @@ def command(dataset: Path) -> None:
     for problem in problems:
         click.echo(problem)
     if problems:
-        raise SDFlowError(f"{dataset}: expected a sound dataset, found {len(problems)} things that are wrong")
+        raise SDFlowError(
+            f"{dataset}: expected a sound dataset, found {len(problems)} things wrong with it; "
+            "damaged shards that are deleted are made again by the command that made the dataset"
+        )
     counts = read_dataset(dataset).info["counts"]
     click.echo(f"{dataset}: {counts['samples']} samples in {counts['shards']} shards, all as they were made")

@@ -151,10 +151,12 @@ def generate(
         with lock.plan():
             was_whole = (out / INFO).exists()
             plan, paths = _plan(recipe, hr_folders, out, shards)
-            todo = _unfinished(plan, out, shards, was_whole)
+            todo = _unfinished(plan, paths, out, shards, was_whole)
             if todo:
                 (out / INFO).unlink(missing_ok=True)
                 (out / "shards").mkdir(exist_ok=True)
+            for number in todo:  # so that no other call takes what is made again now for finished
+                shard_path(out, number).unlink(missing_ok=True)
         if todo:
             model = Path(request.model).absolute() if Path(request.model).exists() else request.model
             _make(engine, Job(out.absolute(), str(model), plan.recipe), plan, todo, paths)
@@ -200,9 +202,12 @@ def _plan(
     return plan, {picture.sha256: picture.path for picture in found}
 
 
-def _unfinished(plan: Plan, out: Path, shards: range | None, was_whole: bool) -> list[int]:
+def _unfinished(
+    plan: Plan, paths: dict[str, Path], out: Path, shards: range | None, was_whole: bool
+) -> list[int]:
     """The shards that are yet to be made, or were made with failures and may come out better now.
 
+    The latter only where all their pictures (``paths``) are there still, or what they hold would be lost.
     Every byte of a shard is checked, unless the dataset ``was_whole`` before: then its shards were checked
     already, and only damage that shows at a glance is looked for.
     """
@@ -212,9 +217,12 @@ def _unfinished(plan: Plan, out: Path, shards: range | None, was_whole: bool) ->
         path = shard_path(out, number)
         if not path.exists() or not (was_whole or is_whole(path)):
             return False
+        cuts = plan.shard(number)
         try:
             with ShardReader(path) as shard:
-                return shard.key == shard_key(plan.recipe, plan.shard(number)) and not shard.failures()
+                if shard.key != shard_key(plan.recipe, cuts):
+                    return False
+                return not shard.failures() or any(cut.picture.sha256 not in paths for cut in cuts)
         except SDFlowError:
             return False
 

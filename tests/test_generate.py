@@ -243,6 +243,13 @@ def test_parts_of_the_shards_make_the_same_dataset(hr: Path, out: Path, tmp_path
     assert files_of(parts) == files_of(out)
 
 
+def test_names_of_any_kind_are_data(hr: Path, out: Path) -> None:
+    name = os.fsdecode(b"$( ;..\xc3\xa4 \xff.png")
+    (hr / "1.png").rename(hr / name)
+    make(hr, out)
+    assert "$( ;..ä \\udcff.png" in set(read_dataset(out).manifest["source"])
+
+
 def test_a_damaged_shard_of_another_call_is_not_taken_into_the_dataset(hr: Path, out: Path) -> None:
     make(hr, out, shards=range(0, 3))
     shard = out / "shards" / "000001.h5"
@@ -290,6 +297,17 @@ def test_a_picture_that_was_damaged_and_is_whole_again_gives_its_samples(hr: Pat
     assert make(hr, out).missing == 0
     assert failures(out) == []
     assert len(samples_of(out)) == 54
+
+
+def test_trying_again_what_failed_loses_nothing_when_other_pictures_are_gone(hr: Path, out: Path) -> None:
+    write_picture(hr / "cut.png", 9, 96, 96)
+    (hr / "cut.png").write_bytes((hr / "cut.png").read_bytes()[:5000])
+    make(hr, out)
+    samples = samples_of(out)
+    for seed in range(3):
+        (hr / f"{seed}.png").unlink()
+    assert make(hr, out).missing == 36
+    assert samples_of(out) == samples
 
 
 def test_a_picture_that_changes_after_planning_is_listed(hr: Path, out: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from factory import QUICK, files_of, make, write_picture, write_pictures
 
+from sdflow.errors import SDFlowError
 from sdflow_data.shards import is_whole
 
 MANY = replace(QUICK, patches_per_shard=1)
@@ -26,21 +27,12 @@ def hr(tmp_path: Path) -> Path:
     return write_pictures(tmp_path / "hr", range(5))
 
 
-def start(hr: Path, out: Path, workers: int = 1) -> "subprocess.Popen[str]":
+def start(hr: Path, out: Path, workers: int = 1, *more: str) -> "subprocess.Popen[str]":
     program = "from sdflow_cli.main import main; main()"
-    arguments = ["generate", "--model", "classical", "--scale", "2", "--hr", str(hr), "--out", str(out)]
-    arguments += [
-        "--patch-size",
-        "16",
-        "--variants",
-        "2",
-        "--patches-per-shard",
-        "1",
-        "--workers",
-        str(workers),
-    ]
+    settings = "--model classical --scale 2 --patch-size 16 --variants 2 --patches-per-shard 1"
+    arguments = ["--hr", str(hr), "--out", str(out), "--workers", str(workers), *settings.split(), *more]
     return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-c", program, "generate", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -98,6 +90,24 @@ def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: P
     assert len(shards) >= 3
     assert all(map(is_whole, shards))
     assert not (tmp_path / "out" / "dataset.json").exists()
+
+
+def test_calls_at_the_same_time_share_the_shards_of_a_dataset(hr: Path, tmp_path: Path) -> None:
+    make(hr, tmp_path / "expected", MANY)
+    parts = [start(hr, tmp_path / "out", 1, "--shards", part) for part in ("0:25", "25:99")]
+    for part in parts:
+        _, errors = part.communicate(timeout=120)
+        assert part.returncode == 0, errors
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "expected")
+
+
+def test_a_second_call_on_the_same_shards_is_refused(hr: Path, tmp_path: Path) -> None:
+    first = start(hr, tmp_path / "out")
+    wait_for_shards(tmp_path / "out", 1, first)
+    with pytest.raises(SDFlowError, match="another run is at work on this output folder"):
+        make(hr, tmp_path / "out", MANY)
+    first.kill()
+    first.communicate()
 
 
 @contextmanager
