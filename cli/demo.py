@@ -53,7 +53,7 @@ def _table(demo: "Demo") -> str:
         [
             *_rows("What the camera changes", table.loc[changed]),
             *_rows("What it leaves alone", table.loc[list(KEPT)]),
-            *_rows("What a convolutional flow does not learn: JPEG's grid", table.loc[list(NOT_LEARNED)]),
+            *_rows("Not learned, see the README's limits", table.loc[list(NOT_LEARNED)]),
             f"\nVariants of one patch differ by {spread:.1f} grey levels, "
             f"{demo.spread_share:.0%} of the camera's noise level.\n",
         ]
