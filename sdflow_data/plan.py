@@ -160,9 +160,9 @@ class Plan:
         """The patches of shard ``number``, in order."""
         first, end = (edge * self.recipe.patches_per_shard for edge in (number, number + 1))
         cuts = []
-        for picture in self.pictures[max(bisect.bisect_right(self._slots, first) - 1, 0) :]:
-            if picture.slot >= end:
-                break
+        from_picture = max(bisect.bisect_right(self._slots, first) - 1, 0)
+        for index in range(from_picture, bisect.bisect_left(self._slots, end)):
+            picture = self.pictures[index]
             cut = Cut(picture, max(first - picture.slot, 0), min(end - picture.slot, picture.patches))
             if cut.first < cut.end:
                 cuts.append(cut)
