@@ -47,7 +47,7 @@ class Shares:
         k = torch.randint(prior.components, (self.size * shape[0],), generator=self._generator)
         noise = self.normal(shape, prior.means.device)
         k = self._cut(k).to(noise.device).view(-1, *(1 for _ in shape[1:]))
-        return prior.means[k] + torch.exp(prior.log_stds[k]) * noise
+        return prior.latent(k, noise, temperature=1.0)
 
     def mean(self, value: Tensor) -> Tensor:
         """The average over processes of equal shares, with the gradient of the global average.
