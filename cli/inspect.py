@@ -31,10 +31,11 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
     help="Exit with status 1 if the dataset's score is lower: 100 is ideal, 50 passes every verdict.",
 )
 @click.option(
-    "--classifier/--no-classifier",
-    default=True,
+    "--classifier-steps",
+    type=click.IntRange(min=0),
+    default=250,
     show_default=True,
-    help="With --real: train small networks to tell the two apart, the strictest test.",
+    help="With --real: how long to train the networks that try to tell the two apart; 0 for no such test.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
 def command(
@@ -43,7 +44,7 @@ def command(
     report: Path | None,
     json_: Path | None,
     fail_under: float | None,
-    classifier: bool,
+    classifier_steps: int,
     workers: int | None,
 ) -> int:
     """Measure the degradations of DATASET: noise, blur, colour, alignment, compression, diversity.
@@ -62,7 +63,7 @@ def command(
     from sdflow_data.manifest import read_dataset
     from sdflow_data.statistics.inspection import inspect_dataset
 
-    inspection = inspect_dataset(read_dataset(dataset), real, classifier, workers)
+    inspection = inspect_dataset(read_dataset(dataset), real, classifier_steps, workers)
     for skipped in [] if inspection.real is None else inspection.real.skipped:
         click.echo(f"skipped {skipped}", err=True)
     click.echo(_table(inspection))

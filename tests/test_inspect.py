@@ -101,14 +101,14 @@ def test_the_table_and_the_verdicts_are_printed(classical: Path) -> None:
 
 
 def test_real_photographs_stand_beside_it(classical: Path, real: Path) -> None:
-    result = run(classical, "--real", real, "--no-classifier")
+    result = run(classical, "--real", real, "--classifier-steps", 0)
     assert "real" in result.stdout.splitlines()[0].split()
     assert "skipped" in result.stderr
     assert "no picture.png" in result.stderr
 
 
 def test_a_dataset_of_real_pairs_can_be_what_is_held_against(classical: Path, bicubic: Path) -> None:
-    inspection = inspect_dataset(read_dataset(classical), bicubic, classifier=False)
+    inspection = inspect_dataset(read_dataset(classical), bicubic, classifier=0)
     assert inspection.table.loc["residual_std", "real"] < 1  # statistics of pairs have a counterpart too
     assert inspection.table.loc["residual_std", "distance"] > 1
 
@@ -122,7 +122,7 @@ def test_patches_of_another_size_are_no_counterpart(classical: Path, tmp_path: P
 
 
 def test_the_json_has_everything_and_no_nan(classical: Path, real: Path, tmp_path: Path) -> None:
-    run(classical, "--real", real, "--no-classifier", "--json", tmp_path / "all.json")
+    run(classical, "--real", real, "--classifier-steps", 0, "--json", tmp_path / "all.json")
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
@@ -139,10 +139,9 @@ def test_the_json_has_everything_and_no_nan(classical: Path, real: Path, tmp_pat
 
 
 def test_the_classifier_has_its_say_where_there_are_photographs_enough(
-    bicubic: Path, real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bicubic: Path, real: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sdflow_data.statistics.classifier.MOST_STEPS", 25)
-    run(bicubic, "--real", real, "--json", tmp_path / "all.json", "--workers", "1")
+    run(bicubic, "--real", real, "--json", tmp_path / "all.json", "--workers", 1, "--classifier-steps", 25)
     found = json.loads((tmp_path / "all.json").read_text("utf-8"))["classifier_auc"]
     assert 0 <= found["generated"] <= 1
     assert 0 <= found["bicubic"] <= 1

@@ -50,7 +50,7 @@ addEventListener("load", () => {
 def inspection(tmp_path_factory: pytest.TempPathFactory) -> Inspection:
     folder = tmp_path_factory.mktemp("report")
     dataset = write_dataset(folder / "pairs <b>&amp;")
-    return inspect_dataset(dataset, write_photographs(folder / "real <i>"), classifier=False)
+    return inspect_dataset(dataset, write_photographs(folder / "real <i>"), classifier=0)
 
 
 @pytest.fixture(scope="module")

@@ -175,7 +175,7 @@ def noise(sigma: float, photographs: int, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def test_sets_of_one_law_cannot_be_told_apart() -> None:
-    found = c2st_auc(*noise(8, 50, 0), *noise(8, 50, 1), steps=50)
+    found = c2st_auc(*noise(8, 50, 0), *noise(8, 50, 1), steps=25)
     assert 0.35 < found.auc < 0.65
 
 
@@ -193,7 +193,7 @@ def test_the_mean_colour_is_hidden_from_the_classifier() -> None:
 
 def test_a_test_can_be_made_again() -> None:
     sets = (*noise(8, 4, 0), *noise(9, 4, 1))
-    assert c2st_auc(*sets, seed=3, steps=50) == c2st_auc(*sets, seed=3, steps=50)
+    assert c2st_auc(*sets, seed=3, steps=25) == c2st_auc(*sets, seed=3, steps=25)
 
 
 def test_too_few_photographs_give_no_area() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from sdflow.errors import SDFlowError
 
 from ..manifest import INFO, Dataset, read_dataset
-from .classifier import Classification, classify
+from .classifier import STEPS, Classification, classify
 from .compare import KernelComparison, compare, compare_features
 from .sets import MeasuredDataset, MeasuredPatches, measure_dataset, measure_photographs
 from .verdicts import Verdict, overall, verdicts
@@ -108,14 +108,14 @@ class Inspection:
 
 
 def inspect_dataset(
-    dataset: Dataset, real: Path | None = None, classifier: bool = True, workers: int | None = None
+    dataset: Dataset, real: Path | None = None, classifier: int = STEPS, workers: int | None = None
 ) -> Inspection:
     """Measure a dataset, alone or against real photographs.
 
     Args:
         dataset: made by anything.
         real: a folder of real LR photographs, or a dataset of real pairs.
-        classifier: run the classifier two-sample tests too, which take longest.
+        classifier: steps to train the networks of the classifier two-sample tests; 0 for no such tests.
         workers: processes; None for one per core.
 
     Raises:
@@ -127,7 +127,9 @@ def inspect_dataset(
         return Inspection(dataset, measured)
     sets = measured.samples, measured.bicubic, against.patches
     generated, bicubic, photographs = ((patches.pixels, patches.groups) for patches in sets)
-    classified = classify(generated, bicubic, photographs, workers=workers) if classifier else None
+    classified = None
+    if classifier:
+        classified = classify(generated, bicubic, photographs, classifier, workers=workers)
     features = compare_features(sets[0].frame, sets[2].frame, sets[1].frame)
     return Inspection(dataset, measured, against, features, classified)
 

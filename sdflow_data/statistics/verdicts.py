@@ -15,7 +15,7 @@ from .classifier import Classification
 from .compare import KernelComparison, position
 
 MOST_KERNEL_POSITION = 0.5
-MOST_AUC = 0.85
+MOST_AUC = 0.9
 LEAST_RANDOM_SHARE = 0.5
 LEAST_NOISE = 1.0
 LEAST_SPREAD_RATIO = 0.5
@@ -130,7 +130,7 @@ def _realistic(features: KernelComparison | None, classified: Classification | N
         others = ", ".join(f"{name} {auc:.2f}" for name, auc in references.items() if not math.isnan(auc))
         measures.append(
             Measure(
-                f"a classifier tells it from real with AUC {classified.generated:.2f}"
+                f"a classifier of short training tells it from real with AUC {classified.generated:.2f}"
                 + (f" [{others}]" if others else ""),
                 f"at most {MOST_AUC}",
                 _at_most(classified.generated - 0.5, MOST_AUC - 0.5),
