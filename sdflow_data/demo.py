@@ -89,7 +89,7 @@ def run_demo(out: Path, minutes: float, seed: int, say: Callable[[str], None]) -
     dataset = read_dataset(out / "pairs")
     say("4/5 Inspecting them against the camera's photographs, exporting them for a trainer")
     report = out / "report.html"
-    write_file(report, report_html(inspect_dataset(dataset, lr, classifier=False)).encode())
+    write_file(report, report_html(inspect_dataset(dataset, lr, classifier=0)).encode())
     export(dataset, out / "export", ExportRequest(trainer="basicsr"))
     say("5/5 Comparing with what the camera makes of the same pictures")
     table, grid = compare_with_camera(dataset, hr, seed)
