@@ -16,9 +16,10 @@ import skimage.data
 from PIL import Image
 from scipy import ndimage
 
-from sdflow_data.statistics import STATISTICS, Batch, measure
+from sdflow_data.statistics import STATISTICS, Batch, frame_of_patches, measure
 from sdflow_data.statistics.batch import bicubic_lr
 from sdflow_data.statistics.kernel import kernel_sums
+from sdflow_data.statistics.noise import noise_curve
 
 SIZE, SCALE = 64, 2
 
@@ -73,6 +74,8 @@ def cases(random: np.random.Generator) -> Iterator[Case]:
         noisy = _patches([_round(photo + _poisson_gaussian(photo, gain, 2, random)) for photo in clean])
         yield _case("noise_gain", f"variance {gain} * brightness + 4", gain, noisy)
         yield _case("noise_dark", f"variance {gain} * brightness + 4", 2, noisy)
+        curve = noise_curve(frame_of_patches(noisy))
+        yield Case("gain of the set (levels)", f"variance {gain} * brightness + 4", gain, np.array([curve.gain]))
     for quality in (30, 50, 70, 85, 95):
         compressed = _patches([_jpeg(_round(photo), quality) for photo in clean])
         yield _case("jpeg_quality", f"JPEG quality {quality}", quality, compressed)
@@ -83,11 +86,12 @@ def cases(random: np.random.Generator) -> Iterator[Case]:
             truth = np.sqrt(_discrete_variance(sigma)) / SCALE
             yield _case("blur_width", f"Gaussian blur {sigma} HR pixels, noise {noise}", truth, *blur)
             widths = _kernel_widths(*blur)
-            yield Case("kernel width", f"Gaussian blur {sigma} HR pixels, noise {noise}", truth, widths)
+            yield Case(
+                "width of the kernel (pixels)", f"Gaussian blur {sigma} HR pixels, noise {noise}", truth, widths
+            )
         for shift in (0.0, 0.1, 0.25, 0.5, 1.0):
             moved = _pairs(partial(_move, right=shift * SCALE), noise, random)
             yield _case("shift_x", f"moved by {shift} pixels, noise {noise}", shift, *moved)
-            yield _case("shift", f"moved by {shift} pixels, noise {noise}", shift, *moved)
 
 
 def _case(
@@ -116,8 +120,8 @@ def _patches(images: list[np.ndarray], size: int = SIZE) -> np.ndarray:
         [
             image[top : top + size, left : left + size]
             for image in images
-            for top in range(0, image.shape[0] - size + 1, size)
-            for left in range(0, image.shape[1] - size + 1, size)
+            for top in range(0, image.shape[0] - size + 1, size // 2)
+            for left in range(0, image.shape[1] - size + 1, size // 2)
         ]
     )
 
@@ -165,10 +169,11 @@ def main() -> None:
     print("| statistic | unit | degradation | truth | bias | spread | patches |")
     print("|---|---|---|---|---|---|---|")
     for case in sorted(cases(np.random.default_rng(0)), key=lambda c: c.statistic):
-        unit = STATISTICS[case.statistic].unit if case.statistic in STATISTICS else "pixels"
+        known = STATISTICS.get(case.statistic)
+        name, unit = (f"`{known.name}`", known.unit) if known else (case.statistic, "")
         told = int(np.isfinite(case.estimates).sum())
         print(
-            f"| `{case.statistic}` | {unit} | {case.degradation} | {case.truth:.3g} | {case.bias:+.3f} "
+            f"| {name} | {unit} | {case.degradation} | {case.truth:.3g} | {case.bias:+.3f} "
             f"| {case.spread:.3f} | {told} of {len(case.estimates)} |"
         )
 

@@ -27,6 +27,7 @@ from sdflow_data.statistics.batch import bicubic_lr
 from sdflow_data.statistics.frames import cut_patches
 from sdflow_data.statistics.kernel import kernel_sums
 from sdflow_data.statistics.naturalness import asymmetric_fit
+from sdflow_data.statistics.noise import noise_curve
 from sdflow_data.statistics.spectrum import BANDS
 
 SCALE, SIZE = 2, 64
@@ -117,6 +118,15 @@ def test_the_growth_of_noise_with_brightness_is_found(gain: float) -> None:
     random = np.random.default_rng(0)
     noisy = patches_of([image + random.normal(0, np.sqrt(gain * image + 4)) for image in clean()])
     assert median("noise_gain", noisy) == pytest.approx(gain, rel=0.25)
+
+
+def test_the_growth_of_noise_over_a_set_is_found_exactly() -> None:
+    random = np.random.default_rng(0)
+    flat = random.uniform(30, 220, (400, 1, 1, 1))
+    noisy = flat + random.normal(0, np.sqrt(0.3 * flat + 4), (400, 16, 16, 3))
+    curve = noise_curve(frame_of_patches(noisy))
+    assert curve.gain == pytest.approx(0.3, rel=0.05)
+    assert curve.dark == pytest.approx(2, abs=0.6)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0, 3.0])

@@ -9,11 +9,12 @@ from ..statistics.compare import FeatureScale
 from ..statistics.distances import squared_distances
 from ..statistics.frames import bicubic_patches
 from ..statistics.inspection import Inspection
+from ..statistics.tables import number
 from .plots import picture
 
 _ROWS, _VARIANTS, _NEAREST = 4, 4, 2
 _NEIGHBOURS = 5
-_STRIP = 8
+_STRIP, _STRIP_SIZE = 8, 64
 _MOST_COMPONENTS = 32
 
 
@@ -91,35 +92,44 @@ def _cell(pixels: np.ndarray, label: str, title: str, kind: str = "") -> str:
 
 
 def components(inspection: Inspection) -> str:
-    """A strip of samples of each mixture component; nothing if the model has none."""
+    """How often each mixture component was drawn, and a strip of its samples; nothing if there are none.
+
+    Weights are those that photographs asked for, where the dataset was made after the likeness of some.
+    """
     manifest = inspection.dataset.columns(["shard", "row", "variant", "component"])
     counts = manifest["component"].value_counts().sort_index()
     counts = counts[counts.index >= 0]
     if len(counts) < 2:
         return ""
-    frame = inspection.measured.samples.frame
+    weights = inspection.dataset.info.get("weights")
+    heads = ("component", "samples", *(["weight"] if weights else []), "noise", "sharpness", "")
     rows = []
     for component in counts.index[:_MOST_COMPONENTS]:
         of = np.flatnonzero(manifest["component"] == component)
         some = of[np.linspace(0, len(of) - 1, min(_STRIP, len(of))).astype(int)]
         strip = np.concatenate([_sample(inspection, manifest.iloc[i]) for i in some], axis=1)
-        noise, sharpness = (frame[name].iloc[of].dropna().median() for name in ("noise_sigma", "sharpness"))
+        frame = inspection.measured.samples.frame.iloc[of]
+        cells = [f"{counts[component]:,}", *([f"{weights[component]:.1%}"] if weights else [])]
+        cells += [number(frame[name].dropna().median()) for name in ("noise_sigma", "sharpness")]
         rows.append(
-            f"<tr><th>{component}</th><td>{counts[component]:,}</td><td>{noise:.1f}</td><td>{sharpness:.2f}</td>"
-            f'<td><img class="strip zoomable" src="{picture(strip)}" alt="component {component}" '
+            f"<tr><th>{component}</th>"
+            + "".join(f"<td>{cell}</td>" for cell in cells)
+            + f'<td><img class="strip zoomable" src="{picture(strip)}" alt="component {component}" '
             f'title="component {component}"></td></tr>'
         )
     return f"""
 <section id="components">
   <h2>Mixture components</h2>
   <div class="scroll"><table class="components">
-    <thead><tr><th>component</th><th>samples</th><th>noise</th><th>sharpness</th><th></th></tr></thead>
+    <thead><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr></thead>
     <tbody>{"".join(rows)}</tbody>
   </table></div>
 </section>"""
 
 
 def _sample(inspection: Inspection, place: pd.Series) -> np.ndarray:
+    """The middle of a sample."""
     with inspection.dataset.shard(place["shard"]) as shard:
         sample: np.ndarray = shard.lr[place["row"], place["variant"]]
-    return sample
+    start = max(0, (len(sample) - _STRIP_SIZE) // 2)
+    return sample[start : start + _STRIP_SIZE, start : start + _STRIP_SIZE]

@@ -10,11 +10,10 @@ import pandas as pd
 from ..images import encode_png
 from ..statistics.inspection import Inspection
 from ..statistics.kernel import Kernel
-from ..statistics.noise import fit_growth
+from ..statistics.noise import noise_curve
 from ..statistics.spectrum import BANDS
 
 _BINS, _POINTS = 60, 400
-_BRIGHTNESS_STEP, _LEAST_IN_STEP = 16, 8
 
 
 def data(inspection: Inspection) -> dict[str, Any]:
@@ -90,27 +89,12 @@ def _spectrum(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _noise(frame: pd.DataFrame) -> dict[str, Any]:
-    """Median noise levels in steps of brightness, and the Poisson-Gaussian fit to them."""
-    found = frame[["flat_level", "noise_sigma"]].dropna()
-    steps = found.groupby((found["flat_level"] // _BRIGHTNESS_STEP).rename("step"))
-    medians = steps.median()[steps.size() >= _LEAST_IN_STEP]
-    numbers: dict[str, Any] = {
-        "x": _rounded(medians["flat_level"]),
-        "y": _rounded(medians["noise_sigma"]),
-        "fit": None,
-    }
-    levels, sigmas = (medians[name].to_numpy() for name in ("flat_level", "noise_sigma"))
-    if len(medians) > 1:
-        gain, dark = fit_growth(levels[None], sigmas[None] ** 2)[0]
-        if not math.isnan(gain):
-            x = np.linspace(levels.min(), levels.max(), 40)
-            fit = np.sqrt((gain * x + dark**2).clip(0))
-            numbers["fit"] = {
-                "x": _rounded(x),
-                "y": _rounded(fit),
-                "gain": _round(gain),
-                "dark": _round(dark),
-            }
+    curve = noise_curve(frame)
+    numbers: dict[str, Any] = {"x": _rounded(curve.levels), "y": _rounded(curve.sigmas), "fit": None}
+    if not math.isnan(curve.gain):
+        x = np.linspace(curve.levels.min(), curve.levels.max(), 40)
+        fit = np.sqrt((curve.gain * x + curve.dark**2).clip(0))
+        numbers["fit"] = {"x": _rounded(x), "y": _rounded(fit)}
     return numbers
 
 

@@ -1,6 +1,9 @@
 """Noise in flat areas: level, growth with brightness, grain and colour."""
 
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 
@@ -15,6 +18,8 @@ _FLATTEST, _FLAT = 3, 24
 
 _LEAST_RANGE = 48.0
 """Grey levels that the flat blocks must span for the growth with brightness to be seen."""
+
+_BRIGHTNESS_STEP, _LEAST_IN_STEP = 16, 8
 
 
 def _smooth_surfaces() -> np.ndarray:
@@ -123,6 +128,30 @@ def noise_growth(batch: Batch) -> np.ndarray:
     """
     levels, noise = batch.shared(_flat_noise)
     return fit_growth(levels.reshape(len(levels), -1), variance_of(noise).reshape(len(levels), -1))
+
+
+@dataclass(frozen=True)
+class NoiseCurve:
+    """Noise against brightness, over a whole set of samples.
+
+    Attributes:
+        levels, sigmas: median brightness and noise level of the samples in steps of brightness.
+        gain, dark: of the Poisson-Gaussian noise that fits them; NaN where they span too little.
+    """
+
+    levels: np.ndarray
+    sigmas: np.ndarray
+    gain: float
+    dark: float
+
+
+def noise_curve(frame: pd.DataFrame) -> NoiseCurve:
+    """The curve of a frame's samples: far more exact than what a single sample tells."""
+    found = frame[["flat_level", "noise_sigma"]].dropna()
+    steps = found.groupby((found["flat_level"] // _BRIGHTNESS_STEP).rename("step"))
+    levels, sigmas = steps.median()[steps.size() >= _LEAST_IN_STEP].to_numpy(np.float64).T
+    growth = fit_growth(levels[None], sigmas[None] ** 2)[0] if len(levels) > 1 else (np.nan, np.nan)
+    return NoiseCurve(levels, sigmas, float(growth[0]), float(growth[1]))
 
 
 def fit_growth(levels: np.ndarray, variances: np.ndarray) -> np.ndarray:
