@@ -250,6 +250,7 @@ def initialise_a_share(rank: int, folder: str) -> None:
     layer = ActNorm(3).train()
     layer(batch[:1] if rank == 0 else batch[1:])
     torch.save(layer.state_dict(), Path(folder) / f"rank{rank}.pt")
+    dist.barrier()  # whoever ends first takes its connections away from the other
     dist.destroy_process_group()
 
 
