@@ -75,7 +75,8 @@ def cases(random: np.random.Generator) -> Iterator[Case]:
         yield _case("noise_gain", f"variance {gain} * brightness + 4", gain, noisy)
         yield _case("noise_dark", f"variance {gain} * brightness + 4", 2, noisy)
         curve = noise_curve(frame_of_patches(noisy))
-        yield Case("gain of the set (levels)", f"variance {gain} * brightness + 4", gain, np.array([curve.gain]))
+        truth = f"variance {gain} * brightness + 4"
+        yield Case("gain of the set (levels)", truth, gain, np.array([curve.gain]))
     for quality in (30, 50, 70, 85, 95):
         compressed = _patches([_jpeg(_round(photo), quality) for photo in clean])
         yield _case("jpeg_quality", f"JPEG quality {quality}", quality, compressed)
@@ -87,7 +88,10 @@ def cases(random: np.random.Generator) -> Iterator[Case]:
             yield _case("blur_width", f"Gaussian blur {sigma} HR pixels, noise {noise}", truth, *blur)
             widths = _kernel_widths(*blur)
             yield Case(
-                "width of the kernel (pixels)", f"Gaussian blur {sigma} HR pixels, noise {noise}", truth, widths
+                "width of the kernel (pixels)",
+                f"Gaussian blur {sigma} HR pixels, noise {noise}",
+                truth,
+                widths,
             )
         for shift in (0.0, 0.1, 0.25, 0.5, 1.0):
             moved = _pairs(partial(_move, right=shift * SCALE), noise, random)
