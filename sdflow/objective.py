@@ -43,6 +43,8 @@ class ObjectiveConfig:
         super_resolution: |f_HR^-1(E(x^), z'_h = 0) - y|_1.
         gan_hr: super-resolved real LR images against HR images, by texture.
         content_noise: deviation of the noise on E(x) where the LR likelihood is taken, in [-1, 1] units.
+        detach_content: the LR likelihood sends no gradient into E, which would learn to keep the noise.
+        full_band: content_hr is taken at full band; the paper low-passes it.
     """
 
     likelihood_lr: float = 1.0
@@ -58,6 +60,8 @@ class ObjectiveConfig:
     super_resolution: float = 1.0
     gan_hr: float = 0.05
     content_noise: float = 0.01
+    detach_content: bool = True
+    full_band: bool = True
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -174,11 +178,16 @@ class Objective(nn.Module):
         )
         terms["likelihood_hr"] = _bits_per_dimension(log_prob, y)
         target = bicubic_downscale(y, model.scale)
-        terms["content_hr"] = F.l1_loss(model.lr_flow.inverse(content)[0], target)
+        shown = model.lr_flow.inverse(content)[0]
+        if weights.full_band:
+            terms["content_hr"] = F.l1_loss(shown, target)
+        else:
+            terms["content_hr"] = F.l1_loss(_low(shown), _low(target))
 
-        # LR: likelihood given E(x), no gradient into E, which would learn to keep the noise for itself.
+        # LR: likelihood given E(x).
         content_lr = model.encode_lr(x)
-        noisy = content_lr.detach() + weights.content_noise * shares.normal(content_lr.shape, x.device)
+        given = content_lr.detach() if weights.detach_content else content_lr
+        noisy = given + weights.content_noise * shares.normal(content_lr.shape, x.device)
         terms["likelihood_lr"] = _bits_per_dimension(model.log_prob_lr(x, noisy), x)
         terms["content_lr"] = F.l1_loss(_low(model.lr_flow.inverse(content_lr)[0]), _low(x))
         terms["domain"] = fooling_loss(self.judge_content(content_lr))
