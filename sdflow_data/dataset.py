@@ -119,8 +119,11 @@ class StreamedPairs(IterableDataset[Pair]):
     """The samples of a dataset in an order that is random, yet reads shard after shard.
 
     For datasets that are larger than memory, on disks and networks that are slow to jump about: shards come
-    in random order, and their samples are mixed within a window. Workers and distributed processes share an
-    epoch: together they give every sample once, each as many as the others but for one.
+    in random order, and their samples are mixed within a window.
+
+    Distributed processes share an epoch in equal parts, so that none of them waits for a step that another
+    does not take: together they give every sample once, and fewer samples than there are processes once
+    more. The workers of a process share its part, each as many samples as the others but for one.
 
     Args:
         pairs: where samples come from; its seed and epoch fix the order.
@@ -131,12 +134,11 @@ class StreamedPairs(IterableDataset[Pair]):
         if window < 1:
             raise ValueError(f"window: expected at least 1, got {window}")
         self._pairs, self._window = pairs, window
-        self._rank, self._processes = world()
+        self._share = equal_share(len(pairs), *world())
 
     def __len__(self) -> int:
-        """How many samples this process gets."""
-        first, end = _share(len(self._pairs), self._rank, self._processes)
-        return end - first
+        """How many samples this process gets: the same in all of them."""
+        return len(self._share)
 
     def set_epoch(self, epoch: int) -> None:
         """Take another order from now on."""
@@ -144,31 +146,40 @@ class StreamedPairs(IterableDataset[Pair]):
 
     def __iter__(self) -> Iterator[Pair]:
         pairs, worker = self._pairs, get_worker_info()
-        workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
-        part, parts = self._rank * workers + number, self._processes * workers
-        for index in stream_order(
-            pairs.samples_per_shard, self._window, pairs.seed, pairs.epoch, part, parts
-        ):
+        places = split(self._share, worker.id, worker.num_workers) if worker else self._share
+        for index in stream_order(pairs.samples_per_shard, self._window, pairs.seed, pairs.epoch, places):
             yield pairs[index]
 
 
-def stream_order(
-    samples_per_shard: np.ndarray, window: int, seed: int, epoch: int, part: int, parts: int
-) -> Iterator[int]:
-    """One of ``parts`` parts of a random order of all samples, made as it is needed.
+def equal_share(total: int, rank: int, processes: int) -> range:
+    """One process's share of ``total`` places: all shares are of one length and together hold every place.
 
-    A part is a run of samples in a random order of shards, mixed within a window: an index is drawn from
-    ``window`` of them and makes room for the next.
+    Where they do not divide evenly, some shares begin with the last place of the one before.
+    """
+    first = total * rank // processes
+    return range(first, first + -(-total // processes))
+
+
+def split(places: range, part: int, parts: int) -> range:
+    """One of ``parts`` parts, which have no place in common; their lengths differ by one at most."""
+    return places[len(places) * part // parts : len(places) * (part + 1) // parts]
+
+
+def stream_order(
+    samples_per_shard: np.ndarray, window: int, seed: int, epoch: int, places: range
+) -> Iterator[int]:
+    """The samples at these places of a random order of shards, mixed, made as they are needed.
+
+    Mixed within a window: a sample is drawn from ``window`` of them and makes room for the next.
     """
     shards = np.random.default_rng([seed, epoch]).permutation(len(samples_per_shard))
-    random = np.random.default_rng([seed, epoch, 1 + part])
+    random = np.random.default_rng([seed, epoch, 1 + places.start])
     starts = np.cumsum(samples_per_shard) - samples_per_shard
-    first, end = _share(int(samples_per_shard.sum()), part, parts)
     waiting: list[int] = []
     passed = 0
     for shard in shards:
         start, size = int(starts[shard]), int(samples_per_shard[shard])
-        for index in range(start + max(first - passed, 0), start + min(end - passed, size)):
+        for index in range(start + max(places.start - passed, 0), start + min(places.stop - passed, size)):
             if len(waiting) < window:
                 waiting.append(index)
                 continue
@@ -178,11 +189,6 @@ def stream_order(
         passed += size
     random.shuffle(waiting)
     yield from waiting
-
-
-def _share(total: int, part: int, parts: int) -> tuple[int, int]:
-    """First and end of one of ``parts`` parts of ``total`` things, as equal as can be."""
-    return total * part // parts, total * (part + 1) // parts
 
 
 def _turned(picture: np.ndarray, symmetry: int) -> np.ndarray:

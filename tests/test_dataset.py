@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from sdflow.errors import SDFlowError
 from sdflow_data import PairedShards, StreamedPairs
 from sdflow_data.atomic import write_file
-from sdflow_data.dataset import stream_order
+from sdflow_data.dataset import equal_share, split, stream_order
 from sdflow_data.manifest import finish_dataset, read_dataset
 from sdflow_data.shards import ShardWriter, shard_path
 
@@ -186,14 +186,54 @@ def test_an_index_beyond_the_end_is_refused(folder: Path) -> None:
 sizes = st.lists(st.integers(0, 12), min_size=1, max_size=8).map(np.array)
 
 
-@given(sizes=sizes, window=st.integers(1, 20), parts=st.integers(1, 7), epoch=st.integers(0, 3))
-def test_the_parts_of_a_stream_are_a_permutation(
-    sizes: np.ndarray, window: int, parts: int, epoch: int
+def streams(
+    sizes: np.ndarray, window: int, processes: int, workers: int, epoch: int
+) -> list[list[list[int]]]:
+    """The samples of each worker of each process."""
+    shares = [equal_share(int(sizes.sum()), rank, processes) for rank in range(processes)]
+    return [
+        [list(stream_order(sizes, window, 0, epoch, split(share, n, workers))) for n in range(workers)]
+        for share in shares
+    ]
+
+
+worlds = given(
+    sizes=sizes,
+    window=st.integers(1, 20),
+    processes=st.integers(1, 7),
+    workers=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+)
+
+
+@worlds
+def test_every_sample_comes_and_fewer_than_there_are_processes_come_again(
+    sizes: np.ndarray, window: int, processes: int, workers: int, epoch: int
 ) -> None:
-    order = [list(stream_order(sizes, window, 0, epoch, part, parts)) for part in range(parts)]
-    assert sorted(index for part in order for index in part) == list(range(sizes.sum()))
-    lengths = {len(part) for part in order}
-    assert max(lengths) - min(lengths) <= 1
+    shares = streams(sizes, window, processes, workers, epoch)
+    samples = [index for share in shares for part in share for index in part]
+    assert set(samples) == set(range(sizes.sum()))
+    assert len(samples) - sizes.sum() < processes
+
+
+@worlds
+def test_no_process_gets_a_sample_twice(
+    sizes: np.ndarray, window: int, processes: int, workers: int, epoch: int
+) -> None:
+    for share in streams(sizes, window, processes, workers, epoch):
+        mine = [index for part in share for index in part]
+        assert len(mine) == len(set(mine))
+
+
+@worlds
+def test_all_processes_take_as_many_steps(
+    sizes: np.ndarray, window: int, processes: int, workers: int, epoch: int
+) -> None:
+    """Batches are made by each worker alone, so that its count in every process has to agree."""
+    shares = streams(sizes, window, processes, workers, epoch)
+    counts = [[len(part) for part in share] for share in shares]
+    assert all(count == counts[0] for count in counts)
+    assert max(counts[0]) - min(counts[0]) <= 1
 
 
 @given(sizes=sizes, window=st.integers(1, 20))
@@ -201,7 +241,7 @@ def test_a_stream_never_leaves_more_than_a_window_behind_in_the_shards_it_has_be
     sizes: np.ndarray, window: int
 ) -> None:
     shard_of = np.repeat(np.arange(len(sizes)), sizes)
-    order = [int(shard_of[index]) for index in stream_order(sizes, window, 0, 0, 0, 1)]
+    order = [int(shard_of[index]) for index in stream_order(sizes, window, 0, 0, range(sizes.sum()))]
     for place in range(len(order)):
         begun = set(order[: place + 1])
         left_behind = sum(shard in begun for shard in order[place + 1 :])
@@ -210,7 +250,8 @@ def test_a_stream_never_leaves_more_than_a_window_behind_in_the_shards_it_has_be
 
 def test_another_epoch_or_seed_is_another_order() -> None:
     sizes = np.array([10, 10, 10])
-    orders = [tuple(stream_order(sizes, 8, seed, epoch, 0, 1)) for seed in (0, 1) for epoch in (0, 1)]
+    settings = [(seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    orders = [tuple(stream_order(sizes, 8, seed, epoch, range(30))) for seed, epoch in settings]
     assert len(set(orders)) == 4
 
 
@@ -231,12 +272,16 @@ def test_a_stream_is_the_same_again_in_the_same_epoch_and_not_in_the_next(folder
     assert items(DataLoader(stream, batch_size=8)) != first
 
 
-def test_distributed_processes_share_a_stream(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_distributed_processes_share_a_stream_in_equal_parts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     pairs = PairedShards(folder)
     seen = []
     for rank in range(4):
         monkeypatch.setattr("sdflow_data.dataset.world", lambda rank=rank: (rank, 4))
-        share = items(DataLoader(StreamedPairs(pairs), batch_size=8, num_workers=rank % 3))
-        assert len(share) in (7, 8)
+        stream = StreamedPairs(pairs)
+        share = items(DataLoader(stream, batch_size=8, num_workers=workers))
+        assert len(share) == len(stream) == 8
         seen += share
-    assert sorted(seen) == sorted(items(DataLoader(pairs)))
+    assert set(seen) == set(items(DataLoader(pairs)))
