@@ -2,66 +2,137 @@
 
     python benchmarks/camera.py --hr VAL_HR --lr VAL_LR --scale 2 --model bicubic --model runs/camera
 
-A column a degrader. Grey PSNR and SSIM, border cropped, are means over the scenes; levels are 8-bit levels.
-The classifier learns on some scenes and is asked on others; 0.5 is that it cannot tell.
+A column a degrader, and for trained ones a column a temperature; the last is the camera against itself. Grey
+PSNR and SSIM, border cropped, are means over the scenes; levels are 8-bit levels. A classifier learns on some
+scenes and is asked on others; 0.5 is that it cannot tell. Of a simulated camera, ``--clean`` takes its
+pictures without noise.
 """
 
+import math
 import tempfile
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import click
+import cv2
 import numpy as np
 import pandas as pd
+import torch
+from scipy.stats import wasserstein_distance
 from skimage.metrics import structural_similarity
 
-from sdflow_data.degraders import Degrader, load_degrader
+from sdflow.checkpoint import load_checkpoint
+from sdflow.resample import to_unit
+from sdflow.training import bits_at_noise_floor
+from sdflow_data.builtin import HAND_MADE, find_checkpoint
+from sdflow_data.degraders import BicubicDegrader, Degrader, load_degrader
 from sdflow_data.images import find_pictures, read_picture
-from sdflow_data.pictures import downscale_picture, plan_pictures
+from sdflow_data.pictures import downscale_picture, plan_pictures, upscale_picture
 from sdflow_data.statistics import compare, frame_of_patches
 from sdflow_data.statistics.classifier import c2st_auc
 from sdflow_data.statistics.frames import cut_patches
+from sdflow_data.upscaler import load_upscaler
 
-BORDER, PATCH, PATCHES, SAMPLES = 12, 64, 60, 16
+BORDER, PATCH, PATCHES, SAMPLES = 12, 48, 100, 16
 WATCHED = ("noise_sigma", "spectrum_8", "spectrum_12", "spectrum_16", "sharpness")
+BRIGHTNESS = (0, 64, 128, 192, 256)
+LEAST_IN_STEP = 20
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Aligned pairs: the files, the camera's pictures, bicubic's, and the camera's without noise if known."""
+
+    hr: list[Path]
+    lr: list[Path]
+    real: list[np.ndarray]
+    bicubic: list[np.ndarray]
+    clean: list[np.ndarray] | None
+
+    @classmethod
+    def read(cls, hr: Path, lr: Path, scale: int, clean: Path | None = None) -> "Scenes":
+        """All pictures of a folder, and those of the same names in the others."""
+        names = find_pictures(hr)
+        bicubic = BicubicDegrader(scale)
+        return cls(
+            [hr / name for name in names],
+            [lr / name for name in names],
+            [read_picture(lr / name) for name in names],
+            [sample(hr / name, bicubic, 1, 0)[0] for name in names],
+            None if clean is None else [read_picture(clean / name) for name in names],
+        )
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """How long, and over how many splits of the scenes, a classifier is trained."""
+
+    steps: int = 1500
+    splits: int = 3
 
 
 @click.command()
 @click.option("--hr", required=True, type=click.Path(exists=True, path_type=Path), help="HR of the pairs.")
 @click.option("--lr", required=True, type=click.Path(exists=True, path_type=Path), help="LR, the same names.")
+@click.option("--clean", type=click.Path(exists=True, path_type=Path), help="LR without the camera's noise.")
 @click.option("--model", "models", multiple=True, required=True, help="Degraders, as for `sdflow generate`.")
 @click.option("--scale", type=int, default=2, show_default=True)
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Of the samples.")
+@click.option(
+    "--temperature",
+    "temperatures",
+    type=float,
+    multiple=True,
+    default=(1.0, 0.8),
+    show_default=True,
+    help="Of samples of trained models.",
+)
+@click.option("--classifier-steps", type=int, default=Classifier.steps, show_default=True)
+@click.option("--splits", type=int, default=Classifier.splits, show_default=True, help="Of the scenes.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="auto", show_default=True)
 def main(
     hr: Path,
     lr: Path,
+    clean: Path | None,
     models: tuple[str, ...],
     scale: int,
-    temperature: float,
+    temperatures: tuple[float, ...],
+    classifier_steps: int,
+    splits: int,
     device: str,
     precision: str,
 ) -> None:
     """Print the table."""
-    scenes = find_pictures(hr)
-    real = [read_picture(lr / scene) for scene in scenes]
+    scenes, classifier = Scenes.read(hr, lr, scale, clean), Classifier(classifier_steps, splits)
     columns = {}
     for model in models:
         degrader = load_degrader(model, scale, device, precision)
-        columns[model] = measure(degrader, [hr / scene for scene in scenes], real, temperature)
+        name = Path(model).name
+        if model in HAND_MADE:
+            columns[name] = measure(degrader, scenes, 1.0, classifier)
+            if model == "bicubic":
+                columns[name] |= super_resolution(scenes, bicubic_upscaled(scenes, scale))
+        else:
+            resolved = upscaled(scenes, model, device, precision)
+            shared = super_resolution(scenes, resolved) | likelihood(scenes, model, device)
+            for temperature in temperatures:
+                measured = measure(degrader, scenes, temperature, classifier)
+                columns[f"{name}, T = {temperature:g}"] = measured | shared
+    columns["the camera itself"] = camera_itself(scenes, classifier)
     table = pd.DataFrame(columns)
     print("| | " + " | ".join(table.columns) + " |\n|---|" + "---|" * len(table.columns))
     for row, values in table.iterrows():
-        print(f"| {row} | " + " | ".join(f"{value:.3g}" for value in values) + " |")
+        print(f"| {row} | " + " | ".join("" if math.isnan(v) else f"{v:.3g}" for v in values) + " |")
 
 
 def measure(
-    degrader: Degrader, hr: list[Path], real: list[np.ndarray], temperature: float
+    degrader: Degrader, scenes: Scenes, temperature: float, classifier: Classifier
 ) -> dict[str, float]:
-    """All rows of a degrader's column."""
+    """All rows of a degrader's column that are about its LR."""
     scores: dict[str, list[float]] = {}
-    samples, shifts = [], []
-    for path, camera in zip(hr, real):
+    samples, means, shifts, variances = [], [], [], []
+    for number, (path, camera) in enumerate(zip(scenes.hr, scenes.real)):
         (mode,) = sample(path, degrader, 1, 0)
         drawn = sample(path, degrader, SAMPLES, temperature)
         mean = drawn.astype(np.float32).mean(0)
@@ -71,15 +142,22 @@ def measure(
             "PSNR of a sample, dB": psnr(drawn[0], camera),
             "SSIM at temperature 0": ssim(mode, camera),
             "SSIM of the mean of 16": ssim(mean, camera),
-            "spread between samples, levels": float(drawn.std(0, dtype=np.float32).mean()),
         }
+        if scenes.clean is not None:
+            clean = scenes.clean[number]
+            scene["PSNR of a sample to the noise-free, dB"] = psnr(drawn[0], clean)
+            scene["best of 16 samples to the noise-free, dB"] = max(psnr(one, clean) for one in drawn)
+            scene["PSNR of the mean of 16 to the noise-free, dB"] = psnr(mean, clean)
         for name, value in scene.items():
             scores.setdefault(name, []).append(value)
+        variances.append(drawn.var(0, ddof=1, dtype=np.float32).mean())
         shifts.append((drawn[0].astype(np.float32) - camera).mean((0, 1)))
-        samples.append(np.stack([drawn[0], np.rint(mean).astype(np.uint8)]))
+        samples.append(drawn[0])
+        means.append(np.rint(mean).astype(np.uint8))
     rows = {name: float(np.mean(values)) for name, values in scores.items()}
+    rows["standard deviation between samples, levels"] = float(np.sqrt(np.mean(variances)))
     rows["colour shift, largest of R, G, B, levels"] = float(np.abs(np.mean(shifts, 0)).max())
-    return rows | realism([sample[0] for sample in samples], [sample[1] for sample in samples], real)
+    return rows | realism(samples, means, scenes, classifier)
 
 
 def sample(path: Path, degrader: Degrader, variants: int, temperature: float) -> np.ndarray:
@@ -90,26 +168,87 @@ def sample(path: Path, degrader: Degrader, variants: int, temperature: float) ->
         return np.stack([read_picture(target) for target in job.targets])
 
 
-def realism(samples: list[np.ndarray], means: list[np.ndarray], real: list[np.ndarray]) -> dict[str, float]:
+def realism(
+    samples: list[np.ndarray], means: list[np.ndarray], scenes: Scenes, classifier: Classifier
+) -> dict[str, float]:
     """Distances of samples from the camera's pictures, and whether a classifier can tell them apart."""
-    (patches, groups), (of_mean, _), (true, _) = (_patches(pictures) for pictures in (samples, means, real))
-    frames = [frame_of_patches(images, list(groups)) for images in (patches, true)]
-    table = compare(frames[0], frames[1])
-    noise_of_mean = frame_of_patches(of_mean, list(groups))["noise_sigma"].median()
-    rows = {
-        "noise level, levels": table.loc["noise_sigma", "generated"],
-        "the camera's, levels": table.loc["noise_sigma", "real"],
-        "noise level of the mean of 16, levels": noise_of_mean,
-    }
+    frame, real = (_frame(pictures, scenes) for pictures in (samples, scenes.real))
+    table = compare(frame, real)
+    of_mean = _frame(means, scenes)["noise_sigma"].median()
+    rows = _noise(frame) | {"noise level of the mean of 16, levels": of_mean}
     rows |= {f"distance of {name}": table.loc[name, "distance"] for name in WATCHED}
-    rows["classifier's AUC"] = c2st_auc(patches, groups, true, groups).auc
+    rows["distance of residual_std"] = wasserstein_distance(frame["residual_std"], real["residual_std"])
+    rows["energy of the residual to bicubic, levels"] = frame["residual_std"].median()
+    (patches, groups), (true, _) = _patches(samples), _patches(scenes.real)
+    areas = [
+        c2st_auc(patches, groups, true, groups, seed, classifier.steps).auc
+        for seed in range(classifier.splits)
+    ]
+    rows["classifier's AUC"] = np.mean(areas)
     return {name: float(value) for name, value in rows.items()}
 
 
-def _patches(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Patches of all pictures at the same places, and the number of each one's scene."""
-    cut = [cut_patches(picture, PATCH, PATCHES) for picture in pictures]
-    return np.concatenate(cut), np.repeat(np.arange(len(cut)), [len(patches) for patches in cut])
+def camera_itself(scenes: Scenes, classifier: Classifier) -> dict[str, float]:
+    """The camera's own values, and how far one half of its scenes is from the other: the floor."""
+    frame = _frame(scenes.real, scenes)
+    table = compare(frame, frame)
+    rows = _noise(frame) | {f"distance of {name}": table.loc[name, "floor"] for name in WATCHED}
+    rows["energy of the residual to bicubic, levels"] = frame["residual_std"].median()
+    patches, groups = _patches(scenes.real)
+    areas = []
+    for seed in range(classifier.splits):
+        first = np.isin(groups, np.random.default_rng(seed).permutation(len(scenes.real))[::2])
+        halves = patches[first], groups[first], patches[~first], groups[~first]
+        areas.append(c2st_auc(*halves, seed, classifier.steps).auc)
+    rows["classifier's AUC"] = np.mean(areas)
+    rows["LR bits per dimension (its noise alone: the floor)"] = bits_at_noise_floor(
+        rows["noise level, levels"]
+    )
+    if scenes.clean is not None:
+        noise = [real.astype(np.float32) - clean for real, clean in zip(scenes.real, scenes.clean)]
+        variance = np.mean([np.square(n - n.mean((0, 1))).mean() for n in noise])
+        rows["standard deviation between samples, levels"] = np.sqrt(variance)
+        rows["PSNR of a sample to the noise-free, dB"] = np.mean(
+            [psnr(real, clean) for real, clean in zip(scenes.real, scenes.clean)]
+        )
+    return {name: float(value) for name, value in rows.items()}
+
+
+def likelihood(scenes: Scenes, model: str, device: str) -> dict[str, float]:
+    """Bits per dimension of the camera's pictures, given their content."""
+    network = load_checkpoint(find_checkpoint(model), "cpu" if device == "auto" else device).eval()
+    patches = torch.from_numpy(_patches(scenes.real)[0][::8]).permute(0, 3, 1, 2)
+    uniform = torch.rand(patches.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        nats = [network.log_prob_lr(part).mean() for part in to_unit(patches + uniform - 0.5).split(16)]
+    bits = math.log2(127.5) - float(torch.stack(nats).mean()) / (patches[0].numel() * math.log(2))
+    return {"LR bits per dimension (its noise alone: the floor)": bits}
+
+
+def upscaled(scenes: Scenes, model: str, device: str, precision: str) -> list[np.ndarray]:
+    """The camera's pictures, super-resolved at temperature 0."""
+    upscaler = load_upscaler(model, device, precision)
+    pictures = []
+    for path in scenes.lr:
+        with tempfile.TemporaryDirectory() as folder:
+            (job,) = plan_pictures(path, Path(folder))
+            upscale_picture(job, upscaler, temperature=0)
+            pictures.append(read_picture(job.targets[0]))
+    return pictures
+
+
+def bicubic_upscaled(scenes: Scenes, scale: int) -> list[np.ndarray]:
+    """The camera's pictures, interpolated."""
+    return [cv2.resize(real, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) for real in scenes.real]
+
+
+def super_resolution(scenes: Scenes, resolved: list[np.ndarray]) -> dict[str, float]:
+    """The other direction: HR of the camera's pictures against the true HR."""
+    pairs = [(picture, read_picture(path)) for picture, path in zip(resolved, scenes.hr)]
+    return {
+        "SR: PSNR at temperature 0, dB": float(np.mean([psnr(*pair) for pair in pairs])),
+        "SR: SSIM at temperature 0": float(np.mean([ssim(*pair) for pair in pairs])),
+    }
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
@@ -127,6 +266,31 @@ def psnr(picture: np.ndarray, truth: np.ndarray) -> float:
 def ssim(picture: np.ndarray, truth: np.ndarray) -> float:
     """Grey SSIM, border cropped."""
     return float(structural_similarity(grey(picture), grey(truth), data_range=255))
+
+
+def _noise(frame: pd.DataFrame) -> dict[str, float]:
+    """Noise in flat areas: over all, and at each brightness that enough patches have."""
+    rows = {"noise level, levels": frame["noise_sigma"].median()}
+    for low, high in pairwise(BRIGHTNESS):
+        at = frame.loc[frame["flat_level"].between(low, high, inclusive="left"), "noise_sigma"].dropna()
+        rows[f"noise level at brightness {low} to {high - 1}"] = (
+            at.median() if len(at) >= LEAST_IN_STEP else math.nan
+        )
+    return rows
+
+
+def _frame(pictures: list[np.ndarray], scenes: Scenes) -> pd.DataFrame:
+    """Statistics of patches."""
+    patches, groups = _patches(pictures)
+    residual = patches.astype(np.float32) - _patches(scenes.bicubic)[0]
+    spread = np.sqrt(residual.var((1, 2)).mean(1))
+    return frame_of_patches(patches, list(groups)).assign(residual_std=spread)
+
+
+def _patches(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Patches of all pictures at the same places, and the number of each one's scene."""
+    cut = [cut_patches(picture, PATCH, PATCHES) for picture in pictures]
+    return np.concatenate(cut), np.repeat(np.arange(len(cut)), [len(patches) for patches in cut])
 
 
 if __name__ == "__main__":
