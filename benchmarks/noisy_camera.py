@@ -1,0 +1,67 @@
+"""Folders for a training whose truth is known: a noisy simulated camera at scale 4.
+
+    python benchmarks/noisy_camera.py --hr PHOTOGRAPHS --val-hr OTHERS --out data/noisy
+    sdflow train --hr data/noisy/hr --lr data/noisy/lr --out runs/noisy --scale 4 --preset small --minutes 60
+    python benchmarks/camera.py --hr data/noisy/val_hr --lr data/noisy/val_lr --clean data/noisy/val_clean \
+        --scale 4 --model bicubic --model runs/noisy
+
+Half of PHOTOGRAPHS become HR, the other half LR through the camera: blur, noise of 6 grey levels in black
+to 12 in white, JPEG of quality 70 to 90. OTHERS give the aligned pairs, with noise and without.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+from sdflow_data.camera import SimulatedCamera
+from sdflow_data.images import encode_png, find_pictures, read_picture
+
+SCALE, MULTIPLE = 4, 8
+CAMERA = SimulatedCamera(
+    scale=SCALE, blur_sigma=2.0, poisson_gain=(12**2 - 6**2) / 255, read_noise=6.0, strength=(1.0, 1.0)
+)
+QUALITY = (70, 90)
+
+
+@click.command()
+@click.option("--hr", required=True, type=click.Path(exists=True, path_type=Path), help="To train on.")
+@click.option("--val-hr", required=True, type=click.Path(exists=True, path_type=Path), help="To judge by.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the folders go.")
+def main(hr: Path, val_hr: Path, out: Path) -> None:
+    """Write hr/, lr/, val_hr/, val_lr/ and val_clean/."""
+    names = find_pictures(hr)
+    half = len(names) // 2
+    for name in names[:half]:
+        write(out / "hr" / name, scene(hr / name))
+    for number, name in enumerate(names[half:]):
+        write(out / "lr" / name, photograph(scene(hr / name), number))
+    for number, name in enumerate(find_pictures(val_hr), len(names)):
+        picture = scene(val_hr / name)
+        write(out / "val_hr" / name, picture)
+        write(out / "val_lr" / name, photograph(picture, number))
+        write(out / "val_clean" / name, CAMERA.noise_free(picture))
+
+
+def scene(path: Path) -> np.ndarray:
+    """A picture, cropped to a size that the scale divides."""
+    picture = read_picture(path)
+    height, width = (side // MULTIPLE * MULTIPLE for side in picture.shape[:2])
+    return picture[:height, :width]
+
+
+def photograph(picture: np.ndarray, number: int) -> np.ndarray:
+    """The camera's picture of a scene, each of its own JPEG quality."""
+    quality = int(np.random.default_rng(number).integers(QUALITY[0], QUALITY[1] + 1))
+    return replace(CAMERA, jpeg_quality=quality)(picture, number)
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    """As PNG, whatever the name's suffix was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".png").write_bytes(encode_png(picture))
+
+
+if __name__ == "__main__":
+    main()
