@@ -62,6 +62,7 @@ def command(
     weights = component_weights(degrader, components)
     convert(
         jobs,
+        output,
         existing,
         "downscaling",
         lambda job: downscale_picture(

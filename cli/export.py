@@ -8,6 +8,7 @@ from sdflow_data.export import FORMATS
 from sdflow_data.export.trainers import TRAINERS
 
 from .options import existing_folder, new_folder
+from .wording import counted
 
 
 @click.command("export")
@@ -73,6 +74,6 @@ def command(
     request = Request(format_, trainer, where, split, patches_per_shard)
     summary = export(read_dataset(dataset), out, request, workers)
     for name, samples in summary.samples.items():
-        click.echo(f"{out / name}: {samples} pairs, {summary.format}")
+        click.echo(f"{out / name}: {counted(samples, 'pair')}, {summary.format}")
     if summary.config:
         click.echo(f"{summary.config}: configuration for {TRAINERS[trainer or ''].title}")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .options import device_options, existing_folder, model_option, new_folder, sampling_options
+from .wording import counted
 
 
 class _ShardRange(click.ParamType):
@@ -151,19 +152,18 @@ def _report(out: Path, outcome: Any) -> None:
     from sdflow.errors import SDFlowError
 
     if outcome.skipped:
-        files = "1 file was" if outcome.skipped == 1 else f"{outcome.skipped} files were"
-        click.echo(f"{files} left out; failures.csv says why")
+        click.echo(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} says why")
     if outcome.info is None:
         click.echo(f"{out}: these shards are in place; the call that makes the last one finishes the dataset")
         return
     counts = outcome.info["counts"]
     click.echo(
-        f"{out}: {counts['samples']} samples of {counts['patches']} patches "
-        f"from {counts['sources']} pictures, in {counts['shards']} shards; "
+        f"{out}: {counted(counts['samples'], 'sample')} of {counted(counts['patches'], 'patch', 'patches')} "
+        f"from {counted(counts['sources'], 'picture')}, in {counted(counts['shards'], 'shard')}; "
         f"{outcome.info['model']} ran on {outcome.info['device']} in {outcome.info['precision']}"
     )
     if counts["redraws"]:
-        click.echo(f"{counts['redraws']} draws were not finite and were made again")
+        click.echo(f"{counted(counts['redraws'], 'draw')} not finite and made again")
     if outcome.missing:
         raise SDFlowError(
             f"{out}: expected {outcome.planned} patches, {outcome.missing} of them could not be made; "

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .options import existing_folder, new_folder
+from .wording import counted
 
 
 @click.command("import-pairs")
@@ -71,11 +72,12 @@ def command(
     outcome = import_pairs(request, hr_folder, lr_folder, out, workers)
     counts = outcome.info["counts"]
     click.echo(
-        f"{out}: {counts['samples']} pairs of patches from {counts['sources']} pairs of pictures, "
+        f"{out}: {counted(counts['samples'], 'pair')} of patches from "
+        f"{counted(counts['sources'], 'pair')} of pictures, "
         f"scale {outcome.info['scale']}"
     )
     if outcome.skipped:
-        click.echo(f"{outcome.skipped} files were left out; {out / 'failures.csv'} says why")
+        click.echo(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} says why")
     if outcome.missing:
         raise SDFlowError(
             f"{outcome.missing} of {outcome.planned} patches are missing; {out / 'failures.csv'} says why"

@@ -2,9 +2,12 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .wording import counted
 
 if TYPE_CHECKING:
     from sdflow_data.pictures import Job
@@ -33,11 +36,14 @@ def tile_option(default: int) -> Any:
     )
 
 
-def convert(jobs: "Sequence[Job]", existing: str, description: str, write: "Callable[[Job], int]") -> None:
-    """Make the pictures of all jobs. One that fails is told and counted, and the rest goes on.
+def convert(
+    jobs: "Sequence[Job]", output: Path, existing: str, description: str, write: "Callable[[Job], int]"
+) -> None:
+    """Make the pictures of all jobs and say how many. One that fails is told, and the rest goes on.
 
     Args:
         jobs: what to make.
+        output: where, for people.
         existing: the choice of ``--existing``.
         description: what the progress bar calls it.
         write: makes the files of one job, and returns how many draws were thrown away.
@@ -50,18 +56,21 @@ def convert(jobs: "Sequence[Job]", existing: str, description: str, write: "Call
     from sdflow.errors import SDFlowError
     from sdflow_data.progress import progress
 
-    jobs = _left_to_do(jobs, existing)
-    failed = redrawn = 0
-    for job in progress(jobs, description, "pictures"):
+    left = _left_to_do(jobs, existing)
+    written = failed = redrawn = 0
+    for job in progress(left, description, "pictures"):
         try:
             redrawn += write(job)
+            written += len(job.targets)
         except SDFlowError as error:
             tqdm.write(f"Failed: {error}", file=sys.stderr)
             failed += 1
     if redrawn:
-        click.echo(f"{redrawn} samples were drawn again, because they were not finite")
+        click.echo(f"{counted(redrawn, 'draw')} not finite and made again")
+    kept = sum(len(job.targets) for job in jobs) - sum(len(job.targets) for job in left)
+    click.echo(f"{output}: {counted(written, 'picture')} written" + (f", {kept} kept" if kept else ""))
     if failed:
-        raise SDFlowError(f"{failed} of {len(jobs)} pictures failed, as told above; the others are done")
+        raise SDFlowError(f"{failed} of {counted(len(left), 'picture')} failed, as told above")
 
 
 def _left_to_do(jobs: "Sequence[Job]", existing: str) -> "Sequence[Job]":
@@ -74,7 +83,4 @@ def _left_to_do(jobs: "Sequence[Job]", existing: str) -> "Sequence[Job]":
         raise SDFlowError(
             f"{there[0]}: expected no such file yet, found {len(there)} of them; see --existing"
         )
-    left = [job for job in jobs if not all(target.exists() for target in job.targets)]
-    if len(left) < len(jobs):
-        click.echo(f"{len(jobs) - len(left)} pictures are there already and kept")
-    return left
+    return [job for job in jobs if not all(target.exists() for target in job.targets)]

@@ -46,6 +46,7 @@ def command(
     upscaler = load_upscaler(model, device, precision)
     convert(
         jobs,
+        output,
         existing,
         "upscaling",
         lambda job: upscale_picture(job, upscaler, temperature=temperature, seed=seed, tile=tile),

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .options import existing_folder
+from .wording import counted
 
 
 @click.command("verify")
@@ -27,8 +28,9 @@ def command(dataset: Path) -> None:
         click.echo(problem)
     if problems:
         raise SDFlowError(
-            f"{dataset}: expected a sound dataset, found {len(problems)} things wrong with it; "
+            f"{dataset}: expected a sound dataset, found {counted(len(problems), 'thing')} wrong with it; "
             "damaged shards that are deleted are made again by the command that made the dataset"
         )
     counts = read_dataset(dataset).info["counts"]
-    click.echo(f"{dataset}: {counts['samples']} samples in {counts['shards']} shards, all as they were made")
+    samples, shards = counted(counts["samples"], "sample"), counted(counts["shards"], "shard")
+    click.echo(f"{dataset}: {samples} in {shards}, all as they were made")

@@ -44,7 +44,7 @@ def test_files_that_are_left_out_are_counted_and_are_no_failure(hr: Path) -> Non
     (hr / "text.png").write_text("no picture")
     result = generate(hr)
     assert result.exit_code == 0
-    assert "1 file was left out" in result.output
+    assert "1 file left out; " in result.output
 
 
 def test_patches_that_are_missing_are_a_failure_but_the_dataset_is_there(hr: Path) -> None:

@@ -51,6 +51,16 @@ def test_variants_are_numbered_and_differ(photographs: Path, tmp_path: Path) -> 
     assert (out / "a_v0.png").read_bytes() != (out / "a_v1.png").read_bytes()
 
 
+def test_the_last_line_says_how_many_pictures_were_written_where(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run("downscale", "--model", "bicubic", "--variants", "2", photographs, out) == 0
+    assert capsys.readouterr().out == f"{out}: 6 pictures written\n"
+    assert run("downscale", "--model", "bicubic", photographs / "a.png", tmp_path / "a.png") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: 1 picture written\n"
+
+
 def test_a_model_goes_down_and_up_again(tiny_checkpoint: Path, photographs: Path, tmp_path: Path) -> None:
     lr, sr = tmp_path / "lr.png", tmp_path / "sr.png"
     run_folder = tiny_checkpoint.parent
@@ -78,7 +88,7 @@ def test_a_picture_that_fails_is_told_and_the_rest_is_made(
     assert files(out) == ["a.png", "b.png", "sub/c.png"]
     told = capsys.readouterr().err.splitlines()
     assert "broken.png: expected a picture" in told[0]
-    assert told[-1] == "Error: 1 of 4 pictures failed, as told above; the others are done"
+    assert told[-1] == "Error: 1 of 4 pictures failed, as told above"
 
 
 def test_files_that_are_there_are_refused_skipped_or_replaced(
@@ -92,7 +102,7 @@ def test_files_that_are_there_are_refused_skipped_or_replaced(
     assert "a.png: expected no such file yet, found 1" in capsys.readouterr().err
     assert files(tmp_path / "out") == ["a.png"]
     assert run(*command, "--existing", "skip") == 0
-    assert "1 pictures are there already and kept" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}: 2 pictures written, 1 kept\n"
     assert old.read_bytes() == b"old" and len(files(tmp_path / "out")) == 3
     assert run(*command, "--existing", "replace") == 0
     assert read_picture(old).shape == (6, 8, 3)
@@ -114,7 +124,7 @@ def test_an_interruption_tells_how_to_go_on_and_that_is_true(
     assert "Finished pictures are kept; with --existing skip" in capsys.readouterr().err
     assert files(tmp_path / "out") == ["a.png"]
     assert run(*command, "--existing", "skip") == 0
-    assert "1 pictures are there already and kept" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}: 2 pictures written, 1 kept\n"
     assert files(tmp_path / "out") == ["a.png", "b.png", "sub/c.png"]
 
 
