@@ -22,15 +22,15 @@ def command(folder: Path, out: Path) -> None:
       sdflow downscale --model checkpoints/published photo.png photo_lr.png
     """
     from sdflow.checkpoint import save_checkpoint
-    from sdflow.published import FILES, read_published
+    from sdflow.published import files_of, read_published
     from sdflow_data.images import sha256_file
 
     model = read_published(folder)
-    files = [name for name, (parts, _) in FILES.items() if set(parts) <= set(model.parts)]
+    files = files_of(model.parts)
     digests = {name: sha256_file(folder / name) for name in files}
     save_checkpoint(out, model, training={"published_files": digests})
     parameters = sum(parameter.numel() for parameter in model.parameters())
     click.echo(f"{out}: {parameters:,} parameters from {', '.join(files)}, scale {model.scale}")
     for direction in ("downscale", "upscale"):
-        missing = [name for name, (parts, _) in FILES.items() if set(parts) & set(model.missing(direction))]
+        missing = files_of(model.missing(direction))
         click.echo(f"{direction}: " + (f"no, it needs {' and '.join(missing)}" if missing else "yes"))

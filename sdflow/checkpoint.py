@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from . import __version__
 from .config import SDFlowConfig
 from .errors import SDFlowError
-from .model import SDFlow
+from .model import Direction, SDFlow
+from .published import files_of
 
 FORMAT_VERSION = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -120,11 +122,19 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> SDFlow:
+def load_checkpoint(
+    folder: Path, device: str | torch.device = "cpu", needs: Sequence[Direction] = ()
+) -> SDFlow:
     """The model of a checkpoint, in evaluation mode.
 
+    Args:
+        folder: the checkpoint.
+        device: where the model is to run.
+        needs: directions that it has to be able to go.
+
     Raises:
-        SDFlowError: no checkpoint, a truncated one, or weights that do not fit the architecture.
+        SDFlowError: no checkpoint, a truncated one, weights that do not fit the architecture, or one that
+            cannot go a direction.
     """
     description = read_description(folder)
     folder = _newest_complete(folder)
@@ -133,6 +143,12 @@ def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> SDFlow:
         model.drop(set(model.parts) - set(description["parts"]))
     except (ValueError, TypeError, KeyError) as error:
         raise SDFlowError(f"{folder / DESCRIPTION}: unusable architecture: {error!r}") from error
+    for direction in needs:
+        if missing := files_of(model.missing(direction)):
+            raise SDFlowError(
+                f"{folder}: expected a checkpoint that can {direction}, found one that was imported without "
+                f"{' and '.join(missing)}; `sdflow import-published` again, with that beside the others"
+            )
     path = folder / WEIGHTS
     try:
         state = load_file(path)

@@ -5,7 +5,7 @@ is checked, and so are the buffers that the published code keeps beside its weig
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -51,6 +51,11 @@ def read_published(folder: Path) -> SDFlow:
         if isinstance(module, ActNorm):
             module.initialised.fill_(True)
     return model.eval()
+
+
+def files_of(parts: Collection[str]) -> list[str]:
+    """The published files that hold these parts of the model."""
+    return [name for name, (held, _) in FILES.items() if set(held) & set(parts)]
 
 
 def _fill(path: Path, expected: dict[str, Tensor]) -> None:

@@ -120,7 +120,7 @@ class SDFlowDegrader:
     """
 
     def __init__(self, checkpoint: Path, device: str = "cpu", precision: str = "fp32") -> None:
-        self._model = load_checkpoint(checkpoint, device)
+        self._model = load_checkpoint(checkpoint, device, needs=["downscale"])
         self._downscaler = Downscaler(self._model, precision)
         self._device = torch.device(device)
         self.name = checkpoint.name

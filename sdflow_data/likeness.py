@@ -51,12 +51,12 @@ def likeness(model: str, folder: Path) -> tuple[tuple[float, ...], list[str]]:
         The weights, rounded to four digits and summing to 1; and what was skipped, a line each.
 
     Raises:
-        SDFlowError: a model without components or without the LR content extractor, or no usable photograph.
+        SDFlowError: a model without components, one of a single direction, or no usable photograph.
     """
     if model in HAND_MADE:
         raise SDFlowError(f"--like: expected a trained model with mixture components, found {model}")
-    network = load_checkpoint(find_checkpoint(model))
-    network.require("upscale")  # the content extractor is a part of that direction
+    # The content extractor is a part of the one direction, the mixture of the other.
+    network = load_checkpoint(find_checkpoint(model), needs=["upscale", "downscale"])
     uses, skipped = [], []
     for name in find_pictures(folder):
         try:

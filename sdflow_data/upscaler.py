@@ -36,7 +36,7 @@ class SDFlowUpscaler:
     halo = 16
 
     def __init__(self, checkpoint: Path, device: str = "cpu", precision: str = "fp32") -> None:
-        self._model = load_checkpoint(checkpoint, device)
+        self._model = load_checkpoint(checkpoint, device, needs=["upscale"])
         self._upscaler = Upscaler(self._model, precision)
         self._device = torch.device(device)
         self.scale = self._model.scale

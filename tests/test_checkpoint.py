@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from sdflow.checkpoint import fingerprint, load_checkpoint, read_description, save_checkpoint
 from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
-from sdflow.model import SDFlow
+from sdflow.model import Direction, SDFlow
 
 CONFIG = dataclasses.replace(SDFlowConfig.preset("tiny", 2), width=4, condition_channels=4, components=3)
 
@@ -102,6 +102,22 @@ def test_a_model_without_some_parts_comes_back_without_them(model: SDFlow, folde
     loaded.require("downscale")
     with pytest.raises(SDFlowError, match="can upscale, found one without hf_flow, encoder"):
         loaded.require("upscale")
+
+
+@pytest.mark.parametrize(
+    ("direction", "part", "file"),
+    [("upscale", "encoder", "lrencoder.pth"), ("downscale", "degradation_flow", "degnet.pth")],
+)
+def test_a_direction_that_a_checkpoint_cannot_go_names_it_and_the_file_to_import(
+    model: SDFlow, folder: Path, direction: Direction, part: str, file: str
+) -> None:
+    model.drop([part])
+    save_checkpoint(folder, model, {})
+    with pytest.raises(SDFlowError) as refused:
+        load_checkpoint(folder, needs=[direction])
+    told = str(refused.value)
+    assert told.startswith(f"{folder}: expected a checkpoint that can {direction}")
+    assert f"imported without {file}; `sdflow import-published` again" in told
 
 
 def edit_description(folder: Path, change: Callable[[dict], object]) -> None:

@@ -79,3 +79,12 @@ def test_generate_like_photographs_draws_the_components_that_explain_them(
     generate(request, (tmp_path / "hr",), tmp_path / "pairs", LocalEngine(1))
     drawn = pd.read_parquet(tmp_path / "pairs" / "manifest.parquet")["component"]
     assert set(drawn) == {1, 5}
+
+
+@pytest.mark.parametrize("part", ["encoder", "lr_flow"])
+def test_a_checkpoint_of_one_direction_is_not_enough(part: str, tmp_path: Path) -> None:
+    half = SDFlow(SDFlowConfig.preset("tiny", 2))
+    half.drop([part])
+    save_checkpoint(tmp_path / "half", half, {})
+    with pytest.raises(SDFlowError, match="half: expected a checkpoint that can"):
+        likeness(str(tmp_path / "half"), tmp_path)

@@ -19,7 +19,14 @@ from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 from sdflow_data import pictures
-from sdflow_data.degraders import BicubicDegrader, ClassicalDegrader, Degraded, Degrader, SDFlowDegrader
+from sdflow_data.degraders import (
+    BicubicDegrader,
+    ClassicalDegrader,
+    Degraded,
+    Degrader,
+    SDFlowDegrader,
+    load_degrader,
+)
 from sdflow_data.images import PictureError, read_picture, sha256_file
 from sdflow_data.pictures import Job, downscale_picture, plan_pictures, upscale_picture
 from sdflow_data.upscaler import SDFlowUpscaler, load_upscaler
@@ -320,8 +327,15 @@ class TestRefusals:
         model = SDFlow(SDFlowConfig.preset("tiny", 2))
         model.drop(["encoder"])
         save_checkpoint(tmp_path / "half", model, {})
-        with pytest.raises(SDFlowError, match="upscale"):
+        with pytest.raises(SDFlowError, match="half: expected a checkpoint that can upscale"):
             load_upscaler(str(tmp_path / "half"))
+
+    def test_a_checkpoint_that_only_upscales_does_not_downscale(self, tmp_path: Path) -> None:
+        model = SDFlow(SDFlowConfig.preset("tiny", 2))
+        model.drop(["lr_flow"])
+        save_checkpoint(tmp_path / "half", model, {})
+        with pytest.raises(SDFlowError, match="half: expected a checkpoint that can downscale"):
+            load_degrader(str(tmp_path / "half"))
 
 
 class TestPlan:
