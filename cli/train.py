@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), help="How long to train, in steps.")
 @click.option("--minutes", type=FiniteRange(min=0, min_open=True), help="How long to train, in minutes.")
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), help="Crops of each side a step  [default: by preset]"
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Crops of each side a step, of all processes together  [default: by preset]",
 )
 @click.option(
     "--patch-size", type=click.IntRange(min=1), help="Side of the HR crops in pixels  [default: by preset]"
@@ -60,32 +62,36 @@ def command(
     """Train SDFlow on sharp photographs (HR) and real low-quality ones (LR) of any other scenes.
 
     RUN gets model/ (the newest complete checkpoint), metrics.csv and samples/. A run that was stopped, in
-    whatever way, goes on with --resume.
+    whatever way, goes on with --resume. Under torchrun, processes share each batch and train as one.
 
     \b
     Example:
       sdflow train --hr sharp/ --lr camera/ --out runs/camera --scale 2 --minutes 60
     """
+    from sdflow.distributed import joined, world
     from sdflow_data.training_run import preset_settings, train
 
     if steps is not None and minutes is not None:
         raise click.UsageError("--steps, --minutes: expected one of the two, got both")
-    settings = preset_settings(
-        cast("PresetName", preset),
-        hr=hr,
-        lr=lr,
-        out=out,
-        scale=int(scale),
-        steps=steps,
-        minutes=minutes,
-        batch_size=batch_size,
-        patch_size=patch_size,
-        seed=seed,
-        resume=resume,
-        device=device,
-        precision=precision,
-    )
-    train(settings, say=click.echo)
-    click.echo(
-        f"Trained. Checkpoint: {out / 'model'}; curves: {out / 'metrics.csv'}; pictures: {out / 'samples'}"
-    )
+    with joined(device):
+        settings = preset_settings(
+            cast("PresetName", preset),
+            hr=hr,
+            lr=lr,
+            out=out,
+            scale=int(scale),
+            steps=steps,
+            minutes=minutes,
+            batch_size=batch_size,
+            patch_size=patch_size,
+            seed=seed,
+            resume=resume,
+            device=device,
+            precision=precision,
+        )
+        train(settings, say=click.echo)
+        if world()[0] == 0:
+            click.echo(
+                f"Trained. Checkpoint: {out / 'model'}; curves: {out / 'metrics.csv'}; "
+                f"pictures: {out / 'samples'}"
+            )

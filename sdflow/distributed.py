@@ -4,11 +4,51 @@ Random numbers are drawn for the global batch and cut by rank, and averages go o
 processes compute what one process with the whole batch would.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from .priors import GaussianMixture
+
+T = TypeVar("T")
+
+
+@contextmanager
+def joined(device: str) -> Iterator[None]:
+    """Work together with the other processes that ``torchrun`` has started; alone, if it has not.
+
+    On CUDA each process of a machine takes the GPU of its number. Where a process fails the others cannot go
+    on: the first to fail raises what went wrong, the others end quietly.
+
+    Args:
+        device: where the model is to run: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        SystemExit: another process has failed before; status 1.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    backend = "gloo"
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        backend = "cpu:gloo,cuda:nccl"
+    store, rank, size = next(dist.rendezvous("env://"))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    try:
+        yield
+        dist.barrier()  # whoever ends first takes its connections away from the others
+    except BaseException as error:
+        # The group ends with the process: closing it here could wait for processes that will not come.
+        if store.add("failures", 1) > 1:
+            raise SystemExit(1) from error
+        raise
+    dist.destroy_process_group()
 
 
 def world() -> tuple[int, int]:
@@ -16,6 +56,29 @@ def world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def everyones(value: T) -> list[T]:
+    """The value that each process has, in the order of ranks; all processes have to ask."""
+    _, size = world()
+    if size == 1:
+        return [value]
+    values: list[T] = [value] * size
+    dist.all_gather_object(values, value)
+    return values
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Replace every gradient by its average over all processes, in one go."""
+    _, size = world()
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if size == 1 or not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= size
+    for gradient, average in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
+        gradient.copy_(average.view_as(gradient))
 
 
 class Shares:

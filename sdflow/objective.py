@@ -223,7 +223,8 @@ class Objective(nn.Module):
         begun = {name: 1.0 if name in _FROM_THE_START else ramp for name in terms}
         weighted = [getattr(weights, name) * begun[name] * value for name, value in terms.items()]
         loss = torch.stack(weighted).sum()
-        spread = (to_levels(first) - to_levels(second)).detach().square().mean().sqrt() / math.sqrt(2)
+        difference = (to_levels(first) - to_levels(second)).detach()
+        spread = (shares.mean(difference.square().mean()) / 2).sqrt()
         watched = {name: value.detach() for name, value in terms.items()} | distances | {"spread": spread}
         judged = Judged((x, samples.detach()), (content, content_lr.detach()), judged_hr)
         return loss, watched, judged

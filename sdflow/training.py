@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from .config import SDFlowConfig
-from .distributed import Shares, world
+from .distributed import Shares, average_gradients
 from .model import SDFlow
 from .noise import derive_seed
 from .objective import Objective, ObjectiveConfig
@@ -152,11 +151,7 @@ class Trainer:
         tens of times larger than any other, and one common norm would silence the rest."""
         norms = []
         for network in networks:
-            if world()[1] > 1:
-                for parameter in network.parameters():
-                    if parameter.grad is not None:
-                        dist.all_reduce(parameter.grad)
-                        parameter.grad.div_(world()[1])
+            average_gradients(list(network.parameters()))
             norms.append(nn.utils.clip_grad_norm_(network.parameters(), self.config.clip))
         return torch.linalg.vector_norm(torch.stack(norms))
 

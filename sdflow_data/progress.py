@@ -16,15 +16,15 @@ _SECONDS_BETWEEN_LINES = 10.0
 class Progress(Generic[T]):
     """Counts finished units of work; made by :func:`progress`."""
 
-    def __init__(self, work: Iterable[T] | int, description: str, unit: str) -> None:
+    def __init__(self, work: Iterable[T] | int, description: str, unit: str, shown: bool) -> None:
         self._items: Iterable[T] = () if isinstance(work, int) else work
         self._total = work if isinstance(work, int) else len(work) if isinstance(work, Sized) else None
         self._description, self._unit = description, unit
-        self._done, self._note = 0, ""
+        self._shown, self._done, self._note = shown, 0, ""
         self._start = self._last_line = time.monotonic()
         self._bar = (
             tqdm(total=self._total, desc=description, unit=unit, dynamic_ncols=True)
-            if sys.stderr.isatty()
+            if shown and sys.stderr.isatty()
             else None
         )
 
@@ -33,7 +33,7 @@ class Progress(Generic[T]):
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+        elif self._shown and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._print_line()
 
     def note(self, text: str) -> None:
@@ -46,7 +46,7 @@ class Progress(Generic[T]):
         """Finish the bar; elsewhere say how it ended, if that took long enough to be worth a line."""
         if self._bar is not None:
             self._bar.close()
-        elif time.monotonic() - self._start >= _SECONDS_BETWEEN_LINES / 2:
+        elif self._shown and time.monotonic() - self._start >= _SECONDS_BETWEEN_LINES / 2:
             self._print_line()
 
     def __iter__(self) -> Iterator[T]:
@@ -73,10 +73,12 @@ class Progress(Generic[T]):
 
 
 @overload
-def progress(work: int, description: str, unit: str = "it") -> Progress[None]: ...
+def progress(work: int, description: str, unit: str = "it", *, shown: bool = True) -> Progress[None]: ...
 @overload
-def progress(work: Iterable[T], description: str, unit: str = "it") -> Progress[T]: ...
-def progress(work: Iterable[T] | int, description: str, unit: str = "it") -> "Progress[T] | Progress[None]":
+def progress(work: Iterable[T], description: str, unit: str = "it", *, shown: bool = True) -> Progress[T]: ...
+def progress(
+    work: Iterable[T] | int, description: str, unit: str = "it", *, shown: bool = True
+) -> "Progress[T] | Progress[None]":
     """Show how far work has come.
 
     Args:
@@ -84,5 +86,6 @@ def progress(work: Iterable[T] | int, description: str, unit: str = "it") -> "Pr
             (``with progress(n, ...) as bar: bar.update()``).
         description: what is being done.
         unit: what is counted, in the plural (``"patches"``).
+        shown: False shows nothing: of several processes that share a work, one speaks.
     """
-    return Progress(work, description, unit)
+    return Progress(work, description, unit, shown)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
@@ -22,7 +21,7 @@ from torch import Tensor
 from sdflow import __version__
 from sdflow.checkpoint import save_checkpoint
 from sdflow.config import PresetName, SDFlowConfig
-from sdflow.distributed import world
+from sdflow.distributed import everyones, world
 from sdflow.errors import SDFlowError
 from sdflow.objective import ObjectiveConfig
 from sdflow.training import Trainer, TrainingConfig
@@ -97,11 +96,17 @@ def train(settings: RunSettings, say: Callable[[str], None] = print) -> Trainer:
 
 class _Run:
     def __init__(self, settings: RunSettings, say: Callable[[str], None]) -> None:
-        self.settings, self.say = settings, say
         self.rank, self.size = world()
+        self.settings = settings
+        self.say = say if self.rank == 0 else _nothing  # one process speaks, and it alone writes
         self.seconds = 0.0  # of training, over all resumptions
         self.rollbacks = 0
-        self._claim_folder()
+        if settings.batch_size % self.size:
+            raise SDFlowError(
+                f"--batch-size: expected a multiple of the {self.size} processes, got {settings.batch_size}"
+            )
+        if self.rank == 0:
+            self._claim_folder()
         self.crops = UnpairedCrops(
             settings.hr,
             settings.lr,
@@ -114,6 +119,7 @@ class _Run:
         )
         self.trainer = Trainer(settings.architecture, settings.training, settings.device)
         self.rows: list[dict[str, float]] = []
+        everyones(None)  # the folder is claimed; nobody writes a state before all have read the one there is
         if (settings.out / STATE).exists():
             self._load()
 
@@ -131,7 +137,7 @@ class _Run:
             for name, value in given.items():
                 if stored.get(name) != value:
                     raise SDFlowError(f"{out}: {_first_difference(name, stored.get(name), value)}")
-        elif self.rank == 0:
+        else:
             (out / SAMPLES).mkdir(parents=True, exist_ok=True)
             text = json.dumps({"library_version": __version__, **identity}, indent=2) + "\n"
             write_file(out / SETTINGS, text.encode())
@@ -145,13 +151,13 @@ class _Run:
         total = settings.steps if settings.steps is not None else round(60 * (settings.minutes or 0))
         unit = "steps" if settings.steps is not None else "s"
         batches = self._batches()
-        with progress(total, "Training", unit) as bar:
+        with progress(total, "Training", unit, shown=self.rank == 0) as bar:
             bar.update(min(total, round(self._done())))
             while self._progress() < 1:
                 before = self._done()
                 number = self.trainer.step_number
                 metrics = self.trainer.step(*next(batches), self._progress())
-                self.seconds = self._agree(begun + time.monotonic() - started)
+                self.seconds = everyones(begun + time.monotonic() - started)[0]  # or they would end apart
                 bar.update(min(total, round(self._done())) - min(total, round(before)))
                 if metrics is None:
                     in_a_row += 1
@@ -179,14 +185,6 @@ class _Run:
 
     def _done(self) -> float:
         return self.trainer.step_number if self.settings.steps is not None else self.seconds
-
-    def _agree(self, seconds: float) -> float:
-        """One clock for all processes, or they would end at different steps."""
-        if self.size == 1:
-            return seconds
-        clock = torch.tensor(seconds, dtype=torch.float64)
-        torch.distributed.broadcast(clock, 0)
-        return float(clock)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self.crops.batches(self.trainer.step_number)
@@ -275,8 +273,6 @@ class _Run:
             )
 
     def _announce(self) -> None:
-        if self.rank != 0:
-            return
         parameters = sum(p.numel() for p in self.trainer.model.parameters())
         self.say(
             f"{self.crops.hr_pictures} HR and {self.crops.lr_pictures} LR photographs, "
@@ -287,12 +283,15 @@ class _Run:
             self.say(f"Going on from step {self.trainer.step_number}")
 
     def _say_skipped(self) -> None:
-        if self.rank != 0:
-            return
         if self.trainer.skipped:
             self.say(f"{self.trainer.skipped} steps were not finite and changed nothing")
-        for path, reason in self.crops.skipped:
+        met = everyones(self.crops.skipped)
+        for path, reason in dict(item for skipped in met for item in skipped).items():
             self.say(f"Skipped {path}: {reason}")
+
+
+def _nothing(text: str) -> None:
+    """Say nothing."""
 
 
 def _summary(metrics: dict[str, float], skipped: int) -> str:
@@ -361,13 +360,14 @@ def preset_settings(
     device = choose_device(device)
     if resume and precision == "auto":
         precision = _stored_precision(out)
+    precision, *_ = everyones(choose_precision(precision, device))
     training = TrainingConfig(
         patch_size=patch_size,
         seed=seed,
         learning_rate=recipe.learning_rate,
         judge_width=recipe.judge_width,
         objective=recipe.objective,
-        precision=choose_precision(precision, device),
+        precision=precision,
     )
     return RunSettings(
         hr=hr,

@@ -134,3 +134,38 @@ def test_an_empty_folder_is_refused_by_name(folders: tuple[Path, Path], tmp_path
 def test_steps_and_minutes_together_are_a_wrong_call(folders: tuple[Path, Path], tmp_path: Path) -> None:
     done = run(arguments(folders, tmp_path / "run", 2, "--minutes", "1"))
     assert done.returncode == 2
+
+
+def shared_by_two(call: list[str]) -> subprocess.CompletedProcess[str]:
+    """The call, by two processes of torchrun."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    return run([sys.executable, *torchrun, *call])
+
+
+def curve(out: Path) -> list[dict[str, float]]:
+    rows = csv.DictReader((out / "metrics.csv").open())
+    return [{name: float(value) for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_two_processes_train_as_one_would_and_go_on_with_resume(
+    trained: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    done = shared_by_two(arguments(folders, tmp_path / "run", 12))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("photographs") == done.stdout.count("Trained.") == 1
+    ours, theirs = curve(tmp_path / "run"), curve(trained)
+    assert len(ours) == 12
+    for shared, alone in zip(ours, theirs):
+        assert shared == pytest.approx(alone, rel=5e-3, abs=1e-3)
+    again = shared_by_two(arguments(folders, tmp_path / "run", 13, "--resume"))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("Going on from step 12") == 1
+    assert len(curve(tmp_path / "run")) == 13
+
+
+def test_an_error_of_all_processes_is_one_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    done = shared_by_two(arguments(folders, tmp_path / "run", 2, "--batch-size", "3"))
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    assert errors == ["Error: --batch-size: expected a multiple of the 2 processes, got 3"]
+    assert not (tmp_path / "run").exists()
