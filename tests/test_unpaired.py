@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from sdflow.errors import SDFlowError
+from sdflow_data.images import read_picture
 from sdflow_data.unpaired import UnpairedCrops
 
 SCALE, PATCH, BATCH = 2, 16, 6
@@ -67,15 +68,61 @@ def test_batches_made_ahead_by_threads_are_the_same(folders: tuple[Path, Path]) 
     assert all(equal(made, source.batch(2 + n)) for n, made in enumerate(ahead))
 
 
-def test_a_cache_too_small_for_one_picture_changes_nothing(folders: tuple[Path, Path]) -> None:
-    small = crops(folders, cache_bytes=1000)
-    assert all(equal(small.batch(step), crops(folders).batch(step)) for step in range(4))
+ALL_BYTES = 3 * 3 * (40 * 56 + 24 * 30)
+"""Of the decoded pictures of both folders."""
+
+
+def test_crops_of_pictures_that_fit_in_memory_are_those_they_have_always_been(
+    folders: tuple[Path, Path],
+) -> None:
+    """A training that was begun earlier goes on with the crops that it would have had."""
+    batch = crops(folders, cache_bytes=ALL_BYTES).batch(5)
+    assert [int(side.sum()) for side in batch] == [295304, 220136]
+
+
+def test_a_cache_too_small_for_one_picture_works_and_depends_on_nothing_before(
+    folders: tuple[Path, Path],
+) -> None:
+    source = crops(folders, cache_bytes=1000)
+    straight = [source.batch(step) for step in range(20)]
+    assert all(equal(crops(folders, cache_bytes=1000).batch(step), straight[step]) for step in (19, 0, 7))
+
+
+def test_beyond_memory_the_ranks_still_hold_the_batch_of_one_process(folders: tuple[Path, Path]) -> None:
+    alone = crops(folders, cache_bytes=1000).batch(3)
+    shares = [crops(folders, cache_bytes=1000, rank=rank, world_size=3).batch(3) for rank in range(3)]
+    together = tuple(torch.cat([share[side] for share in shares]) for side in (0, 1))
+    assert equal(alone, (together[0], together[1]))
+
+
+def test_beyond_memory_few_pictures_are_decoded_each_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side, size in (("hr", PATCH), ("lr", PATCH // SCALE)):
+        (tmp_path / side).mkdir()
+        for level in range(60):
+            Image.new("RGB", (size, size), (level, level, level)).save(tmp_path / side / f"{level}.png")
+    budget = BATCH * 3 * (PATCH**2 + (PATCH // SCALE) ** 2)
+    source = crops((tmp_path / "hr", tmp_path / "lr"), cache_bytes=budget)
+    decoded: list[Path] = []
+    monkeypatch.setattr(
+        "sdflow_data.unpaired.read_picture", lambda path: decoded.append(path) or read_picture(path)
+    )
+    source.batch(0)
+    a_step, seen = [], set()
+    for step in range(1, 161):
+        decoded.clear()
+        seen.update(source.batch(step)[0][:, 0, 0, 0].tolist())
+        a_step.append(len(decoded))
+    assert sum(a_step) <= 2 * BATCH * 160 / 16
+    assert max(a_step) <= 2
+    assert len(seen) > 30
 
 
 def test_the_cache_keeps_to_its_budget(folders: tuple[Path, Path]) -> None:
     budget = 2 * 40 * 56 * 3
     source = crops(folders, cache_bytes=budget)
-    for step in range(10):
+    for step in range(40):
         source.batch(step)
         held = source._sides[0]._cache._pictures.values()
         assert 0 < sum(picture.nbytes for picture in held) <= budget
