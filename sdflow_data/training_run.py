@@ -32,10 +32,12 @@ from .images import encode_png
 from .progress import progress
 from .sheet import sample_sheet
 from .unpaired import UnpairedCrops
+from .validation import ValidationPairs
 
 STATE, SETTINGS, METRICS, MODEL, SAMPLES = "state.safetensors", "run.json", "metrics.csv", "model", "samples"
 _BAD_IN_A_ROW, _ROLLBACKS = 10, 6
 _COLOUR_DRIFT, _COLLAPSE = 2.5, 0.5
+_VALIDATION = ("val_psnr", "val_psnr_bicubic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class RunSettings:
     Attributes:
         hr, lr: folders of photographs, each at least one.
         out: the RUN folder.
+        validation: folders of aligned HR and LR photographs of other scenes, to measure on; None does not.
         architecture: of the model.
         training: of the steps.
         batch_size: crops of each side a step, of all processes together.
@@ -53,7 +56,7 @@ class RunSettings:
         resume: go on from what RUN holds; without it RUN must be new or empty.
         device: where it runs.
         save_seconds: how often the state is saved.
-        sample_steps: how often a sample picture is made.
+        sample_steps: how often a sample picture is made, and the validation pairs are measured.
     """
 
     hr: tuple[Path, ...]
@@ -62,6 +65,7 @@ class RunSettings:
     architecture: SDFlowConfig
     training: TrainingConfig
     batch_size: int
+    validation: tuple[Path, Path] | None = None
     steps: int | None = None
     minutes: float | None = None
     resume: bool = False
@@ -105,7 +109,11 @@ class _Run:
             raise SDFlowError(
                 f"--batch-size: expected a multiple of the {self.size} processes, got {settings.batch_size}"
             )
+        self.pairs: ValidationPairs | None = None
+        self.validated = ""  # the newest validation number, in words
         if self.rank == 0:
+            if settings.validation:
+                self.pairs = ValidationPairs(*settings.validation, settings.architecture.scale)
             self._claim_folder()
         self.crops = UnpairedCrops(
             settings.hr,
@@ -166,15 +174,19 @@ class _Run:
                     continue
                 in_a_row = 0
                 self.rows.append({"step": number + 1, "seconds": round(self.seconds, 1), **metrics})
-                bar.note(_summary(metrics, self.trainer.skipped))
                 if (number + 1) % settings.sample_steps == 0:
                     self._sample()
+                    self._validate()
+                bar.note(_summary(metrics, self.trainer.skipped, self.validated))
                 if time.monotonic() - last_save >= settings.save_seconds:
                     self._save()
                     last_save = time.monotonic()
+        self._validate()
         self._save()
         self._sample()
         self._say_skipped()
+        if self.pairs:
+            self.say(f"On {len(self.pairs)} aligned pairs, grey PSNR at temperature 0: {self.validated}")
         return self.trainer
 
     def _progress(self) -> float:
@@ -213,7 +225,9 @@ class _Run:
         if not self.rows:
             return
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[-1]), restval="", extrasaction="ignore")
+        rare = [name for name in _VALIDATION if any(name in row for row in self.rows)]
+        names = dict.fromkeys([*self.rows[-1], *rare])
+        writer = csv.DictWriter(text, list(names), restval="", extrasaction="ignore")
         writer.writeheader()
         for row in self.rows:
             writer.writerow({name: int(v) if name == "step" else f"{v:.6g}" for name, v in row.items()})
@@ -272,6 +286,13 @@ class _Run:
                 f"Warning: samples are {difference:.2f} grey levels from bicubic: nothing is being learned"
             )
 
+    def _validate(self) -> None:
+        """Measure the averaged weights on the validation pairs, in the row of the newest step."""
+        if self.pairs and self.rows:
+            psnr = self.pairs.psnr(self.trainer.averaged, self.settings.device)
+            self.rows[-1] |= dict(zip(_VALIDATION, (psnr, self.pairs.bicubic)))
+            self.validated = f"validation {psnr:.2f} dB (bicubic {self.pairs.bicubic:.2f})"
+
     def _announce(self) -> None:
         parameters = sum(p.numel() for p in self.trainer.model.parameters())
         self.say(
@@ -294,9 +315,10 @@ def _nothing(text: str) -> None:
     """Say nothing."""
 
 
-def _summary(metrics: dict[str, float], skipped: int) -> str:
+def _summary(metrics: dict[str, float], skipped: int, validated: str) -> str:
     text = f"bits {metrics['likelihood_lr']:.2f}, spread {metrics['spread']:.1f}"
     text += f", spectrum {metrics['spectrum']:.2f}" if "spectrum" in metrics else ""
+    text += f", {validated}" if validated else ""
     return text + (f", {skipped} skipped" if skipped else "")
 
 
@@ -336,6 +358,7 @@ def preset_settings(
     lr: tuple[Path, ...],
     out: Path,
     scale: int,
+    validation: tuple[Path, Path] | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     batch_size: int | None = None,
@@ -376,6 +399,7 @@ def preset_settings(
         architecture=SDFlowConfig.preset(preset, scale),
         training=training,
         batch_size=recipe.batch_size if batch_size is None else batch_size,
+        validation=validation,
         steps=recipe.steps if steps is None and minutes is None else steps,
         minutes=minutes,
         resume=resume,

@@ -58,8 +58,10 @@ def run(call: list[str]) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def trained(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    done = run(arguments(folders, out, 12))
+    pairs = ["--val-hr", str(folders[0]), "--val-lr", str(folders[1])]
+    done = run(arguments(folders, out, 12, *pairs))
     assert done.returncode == 0, done.stderr
+    assert "On 2 aligned pairs, grey PSNR at temperature 0: validation" in done.stdout
     return out
 
 
@@ -70,6 +72,19 @@ def test_a_run_leaves_a_checkpoint_its_curves_and_a_picture(trained: Path) -> No
     assert [row["step"] for row in csv.DictReader((trained / "metrics.csv").open())][-1] == "12"
     assert list((trained / "samples").glob("*.png"))
     assert not list(trained.rglob("*.tmp"))
+
+
+def test_the_validation_number_stands_in_the_curves_where_it_was_measured(trained: Path) -> None:
+    *others, last = csv.DictReader((trained / "metrics.csv").open())
+    assert float(last["val_psnr"]) > 0
+    assert float(last["val_psnr_bicubic"]) > 0
+    assert {row["val_psnr"] for row in others} == {""}
+
+
+def test_validation_needs_both_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    done = run(arguments(folders, tmp_path / "run", 2, "--val-hr", str(folders[0])))
+    assert done.returncode == 2
+    assert "expected both or neither" in done.stderr
 
 
 SAVE_EACH_STEP = """
@@ -144,7 +159,8 @@ def shared_by_two(call: list[str]) -> subprocess.CompletedProcess[str]:
 
 def curve(out: Path) -> list[dict[str, float]]:
     rows = csv.DictReader((out / "metrics.csv").open())
-    return [{name: float(value) for name, value in row.items() if name != "seconds"} for row in rows]
+    unlike = ("seconds", "val_psnr", "val_psnr_bicubic")
+    return [{name: float(value) for name, value in row.items() if name not in unlike} for row in rows]
 
 
 def test_two_processes_train_as_one_would_and_go_on_with_resume(
