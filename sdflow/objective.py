@@ -36,8 +36,9 @@ class ObjectiveConfig:
         domain: E against a discriminator that tells E(x) from z_c^HR.
         cycle: |E(x^) - z_c^HR|_1: E removes what a degradation added and nothing can predict (ours).
         spectrum: log power spectrum of samples against that of real LR images (ours).
-        noise: log power spectrum of the difference of two samples against that of real LR images, where both
-            are flat: the noise has to be random, not texture that looks like it (ours).
+        noise: in flat places, log power spectrum of the noise, which is what differs between two samples, and
+            of the HR picture's texture together, against that of real LR images: the noise has to be random,
+            not texture that looks like it (ours).
         anchor: low frequencies of the samples' mean against those of down(y): no colour drift (ours).
         gan_lr: samples against real LR images, by texture.
         super_resolution: |f_HR^-1(E(x^), z'_h = 0) - y|_1.
@@ -203,7 +204,7 @@ class Objective(nn.Module):
         terms["anchor"] = _bias(first, second, target)
         distances: dict[str, Tensor] = {}  # shown in the place of the two losses, whose values say nothing
         terms["spectrum"], distances["spectrum"] = self._spectrum(samples, x, shares)
-        terms["noise"], distances["noise"] = self._noise(first, second, x, shares)
+        terms["noise"], distances["noise"] = self._noise(first, second, x, target, shares)
         terms["gan_lr"] = fooling_loss(self.judge_lr(samples))
 
         # Back from the samples: E and the SR direction learn from pairs that the model made itself.
@@ -248,19 +249,27 @@ class Objective(nn.Module):
             real = shares.mean(power_spectrum(windows(x, size)).mean((0, 1)))
         return log_spectrum_loss(fake, self.fake_spectrum.update(fake), self.real_spectrum.update(real))
 
-    def _noise(self, first: Tensor, second: Tensor, x: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
+    def _noise(
+        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, shares: Shares
+    ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             roughness = _roughness(x)
             quantile = torch.quantile(shares.gathered(roughness), _FLAT_SHARE)
             step = 1.0 if not self.threshold else 0.05
             self.threshold.lerp_(quantile, step)
             real = shares.masked_mean(power_spectrum(windows(x, _FLAT_SIZE)), roughness <= self.threshold)
-            flat = _roughness((first + second) / 2) <= self.threshold
-        fake = shares.masked_mean(power_spectrum(windows(first - second, _FLAT_SIZE)) / 2, flat)
-        if fake is None or real is None:  # no flat place in this batch
+            mean = (first + second) / 2
+            flat = _roughness(mean) <= self.threshold
+        pictures = windows(torch.cat([first - second, mean, target], 1), _FLAT_SIZE)
+        powers = shares.masked_mean(power_spectrum(pictures), flat)
+        if powers is None or real is None:  # nothing is flat in this batch
             return first.new_zeros(()), first.new_zeros(())
-        fake_mean, real_mean = self.fake_noise.update(fake), self.real_noise.update(real)
-        return log_spectrum_loss(fake[:, self.band], fake_mean[:, self.band], real_mean[:, self.band])
+        noise, of_mean, bicubic = powers[:3] / 2, powers[3:6].detach(), powers[6:].detach()
+        # No more than bicubic's texture counts: noise that is painted on the content has to become random.
+        texture = torch.minimum(of_mean - noise.detach() / 2, bicubic)
+        fake_mean = self.fake_noise.update(texture + noise.detach())
+        real_mean = self.real_noise.update(real)
+        return log_spectrum_loss(noise[:, self.band], fake_mean[:, self.band], real_mean[:, self.band])
 
 
 def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:

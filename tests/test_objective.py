@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdflow.discriminators import TextureDiscriminator
+from sdflow.distributed import Shares
 from sdflow.filters import gaussian_blur, power_spectrum, windows
-from sdflow.objective import ObjectiveConfig, RunningSpectrum, _bias, log_spectrum_loss
+from sdflow.objective import Objective, ObjectiveConfig, RunningSpectrum, _bias, log_spectrum_loss
 
 
 @settings(max_examples=20, deadline=None)
@@ -66,6 +67,38 @@ def test_the_texture_discriminator_gives_no_gradient_to_colour() -> None:
     judge(images + shift).sum().backward()
     assert shift.grad is not None
     assert shift.grad.abs().max() < 1e-4
+
+
+def _pull_on_noise(painted: float, textured: float, random: float) -> float:
+    """How the noise term changes as samples get noisier, beside a camera with noise of 0.05.
+
+    Args:
+        painted, textured: deviation of patterns that both samples share; the HR picture has the second alone.
+        random: deviation of what differs between the samples.
+    """
+    draw = torch.Generator().manual_seed(0)
+    camera, paint, texture, first, second = (torch.randn(32, 3, 32, 32, generator=draw) for _ in range(5))
+    strength = torch.tensor(random, requires_grad=True)
+    target = textured * texture
+    shared = target + painted * paint
+    objective = Objective(ObjectiveConfig(), 2, 32, 8)
+    samples = (shared + strength * noise for noise in (first, second))
+    loss, _ = objective._noise(*samples, 0.05 * camera, target, Shares(0))
+    loss.backward()
+    assert strength.grad is not None
+    return strength.grad.item()
+
+
+def test_noise_that_is_painted_on_the_content_has_to_become_random() -> None:
+    assert _pull_on_noise(painted=0.05, textured=0, random=0.01) < 0
+
+
+def test_texture_of_the_picture_is_not_asked_for_twice_as_noise() -> None:
+    assert _pull_on_noise(painted=0, textured=0.05, random=0.03) > 0
+
+
+def test_noise_weaker_than_the_camera_s_is_asked_to_grow() -> None:
+    assert _pull_on_noise(painted=0, textured=0.01, random=0.03) < 0
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
