@@ -42,7 +42,7 @@ class ValidationPairs:
         pairs = [(hr_folder / hr[name], lr_folder / lr[name]) for name in sorted(hr)]
         for pair in pairs:
             _check_sizes(*pair, scale)
-        chosen = np.unique(np.linspace(0, len(pairs) - 1, PICTURES).round().astype(int))
+        chosen = np.unique(np.linspace(0, len(pairs) - 1, PICTURES).round().astype(int)).tolist()
         self._pairs = [_crops(*pairs[index], scale) for index in chosen]
         self.bicubic = self._mean_psnr(
             [quantise(to_levels(bicubic_downscale(to_unit(hr), scale))) for hr, _ in self._pairs]
