@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     help="Their LR partners, of the same names. Every 500 steps: grey PSNR of the output at temperature 0 "
     "against them, border cropped, on the centre of 8 pairs.",
 )
+@click.option(
+    "--perceptual-weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="torchvision's weights of VGG-19 (.pth or .safetensors): switches the perceptual terms on.",
+)
 @seed_option
 @click.option("--resume", is_flag=True, help="Go on with the run that RUN holds.")
 @device_options
@@ -67,6 +73,7 @@ def command(
     patch_size: int | None,
     val_hr: Path | None,
     val_lr: Path | None,
+    perceptual_weights: Path | None,
     seed: int,
     resume: bool,
     device: str,
@@ -96,6 +103,7 @@ def command(
             out=out,
             scale=int(scale),
             validation=(val_hr, val_lr) if val_hr and val_lr else None,
+            perceptual_weights=perceptual_weights,
             steps=steps,
             minutes=minutes,
             batch_size=batch_size,

@@ -86,31 +86,32 @@ class Shares:
 
     Args:
         seed: of the step.
+        device: where the numbers are drawn; those of one kind of device are always the same.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, device: torch.device) -> None:
         self.rank, self.size = world()
-        self._generator = torch.Generator().manual_seed(seed)
+        self._device = device
+        self._generator = torch.Generator(device).manual_seed(seed)
 
-    def _cut(self, drawn: Tensor) -> Tensor:
-        return drawn.chunk(self.size)[self.rank]
-
-    def uniform(self, shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
+    def uniform(self, shape: torch.Size | tuple[int, ...]) -> Tensor:
         """[0, 1), shape (B, ...) with B the share of this process."""
-        drawn = torch.rand(self.size * shape[0], *shape[1:], generator=self._generator)
-        return self._cut(drawn).to(device)
+        whole = (self.size * shape[0], *shape[1:])
+        return self._cut(torch.rand(whole, generator=self._generator, device=self._device))
 
-    def normal(self, shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
+    def normal(self, shape: torch.Size | tuple[int, ...]) -> Tensor:
         """Standard normal, shape (B, ...) with B the share of this process."""
-        drawn = torch.randn(self.size * shape[0], *shape[1:], generator=self._generator)
-        return self._cut(drawn).to(device)
+        whole = (self.size * shape[0], *shape[1:])
+        return self._cut(torch.randn(whole, generator=self._generator, device=self._device))
 
     def prior(self, prior: GaussianMixture, shape: tuple[int, ...]) -> Tensor:
         """Latents of the mixture, shape (B, ...), with gradient to its parameters."""
-        k = torch.randint(prior.components, (self.size * shape[0],), generator=self._generator)
-        noise = self.normal(shape, prior.means.device)
-        k = self._cut(k).to(noise.device).view(-1, *(1 for _ in shape[1:]))
-        return prior.latent(k, noise, temperature=1.0)
+        whole = (self.size * shape[0], *(1 for _ in shape[1:]))
+        k = torch.randint(prior.components, whole, generator=self._generator, device=self._device)
+        return prior.latent(self._cut(k), self.normal(shape), temperature=1.0)
+
+    def _cut(self, drawn: Tensor) -> Tensor:
+        return drawn.chunk(self.size)[self.rank]
 
     def mean(self, value: Tensor) -> Tensor:
         """The average over processes of equal shares, with the gradient of the global average.

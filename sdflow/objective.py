@@ -15,6 +15,7 @@ from .discriminators import TextureDiscriminator, fooling_loss, judge_loss
 from .distributed import Shares
 from .filters import gaussian_blur, power_spectrum, radial_frequency, windows
 from .model import SDFlow
+from .perceptual import PerceptualDistance
 from .priors import standard_normal_log_prob
 from .resample import bicubic_downscale, quantise, to_levels, to_unit
 
@@ -22,7 +23,7 @@ _CONTENT_STD = 0.5
 _SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.25
 _NOISE_BAND = 0.15
 _LPF_SIGMA = 1.2
-_FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr"}
+_FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr", "perceptual_content"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,9 @@ class ObjectiveConfig:
         gan_lr: samples against real LR images, by texture.
         super_resolution: |f_HR^-1(E(x^), z'_h = 0) - y|_1.
         gan_hr: super-resolved real LR images against HR images, by texture.
+        perceptual_content, perceptual_downscaling, perceptual_super_resolution: VGG-19 features of the two
+            decoded contents, of the mean of two samples (both low-passed where the pixels are), and of the
+            super-resolved samples; only where the user gives the network's weights.
         content_noise: deviation of the noise on E(x) where the LR likelihood is taken, in [-1, 1] units.
         detach_content: the LR likelihood sends no gradient into E, which would learn to keep the noise.
         full_band: content_hr is taken at full band; the paper low-passes it.
@@ -60,6 +64,9 @@ class ObjectiveConfig:
     gan_lr: float = 0.5
     super_resolution: float = 1.0
     gan_hr: float = 0.05
+    perceptual_content: float = 0.05
+    perceptual_downscaling: float = 0.5
+    perceptual_super_resolution: float = 0.5
     content_noise: float = 0.01
     detach_content: bool = True
     full_band: bool = True
@@ -153,7 +160,13 @@ class Objective(nn.Module):
         return [self.judge_lr, self.judge_content, self.judge_hr]
 
     def generator_loss(
-        self, model: SDFlow, hr: Tensor, lr: Tensor, progress: float, shares: Shares
+        self,
+        model: SDFlow,
+        hr: Tensor,
+        lr: Tensor,
+        progress: float,
+        shares: Shares,
+        perceptual: PerceptualDistance | None = None,
     ) -> tuple[Tensor, dict[str, Tensor], Judged]:
         """The model's loss on one batch of unpaired crops.
 
@@ -162,6 +175,7 @@ class Objective(nn.Module):
             progress: of the training, 0 to 1: the likelihood and content terms begin alone, samples and
                 adversaries come in over the first tenth.
             shares: draws the step's random numbers.
+            perceptual: switches the perceptual terms on.
 
         Returns:
             The loss, the terms to be watched (detached), and what the discriminators are to judge.
@@ -171,36 +185,35 @@ class Objective(nn.Module):
         y, x = _dequantise(hr, shares), _dequantise(lr, shares)
         terms: dict[str, Tensor] = {}
 
-        # HR: likelihood, content.
+        # Contents and likelihoods. What runs twice through a network runs as one batch.
         z, log_det = model.hr_flow(y)
         content, z_h = z[:, :3], z[:, 3:]
         log_prob = (
             log_det + standard_normal_log_prob(content / _CONTENT_STD) + model.log_prob_hf(z_h, content)
         )
         terms["likelihood_hr"] = _bits_per_dimension(log_prob, y)
-        target = bicubic_downscale(y, model.scale)
-        shown = model.lr_flow.inverse(content)[0]
-        if weights.full_band:
-            terms["content_hr"] = F.l1_loss(shown, target)
-        else:
-            terms["content_hr"] = F.l1_loss(_low(shown), _low(target))
-
-        # LR: likelihood given E(x).
         content_lr = model.encode_lr(x)
         given = content_lr.detach() if weights.detach_content else content_lr
-        noisy = given + weights.content_noise * shares.normal(content_lr.shape, x.device)
+        noisy = given + weights.content_noise * shares.normal(content_lr.shape)
         terms["likelihood_lr"] = _bits_per_dimension(model.log_prob_lr(x, noisy), x)
-        terms["content_lr"] = F.l1_loss(_low(model.lr_flow.inverse(content_lr)[0]), _low(x))
         terms["domain"] = fooling_loss(self.judge_content(content_lr))
 
-        # Two samples of each HR content.
-        content = content.detach()
-        features = model.degradation_flow.features(content)
+        # Contents as pictures, and two samples of each HR content.
+        twice = content.detach().repeat(2, 1, 1, 1)
+        features = model.degradation_flow.features(content.detach())
         shape = (len(y), *model.latent_shape_lr(*x.shape[-2:]))
         latents = torch.cat([shares.prior(model.prior, shape) for _ in range(2)])
         z_d, _ = model.degradation_flow.inverse_given(latents, features.repeat(2, 1, 1, 1))
-        samples, _ = model.lr_flow.inverse(content.repeat(2, 1, 1, 1) + z_d)
+        decoded, _ = model.lr_flow.inverse(torch.cat([content, content_lr, twice + z_d]))
+        shown, shown_lr, samples = decoded.split([len(y), len(x), 2 * len(y)])
+        target = bicubic_downscale(y, model.scale)
+        band = (shown, target) if weights.full_band else (_low(shown), _low(target))
+        terms["content_hr"] = F.l1_loss(*band)
+        terms["content_lr"] = F.l1_loss(_low(shown_lr), _low(x))
         first, second = samples.chunk(2)
+        if perceptual:
+            terms["perceptual_content"] = perceptual(*band) + perceptual(_low(shown_lr), _low(x))
+            terms["perceptual_downscaling"] = perceptual(_low((first + second) / 2), _low(target))
         terms["anchor"] = _bias(first, second, target)
         distances: dict[str, Tensor] = {}  # shown in the place of the two losses, whose values say nothing
         terms["spectrum"], distances["spectrum"] = self._spectrum(samples, x, shares)
@@ -210,14 +223,16 @@ class Objective(nn.Module):
         # Back from the samples: E and the SR direction learn from pairs that the model made itself.
         stored = to_unit(quantise(to_levels(samples.detach())))
         recovered = model.encode_lr(stored)
-        terms["cycle"] = F.l1_loss(recovered, content.repeat(2, 1, 1, 1))
+        terms["cycle"] = F.l1_loss(recovered, twice)
         judged_hr = None
-        if weights.super_resolution:
-            mean = recovered.new_zeros(len(y), *model.latent_shape_hr(*x.shape[-2:]))
-            terms["super_resolution"] = F.l1_loss(model.decode_hr(recovered[: len(y)], mean), y)
-        if weights.gan_hr:
-            noise = 0.8 * shares.normal((len(x), *model.latent_shape_hr(*x.shape[-2:])), x.device)
-            resolved = model.decode_hr(content_lr, noise)
+        if weights.super_resolution or weights.gan_hr:
+            noise = 0.8 * shares.normal((len(x), *model.latent_shape_hr(*x.shape[-2:])))
+            mean = torch.zeros_like(noise[:1]).expand(len(y), -1, -1, -1)
+            enlarged = model.decode_hr(torch.cat([recovered[: len(y)], content_lr]), torch.cat([mean, noise]))
+            restored, resolved = enlarged.split([len(y), len(x)])
+            terms["super_resolution"] = F.l1_loss(restored, y)
+            if perceptual:
+                terms["perceptual_super_resolution"] = perceptual(restored, y)
             terms["gan_hr"] = fooling_loss(self.judge_hr(resolved))
             judged_hr = (y, resolved.detach())
 
@@ -227,19 +242,17 @@ class Objective(nn.Module):
         difference = (to_levels(first) - to_levels(second)).detach()
         spread = (shares.mean(difference.square().mean()) / 2).sqrt()
         watched = {name: value.detach() for name, value in terms.items()} | distances | {"spread": spread}
-        judged = Judged((x, samples.detach()), (content, content_lr.detach()), judged_hr)
+        judged = Judged((x, samples.detach()), (content.detach(), content_lr.detach()), judged_hr)
         return loss, watched, judged
 
     def judge_losses(self, judged: Judged) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminators' loss on what ``generator_loss`` gave them to judge."""
         losses = {
-            "judge_lr": judge_loss(self.judge_lr(judged.lr[0]), self.judge_lr(judged.lr[1])),
-            "judge_content": judge_loss(
-                self.judge_content(judged.content[0]), self.judge_content(judged.content[1])
-            ),
+            "judge_lr": _verdict(self.judge_lr, *judged.lr),
+            "judge_content": _verdict(self.judge_content, *judged.content),
         }
         if judged.hr is not None:
-            losses["judge_hr"] = judge_loss(self.judge_hr(judged.hr[0]), self.judge_hr(judged.hr[1]))
+            losses["judge_hr"] = _verdict(self.judge_hr, *judged.hr)
         return torch.stack(list(losses.values())).sum(), {k: v.detach() for k, v in losses.items()}
 
     def _spectrum(self, samples: Tensor, x: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
@@ -274,12 +287,17 @@ class Objective(nn.Module):
 
 def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:
     """uint8 to [-1, 1], each level spread evenly over its width (Theis et al., 2016)."""
-    return to_unit(pixels.float() + shares.uniform(pixels.shape, pixels.device) - 0.5)
+    return to_unit(pixels.float() + shares.uniform(pixels.shape) - 0.5)
 
 
 def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
     """Mean negative log2-likelihood of a sub-pixel in 8-bit levels."""
     return math.log2(127.5) - log_prob.mean() / (images[0].numel() * math.log(2))
+
+
+def _verdict(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """A discriminator's loss on real and fake images, judged as one batch."""
+    return judge_loss(*judge(torch.cat([real, fake])).split([len(real), len(fake)]))
 
 
 def _low(images: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def files_of(parts: Collection[str]) -> list[str]:
 
 
 def _fill(path: Path, expected: dict[str, Tensor]) -> None:
-    found = _read(path)
+    found = read_pickled(path)
     _check_layout(path, expected, found)
     for key, ours in expected.items():
         values = found[key]
@@ -70,7 +70,12 @@ def _fill(path: Path, expected: dict[str, Tensor]) -> None:
         ours.detach().copy_(values)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_pickled(path: Path) -> dict[str, Tensor]:
+    """A ``.pth`` file of tensors by name; nothing else in it is ever run.
+
+    Raises:
+        SDFlowError: a damaged file, or one that holds something else.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols; the checks below say what matters

@@ -13,6 +13,7 @@ from .distributed import Shares, average_gradients
 from .model import SDFlow
 from .noise import derive_seed
 from .objective import Objective, ObjectiveConfig
+from .perceptual import PerceptualDistance
 
 _MILESTONES = (0.5, 0.75, 0.9, 0.95)
 
@@ -65,15 +66,23 @@ class Trainer:
         architecture: of the model.
         config: of the training.
         device: where it runs.
+        perceptual: switches the objective's perceptual terms on; no part of the state.
     """
 
-    def __init__(self, architecture: SDFlowConfig, config: TrainingConfig, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        architecture: SDFlowConfig,
+        config: TrainingConfig,
+        device: str = "cpu",
+        perceptual: PerceptualDistance | None = None,
+    ) -> None:
         if config.patch_size % (2 * architecture.scale):
             raise ValueError(
                 f"patch size: expected a multiple of {2 * architecture.scale}, got {config.patch_size}"
             )
         self.config = config
         self.device = torch.device(device)
+        self.perceptual = None if perceptual is None else perceptual.to(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(config.seed, 0))
             self.model = SDFlow(architecture).to(self.device)
@@ -110,16 +119,20 @@ class Trainer:
             The terms of the loss, the gradient's norm and the rate; None if anything was not finite: then
             nothing was changed but ``skipped``.
         """
-        shares = Shares(derive_seed(self.config.seed, 1, self.step_number))
+        shares = Shares(derive_seed(self.config.seed, 1, self.step_number), self.device)
         self._set_rate(progress)
-        spectra = copy.deepcopy(self.objective.state_dict())
+        seen = [buffer.clone() for buffer in self.objective.buffers()]
+        for judge in self.objective.judges:
+            judge.requires_grad_(False)  # they take no lesson from the loss that wants to fool them
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             loss, terms, judged = self.objective.generator_loss(
-                self.model, hr.to(self.device), lr.to(self.device), progress, shares
+                self.model, hr.to(self.device), lr.to(self.device), progress, shares, self.perceptual
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = self._average_and_clip(list(self.model.children()))
+        for judge in self.objective.judges:
+            judge.requires_grad_(True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             judge_loss, judge_terms = self.objective.judge_losses(judged)
         self.judge_optimizer.zero_grad(set_to_none=True)
@@ -128,7 +141,8 @@ class Trainer:
         self.step_number += 1
         if not torch.isfinite(shares.mean(loss.detach()) + norm + judge_norm):
             self.skipped += 1
-            self.objective.load_state_dict(spectra)
+            for buffer, before in zip(self.objective.buffers(), seen):
+                buffer.copy_(before)
             return None
         self.optimizer.step()
         self.judge_optimizer.step()

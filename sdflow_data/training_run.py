@@ -24,11 +24,12 @@ from sdflow.config import PresetName, SDFlowConfig
 from sdflow.distributed import everyones, world
 from sdflow.errors import SDFlowError
 from sdflow.objective import ObjectiveConfig
+from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig
 
 from .atomic import write_file
 from .devices import choose_device, choose_precision
-from .images import encode_png
+from .images import encode_png, sha256_file
 from .progress import progress
 from .sheet import sample_sheet
 from .unpaired import UnpairedCrops
@@ -48,6 +49,7 @@ class RunSettings:
         hr, lr: folders of photographs, each at least one.
         out: the RUN folder.
         validation: folders of aligned HR and LR photographs of other scenes, to measure on; None does not.
+        perceptual_weights: of VGG-19, a file; None leaves the perceptual terms out.
         architecture: of the model.
         training: of the steps.
         batch_size: crops of each side a step, of all processes together.
@@ -66,6 +68,7 @@ class RunSettings:
     training: TrainingConfig
     batch_size: int
     validation: tuple[Path, Path] | None = None
+    perceptual_weights: Path | None = None
     steps: int | None = None
     minutes: float | None = None
     resume: bool = False
@@ -85,6 +88,7 @@ class RunSettings:
             "architecture": self.architecture.to_dict(),
             "training": dataclasses.asdict(self.training),
             "batch_size": self.batch_size,
+            "perceptual_weights": sha256_file(self.perceptual_weights) if self.perceptual_weights else None,
         }
 
 
@@ -125,7 +129,8 @@ class _Run:
             rank=self.rank,
             world_size=self.size,
         )
-        self.trainer = Trainer(settings.architecture, settings.training, settings.device)
+        self.perceptual = PerceptualDistance(weights) if (weights := settings.perceptual_weights) else None
+        self.trainer = self._new_trainer()
         self.rows: list[dict[str, float]] = []
         everyones(None)  # the folder is claimed; nobody writes a state before all have read the one there is
         if (settings.out / STATE).exists():
@@ -149,6 +154,10 @@ class _Run:
             (out / SAMPLES).mkdir(parents=True, exist_ok=True)
             text = json.dumps({"library_version": __version__, **identity}, indent=2) + "\n"
             write_file(out / SETTINGS, text.encode())
+
+    def _new_trainer(self) -> Trainer:
+        settings = self.settings
+        return Trainer(settings.architecture, settings.training, settings.device, self.perceptual)
 
     def train(self) -> Trainer:
         settings = self.settings
@@ -262,7 +271,7 @@ class _Run:
         if (self.settings.out / STATE).exists():
             self._load()
         else:
-            self.trainer = Trainer(self.settings.architecture, self.settings.training, self.settings.device)
+            self.trainer = self._new_trainer()
         self.trainer.step_number, self.trainer.rate_factor = number, factor / 2
         self.trainer.skipped, self.seconds, self.rollbacks = skipped, seconds, rollbacks
         self.say(
@@ -359,6 +368,7 @@ def preset_settings(
     out: Path,
     scale: int,
     validation: tuple[Path, Path] | None = None,
+    perceptual_weights: Path | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     batch_size: int | None = None,
@@ -400,6 +410,7 @@ def preset_settings(
         training=training,
         batch_size=recipe.batch_size if batch_size is None else batch_size,
         validation=validation,
+        perceptual_weights=perceptual_weights,
         steps=recipe.steps if steps is None and minutes is None else steps,
         minutes=minutes,
         resume=resume,

@@ -32,18 +32,24 @@ class ValidationPairs:
     """
 
     def __init__(self, hr_folder: Path, lr_folder: Path, scale: int) -> None:
-        hr, lr = ({p.with_suffix(""): p for p in find_pictures(folder)} for folder in (hr_folder, lr_folder))
-        for folder, missing in ((lr_folder, hr.keys() - lr.keys()), (hr_folder, lr.keys() - hr.keys())):
+        hr_found, lr_found = (
+            {path.with_suffix(""): path for path in find_pictures(folder)}
+            for folder in (hr_folder, lr_folder)
+        )
+        for folder, missing in (
+            (lr_folder, hr_found.keys() - lr_found.keys()),
+            (hr_folder, lr_found.keys() - hr_found.keys()),
+        ):
             if missing:
                 raise SDFlowError(
                     f"{folder}: expected aligned pairs by name, found none of the name {min(missing)} "
                     f"({len(missing)} missing)"
                 )
-        pairs = [(hr_folder / hr[name], lr_folder / lr[name]) for name in sorted(hr)]
+        pairs = [(hr_folder / hr_found[name], lr_folder / lr_found[name]) for name in sorted(hr_found)]
         for pair in pairs:
             _check_sizes(*pair, scale)
         chosen = np.unique(np.linspace(0, len(pairs) - 1, PICTURES).round().astype(int)).tolist()
-        self._pairs = [_crops(*pairs[index], scale) for index in chosen]
+        self._pairs = [_crops(hr, lr, scale) for hr, lr in (pairs[index] for index in chosen)]
         self.bicubic = self._mean_psnr(
             [quantise(to_levels(bicubic_downscale(to_unit(hr), scale))) for hr, _ in self._pairs]
         )

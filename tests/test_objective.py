@@ -83,7 +83,7 @@ def _pull_on_noise(painted: float, textured: float, random: float) -> float:
     shared = target + painted * paint
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
     samples = (shared + strength * noise for noise in (first, second))
-    loss, _ = objective._noise(*samples, 0.05 * camera, target, Shares(0))
+    loss, _ = objective._noise(*samples, 0.05 * camera, target, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     return strength.grad.item()

@@ -1,0 +1,74 @@
+"""Milliseconds of a training step: memory formats and precisions, side by side.
+
+    python benchmarks/training.py [--preset small] [--scale 2] [--batch-size 8] [--repeats 7] [--device cpu]
+
+Prints a Markdown table. All ways take turns, step by step, so that whatever else the machine does meets them
+alike.
+"""
+
+import statistics
+import sys
+import time
+
+import click
+import torch
+from torch import Tensor
+
+from sdflow.config import PresetName, SDFlowConfig
+from sdflow.training import Trainer, TrainingConfig
+
+WAYS = {
+    "fp32, contiguous": ("fp32", torch.contiguous_format),
+    "fp32, channels last": ("fp32", torch.channels_last),
+    "bf16, contiguous": ("bf16", torch.contiguous_format),
+    "bf16, channels last": ("bf16", torch.channels_last),
+}
+"""The first is the plain way."""
+
+LR_PATCH, WARM_UP = 32, 2
+
+
+@click.command()
+@click.option("--preset", type=click.Choice(["tiny", "small", "paper"]), default="small", show_default=True)
+@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="2", show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda", "mps"]), default="cpu", show_default=True)
+def main(preset: PresetName, scale: str, batch_size: int, repeats: int, threads: int, device: str) -> None:
+    """Measure whole steps: forward, backward, discriminators, both optimizers and the averaged weights."""
+    torch.set_num_threads(threads)
+    patch = LR_PATCH * int(scale)
+    trainers = {}
+    for name, (precision, memory_format) in WAYS.items():
+        config = TrainingConfig(patch_size=patch, precision=precision)
+        trainers[name] = Trainer(SDFlowConfig.preset(preset, int(scale)), config, device)
+        for part in (trainers[name].model, trainers[name].objective):
+            part.to(memory_format=memory_format)  # type: ignore[call-overload]
+    draw = torch.Generator().manual_seed(0)
+    sides = ((batch_size, 3, side, side) for side in (patch, LR_PATCH))
+    hr, lr = (torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8) for shape in sides)
+    times: dict[str, list[float]] = {name: [] for name in trainers}
+    for repeat in range(WARM_UP + repeats):
+        for name, trainer in trainers.items():
+            times[name].append(seconds_of_step(trainer, hr, lr))
+        print(f"round {repeat + 1} of {WARM_UP + repeats} done", file=sys.stderr)
+    medians = {name: statistics.median(values[WARM_UP:]) for name, values in times.items()}
+
+    print(f"{preset} preset, scale {scale}, {batch_size} crops of {patch} x {patch}, {device}, ", end="")
+    print(f"{threads} thread(s), torch {torch.__version__}, medians of {repeats}\n")
+    print("| step | ms | times plain |\n|---|---|---|")
+    plain = next(iter(medians.values()))
+    for name, seconds in medians.items():
+        print(f"| {name} | {1e3 * seconds:.0f} | {plain / seconds:.2f} |")
+
+
+def seconds_of_step(trainer: Trainer, hr: Tensor, lr: Tensor) -> float:
+    """Wall time of one step; reading its metrics waits for the device."""
+    begun = time.perf_counter()
+    trainer.step(hr, lr, progress=0.5)
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()
