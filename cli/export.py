@@ -63,8 +63,8 @@ def command(
 
     \b
     Example:
-      sdflow export pairs out --format lmdb
-      sdflow export pairs out --for basicsr --split train=0.95,val=0.05 --where "noise_sigma < 12"
+      sdflow export pairs out --format lmdb --where "noise_sigma < 12"
+      sdflow export pairs out --for basicsr --split train=0.95,val=0.05
     """
     if format_ is None and trainer is None:
         raise click.UsageError("expected --format or --for")

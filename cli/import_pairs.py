@@ -26,7 +26,13 @@ from .wording import counted
     metavar="S",
     help="Between patches, in HR pixels, a multiple of the pairs' scale.  [default: the patch size]",
 )
-@click.option("--patches-per-shard", type=click.IntRange(min=1), default=128, show_default=True)
+@click.option(
+    "--patches-per-shard",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="HR patches in one file of the dataset.",
+)
 @click.option(
     "--hr-name",
     default="{}",
@@ -57,7 +63,7 @@ def command(
     \b
     Example:
       sdflow import-pairs --hr city/hr --lr city/lr --out pairs
-      sdflow import-pairs --hr DIV2K/HR --lr DIV2K/LR_x4 --lr-name "{}x4" --out pairs
+      sdflow import-pairs --hr HR --lr LR_x4 --lr-name "{}x4" --out pairs
     """
     from sdflow.errors import SDFlowError
     from sdflow_data.pairs_import import Request, import_pairs

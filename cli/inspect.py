@@ -55,7 +55,7 @@ def command(
 
     \b
     Example:
-      sdflow inspect pairs --real phone_photos --report report.html --fail-under 50
+      sdflow inspect pairs --real photos --report report.html --fail-under 50
     """
     import json
 

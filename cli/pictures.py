@@ -63,7 +63,7 @@ def convert(
             redrawn += write(job)
             written += len(job.targets)
         except SDFlowError as error:
-            tqdm.write(f"Failed: {error}", file=sys.stderr)
+            tqdm.write(f"Failed: {' '.join(str(error).split())}", file=sys.stderr)
             failed += 1
     if redrawn:
         click.echo(f"{counted(redrawn, 'draw')} not finite and made again")

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     help="Real low-quality photographs of any scenes.",
 )
 @click.option("--out", required=True, type=new_folder, metavar="RUN", help="Where the run is kept.")
-@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="4", show_default=True)
+@click.option(
+    "--scale",
+    type=click.Choice(["2", "4", "8"]),
+    default="4",
+    show_default=True,
+    help="The ratio of HR to LR size.",
+)
 @click.option(
     "--preset",
     type=click.Choice(["tiny", "small", "paper"]),
@@ -81,12 +87,13 @@ def command(
 ) -> None:
     """Train SDFlow on sharp photographs (HR) and real low-quality ones (LR) of any other scenes.
 
-    RUN gets model/ (the newest complete checkpoint), metrics.csv and samples/. A run that was stopped, in
-    whatever way, goes on with --resume. Under torchrun, processes share each batch and train as one.
+    RUN gets model/ (the newest complete checkpoint), metrics.csv and samples/, and tensorboard/ where
+    TensorBoard is installed. A run that was stopped, in whatever way, goes on with --resume. Under torchrun,
+    processes share each batch and train as one.
 
     \b
     Example:
-      sdflow train --hr sharp/ --lr camera/ --out runs/camera --scale 2 --minutes 60
+      sdflow train --hr sharp --lr camera --out runs/camera --minutes 60
     """
     from sdflow.distributed import joined, world
     from sdflow_data.training_run import preset_settings, train

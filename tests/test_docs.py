@@ -85,6 +85,14 @@ def test_the_examples_are_calls_of_the_command(name: str) -> None:
         assert {word for word in words if word.startswith("--")} <= known
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_fits_a_terminal_of_80_columns_and_explains_every_option(name: str) -> None:
+    command = command_named(name)
+    shown = command.get_help(click.Context(command, info_name=f"sdflow {name}", terminal_width=80))
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+    assert [option for option, parameter in options(command).items() if not parameter.help] == []
+
+
 def test_the_options_of_the_program_itself_are_told() -> None:
     told = sections()["Every command"]
     for option in options(program):

@@ -82,12 +82,13 @@ def test_the_same_command_makes_the_same_bytes(
 def test_a_picture_that_fails_is_told_and_the_rest_is_made(
     photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (photographs / "broken.png").write_text("no picture")
+    (photographs / "broken\n.png").write_text("no picture")
     out = tmp_path / "out"
     assert run("downscale", "--model", "bicubic", photographs, out) == 1
     assert files(out) == ["a.png", "b.png", "sub/c.png"]
     told = capsys.readouterr().err.splitlines()
-    assert "broken.png: expected a picture" in told[0]
+    assert len(told) == 2
+    assert "broken .png: expected a picture" in told[0]
     assert told[-1] == "Error: 1 of 4 pictures failed, as told above"
 
 
