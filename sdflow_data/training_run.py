@@ -1,7 +1,7 @@
 """A training on two folders of photographs: batches in, a RUN folder out, safe to kill at any moment.
 
 RUN holds ``model/`` (the newest checkpoint), ``state.safetensors`` (what a resumed run goes on from),
-``run.json`` (its settings), ``metrics.csv`` and ``samples/``.
+``run.json`` (its settings), ``metrics.csv``, ``samples/``, and ``tensorboard/`` where that is installed.
 """
 
 import csv
@@ -28,6 +28,7 @@ from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig
 
 from .atomic import write_file
+from .curves import Curves
 from .devices import choose_device, choose_precision
 from .images import encode_png, sha256_file
 from .progress import progress
@@ -36,6 +37,7 @@ from .unpaired import UnpairedCrops
 from .validation import ValidationPairs
 
 STATE, SETTINGS, METRICS, MODEL, SAMPLES = "state.safetensors", "run.json", "metrics.csv", "model", "samples"
+EVENTS = "tensorboard"
 _BAD_IN_A_ROW, _ROLLBACKS = 10, 6
 _COLOUR_DRIFT, _COLLAPSE = 2.5, 0.5
 _VALIDATION = ("val_psnr", "val_psnr_bicubic")
@@ -168,6 +170,7 @@ class _Run:
         total = settings.steps if settings.steps is not None else round(60 * (settings.minutes or 0))
         unit = "steps" if settings.steps is not None else "s"
         batches = self._batches()
+        self.curves = Curves(settings.out / EVENTS if self.rank == 0 else None, self.trainer.step_number)
         with progress(total, "Training", unit, shown=self.rank == 0) as bar:
             bar.update(min(total, round(self._done())))
             while self._progress() < 1:
@@ -186,6 +189,7 @@ class _Run:
                 if (number + 1) % settings.sample_steps == 0:
                     self._sample()
                     self._validate()
+                self.curves.add(self.rows[-1])
                 bar.note(_summary(metrics, self.trainer.skipped, self.validated))
                 if time.monotonic() - last_save >= settings.save_seconds:
                     self._save()
@@ -193,6 +197,7 @@ class _Run:
         self._validate()
         self._save()
         self._sample()
+        self.curves.close()
         self._say_skipped()
         if self.pairs:
             self.say(f"On {len(self.pairs)} aligned pairs, grey PSNR at temperature 0: {self.validated}")
@@ -286,6 +291,7 @@ class _Run:
         hr, lr = self.crops.batch(0)
         sheet, drift, difference = sample_sheet(self.trainer.averaged, hr[:4], lr[:4], self.settings.device)
         write_file(self.settings.out / SAMPLES / f"{self.trainer.step_number:07d}.png", encode_png(sheet))
+        self.curves.show(sheet, self.trainer.step_number)
         if self._progress() < 0.2:
             return  # too early to judge
         if drift > _COLOUR_DRIFT:
