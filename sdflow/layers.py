@@ -1,5 +1,7 @@
 """The invertible layers of SDFlow (Sun & Chen, arXiv 2310.04964) and the networks inside them."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -55,10 +57,17 @@ class ActNorm(Bijection):
         self.loc = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.log_scale = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.register_buffer("initialised", torch.tensor(not from_data))
+        self._is_known = False  # that it is initialised: to ask the buffer each time would wait for a GPU
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._is_known = False
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if self.training and not self.initialised:
-            self._initialise(z.detach())
+        if self.training and not self._is_known:
+            if not self.initialised:
+                self._initialise(z.detach())
+            self._is_known = True
         return torch.exp(self.log_scale) * (z + self.loc), _image_log_det(z, self.log_scale.sum())
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -268,7 +268,7 @@ class Objective(nn.Module):
         with torch.no_grad():
             roughness = _roughness(x)
             quantile = torch.quantile(shares.gathered(roughness), _FLAT_SHARE)
-            step = 1.0 if not self.threshold else 0.05
+            step = torch.where(self.threshold == 0, 1.0, 0.05)
             self.threshold.lerp_(quantile, step)
             real = shares.masked_mean(power_spectrum(windows(x, _FLAT_SIZE)), roughness <= self.threshold)
             mean = (first + second) / 2

@@ -65,14 +65,15 @@ class GaussianMixture(nn.Module):
 
         Args:
             component: k from 0, one for all elements or a tensor of them that broadcasts to ``noise``; None
-                is the mean of the mixture, whatever the temperature.
+                is the mean of the mixture, whatever the temperature. A tensor on a GPU is the caller's to
+                check: to look at it would wait for the GPU.
             noise: standard normal.
             temperature: >= 0.
         """
         if component is None:
             return self.means.mean().expand_as(noise)
         k = torch.as_tensor(component)
-        if k.min() < 0 or k.max() >= self.components:
+        if k.device.type == "cpu" and (k.min() < 0 or k.max() >= self.components):
             raise ValueError(f"component: expected 0 to {self.components - 1}, got {component}")
         return self.means[k] + temperature * (torch.exp(self.log_stds[k]) + _VARIANCE_FLOOR) * noise
 

@@ -243,6 +243,25 @@ def test_a_stored_actnorm_is_not_initialised_again() -> None:
     assert torch.equal(restored.loc, layer.loc)
 
 
+def test_an_actnorm_that_gets_the_state_of_a_new_one_begins_anew() -> None:
+    layer, other = ActNorm(3).train(), ActNorm(3).train()
+    layer(batch_with_a_constant_channel(4))
+    layer.load_state_dict(ActNorm(3).state_dict())
+    batch = 10 * batch_with_a_constant_channel(4)
+    layer(batch)
+    other(batch)
+    assert torch.equal(layer.loc, other.loc)
+
+
+def test_the_buffer_is_asked_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, asked = ActNorm(3).train(), []
+    truth = torch.Tensor.__bool__
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: asked.append(1) or truth(self))
+    for _ in range(3):
+        layer(batch_with_a_constant_channel(4))
+    assert len(asked) == 1
+
+
 def initialise_a_share(rank: int, folder: str) -> None:
     """One process of two, with one image or with three of the batch."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
