@@ -1,12 +1,16 @@
 """``sdflow generate``: HR folders in, a dataset of LR/HR pairs out."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import device_options, existing_folder, model_option, new_folder, sampling_options
 from .wording import counted
+
+if TYPE_CHECKING:
+    from sdflow_data.engines import Engine
+    from sdflow_data.generate import Outcome, Request
 
 
 class _ShardRange(click.ParamType):
@@ -138,7 +142,7 @@ def _weights_like(folder: Path, settings: dict[str, Any]) -> tuple[float, ...]:
     return weights
 
 
-def _engine(name: str, address: str | None, workers: int | None) -> Any:
+def _engine(name: str, address: str | None, workers: int | None) -> "Engine":
     if name == "ray":
         from sdflow_data.engines.ray import RayEngine
 
@@ -148,11 +152,12 @@ def _engine(name: str, address: str | None, workers: int | None) -> Any:
     return LocalEngine(workers)
 
 
-def _report(out: Path, outcome: Any) -> None:
+def _report(out: Path, outcome: "Outcome") -> None:
     from sdflow.errors import SDFlowError
 
     if outcome.skipped:
-        click.echo(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} says why")
+        reasons = "says" if outcome.info else "will say, once the dataset is finished,"
+        click.echo(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} {reasons} why")
     if outcome.info is None:
         click.echo(f"{out}: these shards are in place; the call that makes the last one finishes the dataset")
         return
@@ -171,7 +176,7 @@ def _report(out: Path, outcome: Any) -> None:
         )
 
 
-def _compare(request: Any, hr_folders: tuple[Path, ...], out: Path, sample_id: str) -> None:
+def _compare(request: "Request", hr_folders: tuple[Path, ...], out: Path, sample_id: str) -> None:
     from sdflow.errors import SDFlowError
     from sdflow_data.remake import remake
 

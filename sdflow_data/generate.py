@@ -151,6 +151,9 @@ def generate(
         with lock.plan():
             was_whole = (out / INFO).exists()
             plan, paths = _plan(recipe, hr_folders, out, shards)
+            if shards is not None and shards.start >= plan.shards:
+                asked = f"{shards.start}:{shards.stop}"
+                raise SDFlowError(f"--shards {asked}: expected some of the plan's {plan.shards}, found none")
             todo = _unfinished(plan, paths, out, shards, was_whole)
             if todo:
                 (out / INFO).unlink(missing_ok=True)

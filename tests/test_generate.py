@@ -243,6 +243,11 @@ def test_parts_of_the_shards_make_the_same_dataset(hr: Path, out: Path, tmp_path
     assert files_of(parts) == files_of(out)
 
 
+def test_shards_beyond_the_plan_are_refused(hr: Path, out: Path) -> None:
+    with pytest.raises(SDFlowError, match=r"--shards 50:60: expected some of the plan's \d+, found none"):
+        make(hr, out, shards=range(50, 60))
+
+
 def test_names_of_any_kind_are_data(hr: Path, out: Path) -> None:
     name = os.fsdecode(b"$( ;..\xc3\xa4 \xff.png")
     (hr / "1.png").rename(hr / name)
