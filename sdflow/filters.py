@@ -29,6 +29,20 @@ def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None) -> Te
     return F.conv2d(rows, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
 
 
+@lru_cache(maxsize=32)
+def _opponents() -> Tensor:
+    basis = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
+    return basis / basis.norm(dim=1, keepdim=True)
+
+
+def opponent_colours(images: Tensor) -> Tensor:
+    """RGB to brightness and two differences of colours, an orthonormal basis: (B, 3, H, W) -> the same.
+
+    Powers of channels say nothing of how the channels go together; powers of these do.
+    """
+    return torch.einsum("oc,bchw->bohw", _opponents().to(images), images)
+
+
 def windows(images: Tensor, size: int) -> Tensor:
     """Windows that overlap by half, (B, C, H, W) -> (B, N, C, size, size)."""
     cut = images.unfold(2, size, size // 2).unfold(3, size, size // 2)  # (B, C, ny, nx, size, size)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .discriminators import TextureDiscriminator, fooling_loss, judge_loss
 from .distributed import Shares
-from .filters import gaussian_blur, power_spectrum, radial_frequency, windows
+from .filters import gaussian_blur, opponent_colours, power_spectrum, radial_frequency, windows
 from .model import SDFlow
 from .perceptual import PerceptualDistance
 from .priors import standard_normal_log_prob
@@ -112,16 +112,17 @@ def log_spectrum_loss(fake: Tensor, fake_mean: Tensor, real_mean: Tensor) -> tup
     """How far the samples' average spectrum is from the real one, in natural logs.
 
     Args:
-        fake: the spectrum of the present batch, with gradient.
+        fake: the spectrum of the present batch, with gradient: (C, ...), brightness and colours apart.
         fake_mean, real_mean: running averages.
 
     Returns:
         A loss whose gradient is that of a Huber penalty of ``log fake_mean - log real_mean`` (in the batch's
-        spectrum), and the mean absolute difference, to be watched.
+        spectrum), the mean over frequencies and the sum over colours, and the mean absolute difference, to be
+        watched.
     """
     difference = torch.log(fake_mean + 1e-9) - torch.log(real_mean + 1e-9)
     slope = (difference / 0.2).clamp(-1, 1)
-    loss = (slope * fake / (fake_mean + 1e-9)).mean()
+    loss = (slope * fake / (fake_mean + 1e-9)).sum(0).mean()
     return loss, difference.abs().mean()
 
 
@@ -257,9 +258,9 @@ class Objective(nn.Module):
 
     def _spectrum(self, samples: Tensor, x: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
         size = self.spectrum_size
-        fake = shares.mean(power_spectrum(windows(samples, size)).mean((0, 1)))
+        fake = shares.mean(_power(samples, size).mean((0, 1)))
         with torch.no_grad():
-            real = shares.mean(power_spectrum(windows(x, size)).mean((0, 1)))
+            real = shares.mean(_power(x, size).mean((0, 1)))
         return log_spectrum_loss(fake, self.fake_spectrum.update(fake), self.real_spectrum.update(real))
 
     def _noise(
@@ -270,11 +271,11 @@ class Objective(nn.Module):
             quantile = torch.quantile(shares.gathered(roughness), _FLAT_SHARE)
             step = torch.where(self.threshold == 0, 1.0, 0.05)
             self.threshold.lerp_(quantile, step)
-            real = shares.masked_mean(power_spectrum(windows(x, _FLAT_SIZE)), roughness <= self.threshold)
+            real = shares.masked_mean(_power(x, _FLAT_SIZE), roughness <= self.threshold)
             mean = (first + second) / 2
             flat = _roughness(mean) <= self.threshold
-        pictures = windows(torch.cat([first - second, mean, target], 1), _FLAT_SIZE)
-        powers = shares.masked_mean(power_spectrum(pictures), flat)
+        pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean, target)]
+        powers = shares.masked_mean(torch.cat(pictures, 2), flat)
         if powers is None or real is None:  # nothing is flat in this batch
             return first.new_zeros(()), first.new_zeros(())
         noise, of_mean, bicubic = powers[:3] / 2, powers[3:6].detach(), powers[6:].detach()
@@ -298,6 +299,11 @@ def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
 def _verdict(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """A discriminator's loss on real and fake images, judged as one batch."""
     return judge_loss(*judge(torch.cat([real, fake])).split([len(real), len(fake)]))
+
+
+def _power(images: Tensor, size: int) -> Tensor:
+    """Power spectra of brightness and of colour, of all windows: (B, N, 3, size, size // 2 + 1)."""
+    return power_spectrum(windows(opponent_colours(images), size))
 
 
 def _low(images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sdflow.discriminators import TextureDiscriminator
 from sdflow.distributed import Shares
-from sdflow.filters import gaussian_blur, power_spectrum, windows
+from sdflow.filters import gaussian_blur, opponent_colours, power_spectrum, windows
 from sdflow.objective import Objective, ObjectiveConfig, RunningSpectrum, _bias, log_spectrum_loss
 
 
@@ -17,6 +17,16 @@ def test_white_noise_has_the_power_of_its_variance_at_every_frequency(seed: int,
     noise = sigma * torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
     power = power_spectrum(noise).mean((0, 1))[4:-4, 4:-4]
     assert power.mean().item() == pytest.approx(sigma**2, rel=0.05)
+
+
+def test_opponent_colours_keep_the_power_of_all_channels_together() -> None:
+    images = torch.randn(4, 3, 16, 16)
+    assert opponent_colours(images).square().sum(1).allclose(images.square().sum(1), atol=1e-5)
+
+
+def test_a_grey_picture_has_no_power_in_its_colours() -> None:
+    colours = opponent_colours(torch.randn(4, 1, 16, 16).expand(-1, 3, -1, -1))[:, 1:]
+    assert colours.abs().max() < 1e-6
 
 
 def test_windows_overlap_by_half_and_cover_the_image() -> None:
