@@ -20,7 +20,7 @@ from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 
 from .degraders import MAX_DRAWS, Degrader
-from .images import PictureError, find_pictures, read_picture, sha256_file, writing_png
+from .images import SUFFIXES, PictureError, find_pictures, read_picture, sha256_file, writing_png
 from .upscaler import SDFlowUpscaler
 
 MAX_SR_PIXELS = 2**32
@@ -112,9 +112,11 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
         variants: where there are more than one, ``NAME.png`` becomes ``NAME_v0.png``, ``NAME_v1.png``, ...
 
     Raises:
-        SDFlowError: no pictures, an output within the source folder, or two files of one name.
+        SDFlowError: no pictures, an output within the source folder, an output that is neither a folder nor
+            ends in ``.png``, or two files of one name.
     """
     if source.is_dir():
+        _refuse_files(output, "a folder")
         if output.resolve().is_relative_to(source.resolve()):
             raise SDFlowError(f"{output}: expected an output folder outside of {source}, found it inside")
         pairs = [(source / path, output / path.with_suffix(".png")) for path in find_pictures(source)]
@@ -123,10 +125,17 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
     elif output.suffix.lower() == ".png" and not output.is_dir():
         pairs = [(source, output)]
     else:
+        _refuse_files(output, "a folder or a file that ends in .png")
         pairs = [(source, output / f"{source.stem}.png")]
     jobs = [Job(path, _variant_names(target, variants)) for path, target in pairs]
     _refuse_collisions(jobs)
     return jobs
+
+
+def _refuse_files(output: Path, expected: str) -> None:
+    found = "a file" if output.exists() else f"a name that ends in {output.suffix}"
+    if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+        raise SDFlowError(f"{output}: expected {expected}, found {found}")
 
 
 def _variant_names(target: Path, variants: int) -> tuple[Path, ...]:

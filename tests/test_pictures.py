@@ -380,6 +380,14 @@ class TestPlan:
         with pytest.raises(SDFlowError, match="not the input itself"):
             plan_pictures(picture, picture.parent)
 
+    @pytest.mark.parametrize("name", ["taken", "small.jpg"])
+    def test_an_output_that_can_be_no_folder_is_refused(
+        self, tmp_path: Path, picture: Path, name: str
+    ) -> None:
+        (tmp_path / "taken").write_text("a file")
+        with pytest.raises(SDFlowError, match=r"expected a folder or a file that ends in \.png, found a"):
+            plan_pictures(picture, tmp_path / name)
+
     def test_a_missing_input_is_one_clear_error(self, tmp_path: Path) -> None:
         with pytest.raises(SDFlowError, match="expected a picture or a folder of pictures, found nothing"):
             plan_pictures(tmp_path / "in", tmp_path / "out")
