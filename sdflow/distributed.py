@@ -132,11 +132,18 @@ class Shares:
         dist.all_gather(parts, values.contiguous())
         return torch.cat(parts)
 
-    def masked_mean(self, values: Tensor, mask: Tensor) -> Tensor | None:
-        """The mean of ``values[mask]`` over all processes, gradient as in ``mean``; None if none is left."""
-        count = mask.sum().to(values.dtype)
+    def summed(self, kinds: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of values by kind over all processes, and how many of each kind there are.
+
+        Args:
+            kinds: (kinds, B, N), 1 where a value is of the kind, else 0.
+            values: (B, N, ...).
+
+        Returns:
+            (kinds, ...), with gradient as in ``mean``, and (kinds,).
+        """
+        counts = kinds.sum((1, 2))
         if self.size > 1:
-            dist.all_reduce(count)
-        if count == 0:
-            return None
-        return self.mean(values[mask].sum(0) * (self.size / count))
+            dist.all_reduce(counts)
+        sums = torch.stack([values[kind > 0].sum(0) for kind in kinds])
+        return self.mean(sums * self.size), counts

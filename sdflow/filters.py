@@ -25,8 +25,9 @@ def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None) -> Te
     taps = _gaussian(sigma, radius).to(images)
     channels = images.shape[1]
     padded = F.pad(images, (radius,) * 4, mode="reflect")
-    rows = F.conv2d(padded, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return F.conv2d(rows, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    with torch.autocast(images.device.type, enabled=False):  # bf16 rounds by as much as a camera's noise
+        rows = F.conv2d(padded, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+        return F.conv2d(rows, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
 
 
 @lru_cache(maxsize=32)
@@ -40,7 +41,8 @@ def opponent_colours(images: Tensor) -> Tensor:
 
     Powers of channels say nothing of how the channels go together; powers of these do.
     """
-    return torch.einsum("oc,bchw->bohw", _opponents().to(images), images)
+    with torch.autocast(images.device.type, enabled=False):
+        return torch.einsum("oc,bchw->bohw", _opponents().to(images), images)
 
 
 def windows(images: Tensor, size: int) -> Tensor:

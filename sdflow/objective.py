@@ -22,6 +22,7 @@ from .resample import bicubic_downscale, quantise, to_levels, to_unit
 _CONTENT_STD = 0.5
 _SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.25
 _NOISE_BAND = 0.15
+_BRIGHTNESSES, _LEAST_WINDOWS = 4, 0.5
 _LPF_SIGMA = 1.2
 _FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr", "perceptual_content"}
 
@@ -88,42 +89,53 @@ class Judged:
 
 
 class RunningSpectrum(nn.Module):
-    """A power spectrum averaged over batches, whose gradient is that of the present batch alone."""
+    """Power spectra of several kinds of windows, averaged over the batches, newer ones more.
 
-    mean: Tensor
+    Args:
+        kinds: how many kinds of windows, each with a spectrum of its own.
+        size: side of the windows in pixels.
+    """
+
+    sums: Tensor
+    counts: Tensor
     batches: Tensor
 
-    def __init__(self, shape: tuple[int, ...], decay: float = 0.95) -> None:
+    def __init__(self, kinds: int, size: int, decay: float = 0.95) -> None:
         super().__init__()
         self.decay = decay
-        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("sums", torch.zeros(kinds, 3, size, size // 2 + 1))
+        self.register_buffer("counts", torch.zeros(kinds, 1, 1, 1))
         self.register_buffer("batches", torch.zeros(()))
 
     @torch.no_grad()
-    def update(self, power: Tensor) -> Tensor:
-        """Take in a batch's mean spectrum; returns the average over batches."""
+    def update(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """Take in a batch's sums of spectra and numbers of windows; returns the mean spectra."""
         decay = torch.minimum(self.batches / (self.batches + 1), torch.full_like(self.batches, self.decay))
-        self.mean.lerp_(power.detach(), 1 - decay)
+        self.sums.lerp_(sums.detach(), 1 - decay)
+        self.counts.lerp_(counts.view(-1, 1, 1, 1), 1 - decay)
         self.batches += 1
-        return self.mean
+        return self.sums / self.counts.clamp(min=1e-9)
 
 
-def log_spectrum_loss(fake: Tensor, fake_mean: Tensor, real_mean: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the samples' average spectrum is from the real one, in natural logs.
+def log_spectrum_loss(
+    fake: Tensor, fake_mean: Tensor, real_mean: Tensor, share: Tensor
+) -> tuple[Tensor, Tensor]:
+    """How far the samples' average spectra are from the real ones, in natural logs.
 
     Args:
-        fake: the spectrum of the present batch, with gradient: (C, ...), brightness and colours apart.
+        fake: spectra of the present batch, with gradient: (kinds, 3, ...), brightness and colours apart.
         fake_mean, real_mean: running averages.
+        share: (kinds,), what each kind counts for.
 
     Returns:
         A loss whose gradient is that of a Huber penalty of ``log fake_mean - log real_mean`` (in the batch's
-        spectrum), the mean over frequencies and the sum over colours, and the mean absolute difference, to be
+        spectra), the mean over frequencies and the sum over colours, and the mean absolute difference, to be
         watched.
     """
     difference = torch.log(fake_mean + 1e-9) - torch.log(real_mean + 1e-9)
     slope = (difference / 0.2).clamp(-1, 1)
-    loss = (slope * fake / (fake_mean + 1e-9)).sum(0).mean()
-    return loss, difference.abs().mean()
+    loss = (slope * fake / (fake_mean + 1e-9)).sum(1).flatten(1).mean(1)
+    return share @ loss, share @ difference.abs().flatten(1).mean(1)
 
 
 class Objective(nn.Module):
@@ -148,11 +160,9 @@ class Objective(nn.Module):
         self.judge_content = TextureDiscriminator(width)
         self.judge_hr = TextureDiscriminator(width, strides=(1, 2, 2))
         self.spectrum_size = min(_SPECTRUM_SIZE, lr_patch)
-        full = (3, self.spectrum_size, self.spectrum_size // 2 + 1)
-        flat = (3, _FLAT_SIZE, _FLAT_SIZE // 2 + 1)
-        self.real_spectrum, self.fake_spectrum = RunningSpectrum(full), RunningSpectrum(full)
-        self.real_noise, self.fake_noise = RunningSpectrum(flat), RunningSpectrum(flat)
-        self.register_buffer("threshold", torch.zeros(()))
+        self.real_spectrum, self.fake_spectrum = (RunningSpectrum(1, self.spectrum_size) for _ in range(2))
+        self.real_noise, self.fake_noise = (RunningSpectrum(_BRIGHTNESSES, _FLAT_SIZE) for _ in range(2))
+        self.register_buffer("threshold", torch.zeros(_BRIGHTNESSES))
         self.register_buffer("band", radial_frequency(_FLAT_SIZE) > _NOISE_BAND)
 
     @property
@@ -257,33 +267,45 @@ class Objective(nn.Module):
         return torch.stack(list(losses.values())).sum(), {k: v.detach() for k, v in losses.items()}
 
     def _spectrum(self, samples: Tensor, x: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
-        size = self.spectrum_size
-        fake = shares.mean(_power(samples, size).mean((0, 1)))
+        size, one = self.spectrum_size, x.new_ones(1)
+        fake = shares.mean(_power(samples, size).mean((0, 1)))[None]
         with torch.no_grad():
-            real = shares.mean(_power(x, size).mean((0, 1)))
-        return log_spectrum_loss(fake, self.fake_spectrum.update(fake), self.real_spectrum.update(real))
+            real = shares.mean(_power(x, size).mean((0, 1)))[None]
+        means = self.fake_spectrum.update(fake, one), self.real_spectrum.update(real, one)
+        return log_spectrum_loss(fake, *means, one)
 
     def _noise(
         self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, shares: Shares
     ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            roughness = _roughness(x)
-            quantile = torch.quantile(shares.gathered(roughness), _FLAT_SHARE)
-            step = torch.where(self.threshold == 0, 1.0, 0.05)
-            self.threshold.lerp_(quantile, step)
-            real = shares.masked_mean(_power(x, _FLAT_SIZE), roughness <= self.threshold)
+            self._learn_what_is_flat(shares.gathered(x))
+            real_mean = self.real_noise.update(*shares.summed(self._flat(x), _power(x, _FLAT_SIZE)))
             mean = (first + second) / 2
-            flat = _roughness(mean) <= self.threshold
+            kinds = self._flat(mean)
         pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean, target)]
-        powers = shares.masked_mean(torch.cat(pictures, 2), flat)
-        if powers is None or real is None:  # nothing is flat in this batch
-            return first.new_zeros(()), first.new_zeros(())
-        noise, of_mean, bicubic = powers[:3] / 2, powers[3:6].detach(), powers[6:].detach()
+        powers, numbers = shares.summed(kinds, torch.cat(pictures, 2))
+        noise, of_mean, bicubic = powers[:, :3] / 2, powers[:, 3:6].detach(), powers[:, 6:].detach()
         # No more than bicubic's texture counts: noise that is painted on the content has to become random.
         texture = torch.minimum(of_mean - noise.detach() / 2, bicubic)
-        fake_mean = self.fake_noise.update(texture + noise.detach())
-        real_mean = self.real_noise.update(real)
-        return log_spectrum_loss(noise[:, self.band], fake_mean[:, self.band], real_mean[:, self.band])
+        fake_mean = self.fake_noise.update(texture + noise.detach(), numbers)
+        known = (self.real_noise.counts > _LEAST_WINDOWS) & (self.fake_noise.counts > _LEAST_WINDOWS)
+        share = known.flatten() / self.fake_noise.counts.sum().clamp(min=_LEAST_WINDOWS)
+        noise, fake_mean, real_mean = (power[..., self.band] for power in (noise, fake_mean, real_mean))
+        return log_spectrum_loss(noise, fake_mean, real_mean, share)
+
+    def _learn_what_is_flat(self, x: Tensor) -> None:
+        """Flat is what is as smooth as the smoothest quarter of the camera's windows of this brightness."""
+        # Of each brightness, since the camera's own noise makes the bright ones rougher.
+        roughness = torch.where(_brightness(x) > 0, _roughness(x), torch.nan).flatten(1)
+        quantile = roughness.nanquantile(_FLAT_SHARE, 1)
+        step = torch.where(self.threshold == 0, 1.0, 0.05)
+        self.threshold.copy_(
+            torch.where(quantile.isnan(), self.threshold, self.threshold.lerp(quantile, step))
+        )
+
+    def _flat(self, images: Tensor) -> Tensor:
+        """Which windows are flat and in which range of brightness, as 0 and 1: (ranges, B, N)."""
+        return _brightness(images) * (_roughness(images) <= self.threshold.view(-1, 1, 1))
 
 
 def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:
@@ -304,6 +326,13 @@ def _verdict(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 def _power(images: Tensor, size: int) -> Tensor:
     """Power spectra of brightness and of colour, of all windows: (B, N, 3, size, size // 2 + 1)."""
     return power_spectrum(windows(opponent_colours(images), size))
+
+
+def _brightness(images: Tensor) -> Tensor:
+    """Which of equal ranges of brightness each flat-sized window is in, as 0 and 1: (ranges, B, N)."""
+    level = windows(images.mean(1, keepdim=True), _FLAT_SIZE).flatten(2).mean(2)
+    kind = ((level + 1) / 2 * _BRIGHTNESSES).long().clamp(0, _BRIGHTNESSES - 1)
+    return F.one_hot(kind, _BRIGHTNESSES).movedim(-1, 0).float()
 
 
 def _low(images: Tensor) -> Tensor:

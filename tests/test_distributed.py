@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 SCRIPT = """
+import sys
 from sdflow.distributed import everyones, joined, world
 from sdflow.errors import SDFlowError
 with joined("cpu"):
     rank, size = world()
-    print("ranks", everyones(rank), "of", size, flush=True)
+    sys.stdout.write(f"ranks {{everyones(rank)}} of {{size}}\\n")  # whole lines, which do not mix
     if rank == 1 and {fails}:
         raise SDFlowError("one of us")
     everyones("done")

@@ -1,5 +1,7 @@
 """The terms of the objective: what each must see and what it must not."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -29,6 +31,14 @@ def test_a_grey_picture_has_no_power_in_its_colours() -> None:
     assert colours.abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("measured", [opponent_colours, lambda images: gaussian_blur(images, 1.0)])
+def test_what_is_measured_is_not_rounded_to_bf16(measured: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    images = torch.rand(2, 3, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = measured(images)
+    assert torch.allclose(rounded, measured(images), rtol=0, atol=1e-6)
+
+
 def test_windows_overlap_by_half_and_cover_the_image() -> None:
     image = torch.arange(64.0).view(1, 1, 8, 8)
     cut = windows(image, 4)
@@ -42,19 +52,20 @@ def test_a_blur_keeps_the_mean_of_a_constant_and_takes_noise_away() -> None:
     assert gaussian_blur(noise, 2.0).std() < 0.2
 
 
-def test_a_running_spectrum_is_the_mean_of_its_first_batches() -> None:
-    running = RunningSpectrum((3,))
-    for value in (1.0, 2.0, 6.0):
-        mean = running.update(torch.full((3,), value))
-    assert torch.allclose(mean, torch.tensor(3.0))
+def test_a_running_spectrum_is_the_mean_of_the_windows_of_its_first_batches() -> None:
+    running = RunningSpectrum(1, 4)
+    for value, windows_of_it in ((1.0, 1.0), (2.0, 3.0), (0.0, 0.0)):
+        mean = running.update(torch.full((1, 3, 4, 3), value * windows_of_it), torch.tensor([windows_of_it]))
+    assert torch.allclose(mean, torch.tensor(7 / 4))
 
 
 def test_the_spectrum_term_pulls_each_frequency_towards_the_real_one() -> None:
-    fake = torch.tensor([1.0, 1.0, 1.0], requires_grad=True)
-    loss, distance = log_spectrum_loss(fake, fake.detach().clone(), torch.tensor([0.1, 1.0, 10.0]))
+    fake = torch.ones(1, 3, 1, 3, requires_grad=True)
+    real = torch.tensor([0.1, 1.0, 10.0]).expand(1, 3, 1, 3)
+    loss, distance = log_spectrum_loss(fake, fake.detach().clone(), real, torch.ones(1))
     loss.backward()
     assert fake.grad is not None
-    assert fake.grad.sign().tolist() == [1, 0, -1]
+    assert fake.grad[0, 0, 0].sign().tolist() == [1, 0, -1]
     assert distance.item() == pytest.approx(2 / 3 * torch.log(torch.tensor(10.0)).item(), rel=1e-5)
 
 
@@ -109,6 +120,21 @@ def test_texture_of_the_picture_is_not_asked_for_twice_as_noise() -> None:
 
 def test_noise_weaker_than_the_camera_s_is_asked_to_grow() -> None:
     assert _pull_on_noise(painted=0, textured=0.01, random=0.03) < 0
+
+
+def test_noise_has_to_grow_with_brightness_as_the_camera_s_does() -> None:
+    draw = torch.Generator().manual_seed(0)
+    level = torch.tensor([-0.75, 0.75]).repeat(16).view(-1, 1, 1, 1)  # dark pictures and bright ones
+    camera, first, second = (torch.randn(32, 3, 32, 32, generator=draw) for _ in range(3))
+    objective = Objective(ObjectiveConfig(), 2, 32, 8)
+    strength = torch.full((2,), 0.05, requires_grad=True)
+    noise = strength.repeat(16).view(-1, 1, 1, 1)
+    samples = (level + noise * drawn for drawn in (first, second))
+    real = level + torch.where(level > 0, 0.1, 0.04) * camera
+    loss, _ = objective._noise(*samples, real, level.expand_as(real), Shares(0, torch.device("cpu")))
+    loss.backward()
+    assert strength.grad is not None
+    assert strength.grad.sign().tolist() == [1, -1]
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
