@@ -38,9 +38,9 @@ class ObjectiveConfig:
         domain: E against a discriminator that tells E(x) from z_c^HR.
         cycle: |E(x^) - z_c^HR|_1: E removes what a degradation added and nothing can predict (ours).
         spectrum: log power spectrum of samples against that of real LR images (ours).
-        noise: in flat places, log power spectrum of the noise, which is what differs between two samples, and
-            of the HR picture's texture together, against that of real LR images: the noise has to be random,
-            not texture that looks like it (ours).
+        noise: in flat places of each brightness, log power spectrum of the noise, which is what differs
+            between two samples, and of the HR picture's texture together, against that of real LR images: the
+            noise has to be random, not texture that looks like it (ours).
         anchor: low frequencies of the samples' mean against those of down(y): no colour drift (ours).
         gan_lr: samples against real LR images, by texture.
         super_resolution: |f_HR^-1(E(x^), z'_h = 0) - y|_1.
