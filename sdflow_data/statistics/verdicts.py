@@ -148,7 +148,8 @@ def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | N
     excess = _median(noisy, "noise_sigma") ** 2 - _median(bicubic, "noise_sigma") ** 2
     noise = math.sqrt(max(0.0, excess))
     if noise < LEAST_NOISE:
-        return Verdict("random?", (), f"{whose} {noise:.1f} levels of noise, too little to ask")
+        why = f"{whose} {noise:.1f} levels of noise beyond bicubic LR's, too little to ask"
+        return Verdict("random?", (), why)
     return Verdict(
         "random?",
         (
