@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,10 @@ from hypothesis import settings
 # Before torch is imported, here and in processes that tests start: models this small only lose by sharing
 # their work between threads, and lose tenfold where other processes want the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Shells start what runs in the background with Ctrl-C ignored, and processes pass that on to those they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("no deadline", deadline=None)  # other work on the machine must not fail a test
 settings.load_profile("no deadline")
