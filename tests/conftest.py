@@ -13,7 +13,7 @@ from hypothesis import settings
 # their work between threads, and lose tenfold where other processes want the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Shells start what runs in the background with Ctrl-C ignored, and processes pass that on to those they start.
+# Shells start background jobs with Ctrl-C ignored, and processes pass that on to those they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
