@@ -278,10 +278,12 @@ class Objective(nn.Module):
         self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, shares: Shares
     ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            self._learn_what_is_flat(shares.gathered(x))
-            real_mean = self.real_noise.update(*shares.summed(self._flat(x), _power(x, _FLAT_SIZE)))
+            brightness, roughness = _brightness(x), _roughness(x)
+            self._learn_what_is_flat(shares.gathered(brightness), shares.gathered(roughness))
+            kinds = self._flat(brightness, roughness)
+            real_mean = self.real_noise.update(*shares.summed(kinds, _power(x, _FLAT_SIZE)))
             mean = (first + second) / 2
-            kinds = self._flat(mean)
+            kinds = self._flat(_brightness(mean), _roughness(mean))
         pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean, target)]
         powers, numbers = shares.summed(kinds, torch.cat(pictures, 2))
         noise, of_mean, bicubic = powers[:, :3] / 2, powers[:, 3:6].detach(), powers[:, 6:].detach()
@@ -293,19 +295,19 @@ class Objective(nn.Module):
         noise, fake_mean, real_mean = (power[..., self.band] for power in (noise, fake_mean, real_mean))
         return log_spectrum_loss(noise, fake_mean, real_mean, share)
 
-    def _learn_what_is_flat(self, x: Tensor) -> None:
+    def _learn_what_is_flat(self, brightness: Tensor, roughness: Tensor) -> None:
         """Flat is what is as smooth as the smoothest quarter of the camera's windows of this brightness."""
         # Of each brightness, since the camera's own noise makes the bright ones rougher.
-        roughness = torch.where(_brightness(x) > 0, _roughness(x), torch.nan).flatten(1)
+        roughness = torch.where(_ranges(brightness) > 0, roughness, torch.nan).flatten(1)
         quantile = roughness.nanquantile(_FLAT_SHARE, 1)
         step = torch.where(self.threshold == 0, 1.0, 0.05)
         self.threshold.copy_(
             torch.where(quantile.isnan(), self.threshold, self.threshold.lerp(quantile, step))
         )
 
-    def _flat(self, images: Tensor) -> Tensor:
+    def _flat(self, brightness: Tensor, roughness: Tensor) -> Tensor:
         """Which windows are flat and in which range of brightness, as 0 and 1: (ranges, B, N)."""
-        return _brightness(images) * (_roughness(images) <= self.threshold.view(-1, 1, 1))
+        return _ranges(brightness) * (roughness <= self.threshold[brightness])
 
 
 def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:
@@ -329,10 +331,14 @@ def _power(images: Tensor, size: int) -> Tensor:
 
 
 def _brightness(images: Tensor) -> Tensor:
-    """Which of equal ranges of brightness each flat-sized window is in, as 0 and 1: (ranges, B, N)."""
+    """In which of the equal ranges of brightness each flat-sized window is, (B, N)."""
     level = windows(images.mean(1, keepdim=True), _FLAT_SIZE).flatten(2).mean(2)
-    kind = ((level + 1) / 2 * _BRIGHTNESSES).long().clamp(0, _BRIGHTNESSES - 1)
-    return F.one_hot(kind, _BRIGHTNESSES).movedim(-1, 0).float()
+    return ((level + 1) / 2 * _BRIGHTNESSES).long().clamp(0, _BRIGHTNESSES - 1)
+
+
+def _ranges(brightness: Tensor) -> Tensor:
+    """The range of each window as 0 and 1, (B, N) -> (ranges, B, N)."""
+    return F.one_hot(brightness, _BRIGHTNESSES).movedim(-1, 0).float()
 
 
 def _low(images: Tensor) -> Tensor:
