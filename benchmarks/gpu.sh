@@ -11,10 +11,8 @@ data=$1 out=$2
 device=${DEVICE:-cuda} preset=${PRESET:-paper} scale=${SCALE:-2} minutes=${MINUTES:-25}
 here=$(dirname "$0")
 
-resume=()
-[[ -e $out/$preset ]] && resume=(--resume)
 sdflow train --hr "$data/train_hr" --lr "$data/train_lr" --out "$out/$preset" --scale "$scale" \
-    --preset "$preset" --minutes "$minutes" --device "$device" --precision bf16 "${resume[@]}"
+    --preset "$preset" --minutes "$minutes" --device "$device" --precision bf16 --resume
 python "$here/camera.py" --hr "$data/val_hr" --lr "$data/val_lr" --scale "$scale" --device "$device" \
     --model bicubic --model classical --model "$out/$preset" | tee "$out/camera.md"
 python "$here/downscaling.py" --preset "$preset" --device "$device" | tee "$out/downscaling.md"
