@@ -20,10 +20,12 @@ from .priors import standard_normal_log_prob
 from .resample import bicubic_downscale, quantise, to_levels, to_unit
 
 _CONTENT_STD = 0.5
-_SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.25
+_SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.1
 _NOISE_BAND = 0.15
 _BRIGHTNESSES, _LEAST_WINDOWS = 4, 0.5
-_LPF_SIGMA = 1.2
+_LPF_SIGMA, _ANCHOR_SIGMA = 1.2, 2.4
+# What counts how much in the spectra, early and late: all alike, or brightness and low frequencies more.
+_LATE, _LATE_COLOURS, _LATE_SLOPE = 0.5, 0.25, -0.7
 _FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr", "perceptual_content"}
 
 
@@ -118,24 +120,23 @@ class RunningSpectrum(nn.Module):
 
 
 def log_spectrum_loss(
-    fake: Tensor, fake_mean: Tensor, real_mean: Tensor, share: Tensor
+    fake: Tensor, fake_mean: Tensor, real_mean: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
     """How far the samples' average spectra are from the real ones, in natural logs.
 
     Args:
-        fake: spectra of the present batch, with gradient: (kinds, 3, ...), brightness and colours apart.
-        fake_mean, real_mean: running averages.
-        share: (kinds,), what each kind counts for.
+        fake: spectra of the present batch, with gradient.
+        fake_mean, real_mean: running averages, of the same shape.
+        weights: what each value counts for, of the same shape.
 
     Returns:
         A loss whose gradient is that of a Huber penalty of ``log fake_mean - log real_mean`` (in the batch's
-        spectra), the mean over frequencies and the sum over colours, and the mean absolute difference, to be
-        watched.
+        spectra), the weighted sum, and the weighted mean absolute difference, to be watched.
     """
     difference = torch.log(fake_mean + 1e-9) - torch.log(real_mean + 1e-9)
     slope = (difference / 0.2).clamp(-1, 1)
-    loss = (slope * fake / (fake_mean + 1e-9)).sum(1).flatten(1).mean(1)
-    return share @ loss, share @ difference.abs().flatten(1).mean(1)
+    loss = (weights * slope * fake / (fake_mean + 1e-9)).sum()
+    return loss, (weights * difference.abs()).sum() / weights.sum().clamp(min=1e-9)
 
 
 class Objective(nn.Module):
@@ -149,7 +150,8 @@ class Objective(nn.Module):
     """
 
     threshold: Tensor
-    band: Tensor
+    spectrum_weights: Tensor
+    noise_weights: Tensor
 
     def __init__(self, config: ObjectiveConfig, scale: int, lr_patch: int, width: int) -> None:
         super().__init__()
@@ -163,7 +165,15 @@ class Objective(nn.Module):
         self.real_spectrum, self.fake_spectrum = (RunningSpectrum(1, self.spectrum_size) for _ in range(2))
         self.real_noise, self.fake_noise = (RunningSpectrum(_BRIGHTNESSES, _FLAT_SIZE) for _ in range(2))
         self.register_buffer("threshold", torch.zeros(_BRIGHTNESSES))
-        self.register_buffer("band", radial_frequency(_FLAT_SIZE) > _NOISE_BAND)
+        frequency, of_noise = radial_frequency(self.spectrum_size), radial_frequency(_FLAT_SIZE)
+        falling = frequency.clamp(min=1 / self.spectrum_size) ** _LATE_SLOPE
+        band = (of_noise > _NOISE_BAND).float()
+        weights = {
+            "spectrum_weights": _early_and_late(torch.ones_like(falling), falling),
+            "noise_weights": _early_and_late(band, band),
+        }
+        for name, values in weights.items():
+            self.register_buffer(name, values, persistent=False)
 
     @property
     def judges(self) -> list[nn.Module]:
@@ -192,7 +202,7 @@ class Objective(nn.Module):
             The loss, the terms to be watched (detached), and what the discriminators are to judge.
         """
         weights = self.config
-        ramp = min(1.0, progress / 0.1)
+        ramp, late = min(1.0, progress / 0.1), int(progress >= _LATE)
         y, x = _dequantise(hr, shares), _dequantise(lr, shares)
         terms: dict[str, Tensor] = {}
 
@@ -227,9 +237,12 @@ class Objective(nn.Module):
             terms["perceptual_downscaling"] = perceptual(_low((first + second) / 2), _low(target))
         terms["anchor"] = _bias(first, second, target)
         distances: dict[str, Tensor] = {}  # shown in the place of the two losses, whose values say nothing
-        terms["spectrum"], distances["spectrum"] = self._spectrum(samples, x, shares)
-        terms["noise"], distances["noise"] = self._noise(first, second, x, target, shares)
-        terms["gan_lr"] = fooling_loss(self.judge_lr(samples))
+        seen = _clipped(samples)
+        terms["spectrum"], distances["spectrum"] = self._spectrum(seen, x, late, shares)
+        terms["noise"], distances["noise"] = self._noise(
+            seen[: len(y)], seen[len(y) :], x, target, late, shares
+        )
+        terms["gan_lr"] = fooling_loss(self.judge_lr(seen))
 
         # Back from the samples: E and the SR direction learn from pairs that the model made itself.
         stored = to_unit(quantise(to_levels(samples.detach())))
@@ -253,7 +266,7 @@ class Objective(nn.Module):
         difference = (to_levels(first) - to_levels(second)).detach()
         spread = (shares.mean(difference.square().mean()) / 2).sqrt()
         watched = {name: value.detach() for name, value in terms.items()} | distances | {"spread": spread}
-        judged = Judged((x, samples.detach()), (content.detach(), content_lr.detach()), judged_hr)
+        judged = Judged((x, seen.detach()), (content.detach(), content_lr.detach()), judged_hr)
         return loss, watched, judged
 
     def judge_losses(self, judged: Judged) -> tuple[Tensor, dict[str, Tensor]]:
@@ -266,16 +279,16 @@ class Objective(nn.Module):
             losses["judge_hr"] = _verdict(self.judge_hr, *judged.hr)
         return torch.stack(list(losses.values())).sum(), {k: v.detach() for k, v in losses.items()}
 
-    def _spectrum(self, samples: Tensor, x: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
+    def _spectrum(self, samples: Tensor, x: Tensor, late: int, shares: Shares) -> tuple[Tensor, Tensor]:
         size, one = self.spectrum_size, x.new_ones(1)
         fake = shares.mean(_power(samples, size).mean((0, 1)))[None]
         with torch.no_grad():
             real = shares.mean(_power(x, size).mean((0, 1)))[None]
         means = self.fake_spectrum.update(fake, one), self.real_spectrum.update(real, one)
-        return log_spectrum_loss(fake, *means, one)
+        return log_spectrum_loss(fake, *means, self.spectrum_weights[late][None])
 
     def _noise(
-        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, shares: Shares
+        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, late: int, shares: Shares
     ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             brightness, roughness = _brightness(x), _roughness(x)
@@ -290,13 +303,14 @@ class Objective(nn.Module):
         # No more than bicubic's texture counts: noise that is painted on the content has to become random.
         texture = torch.minimum(of_mean - noise.detach() / 2, bicubic)
         fake_mean = self.fake_noise.update(texture + noise.detach(), numbers)
+        # Each brightness counts the same, however few windows have it: dark ones are rare and have noise too.
         known = (self.real_noise.counts > _LEAST_WINDOWS) & (self.fake_noise.counts > _LEAST_WINDOWS)
-        share = known.flatten() / self.fake_noise.counts.sum().clamp(min=_LEAST_WINDOWS)
-        noise, fake_mean, real_mean = (power[..., self.band] for power in (noise, fake_mean, real_mean))
-        return log_spectrum_loss(noise, fake_mean, real_mean, share)
+        share = known / known.sum().clamp(min=1)
+        noise = noise / self.fake_noise.counts.clamp(min=_LEAST_WINDOWS)
+        return log_spectrum_loss(noise, fake_mean, real_mean, share * self.noise_weights[late])
 
     def _learn_what_is_flat(self, brightness: Tensor, roughness: Tensor) -> None:
-        """Flat is what is as smooth as the smoothest quarter of the camera's windows of this brightness."""
+        """Flat is what is as smooth as the smoothest tenth of the camera's windows of this brightness."""
         # Of each brightness, since the camera's own noise makes the bright ones rougher.
         roughness = torch.where(_ranges(brightness) > 0, roughness, torch.nan).flatten(1)
         quantile = roughness.nanquantile(_FLAT_SHARE, 1)
@@ -313,6 +327,21 @@ class Objective(nn.Module):
 def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:
     """uint8 to [-1, 1], each level spread evenly over its width (Theis et al., 2016)."""
     return to_unit(pixels.float() + shares.uniform(pixels.shape) - 0.5)
+
+
+def _clipped(samples: Tensor) -> Tensor:
+    """Cut to the range of images, as a camera's noise is; the gradient is that of the samples."""
+    return samples + (samples.clamp(-1, 1) - samples).detach()
+
+
+def _early_and_late(early: Tensor, late: Tensor) -> Tensor:
+    """Weights of brightness and colours at each frequency, (n, m) each -> (2, 3, n, m).
+
+    A log power pulls at faint things hardest, and colours are faint. With less weight they are never learned;
+    with as much in the end, brightness stays up to 40 % too strong at middle frequencies.
+    """
+    colours = torch.tensor([1.0, _LATE_COLOURS, _LATE_COLOURS]).view(3, 1, 1)
+    return torch.stack([(early / early.sum()).expand(3, -1, -1), colours * late / late.sum()])
 
 
 def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
@@ -347,9 +376,10 @@ def _low(images: Tensor) -> Tensor:
 
 def _bias(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
     """Squared low-frequency bias of two samples' common mean, unbiased: their noise does not enter it."""
-    errors = [(_low(first) - _low(target)), (_low(second) - _low(target))]
+    # So low that the camera's blur is hardly in it; a narrower filter holds contrast and colours up.
+    errors = [gaussian_blur(sample - target, _ANCHOR_SIGMA) for sample in (first, second)]
     fine = (errors[0] * errors[1]).mean()
-    coarse = (F.avg_pool2d(errors[0], 8) * F.avg_pool2d(errors[1], 8)).mean()
+    coarse = (F.avg_pool2d(errors[0], 16) * F.avg_pool2d(errors[1], 16)).mean()
     return fine + coarse
 
 

@@ -6,11 +6,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from sdflow.discriminators import TextureDiscriminator
 from sdflow.distributed import Shares
 from sdflow.filters import gaussian_blur, opponent_colours, power_spectrum, windows
-from sdflow.objective import Objective, ObjectiveConfig, RunningSpectrum, _bias, log_spectrum_loss
+from sdflow.objective import (
+    Objective,
+    ObjectiveConfig,
+    RunningSpectrum,
+    _bias,
+    _clipped,
+    log_spectrum_loss,
+)
 
 
 @settings(max_examples=20, deadline=None)
@@ -62,7 +70,7 @@ def test_a_running_spectrum_is_the_mean_of_the_windows_of_its_first_batches() ->
 def test_the_spectrum_term_pulls_each_frequency_towards_the_real_one() -> None:
     fake = torch.ones(1, 3, 1, 3, requires_grad=True)
     real = torch.tensor([0.1, 1.0, 10.0]).expand(1, 3, 1, 3)
-    loss, distance = log_spectrum_loss(fake, fake.detach().clone(), real, torch.ones(1))
+    loss, distance = log_spectrum_loss(fake, fake.detach().clone(), real, torch.ones_like(real))
     loss.backward()
     assert fake.grad is not None
     assert fake.grad[0, 0, 0].sign().tolist() == [1, 0, -1]
@@ -73,6 +81,12 @@ def test_the_anchor_does_not_see_noise_that_two_samples_do_not_share() -> None:
     target = torch.zeros(64, 3, 32, 32)
     first, second = (0.1 * torch.randn(64, 3, 32, 32) for _ in range(2))
     assert abs(_bias(first, second, target).item()) < 0.02 * _bias(first, first, target).item()
+
+
+def test_the_anchor_leaves_a_camera_s_blur_alone() -> None:
+    target = torch.randn(16, 3, 32, 32)
+    blurred = gaussian_blur(target, 1.0)
+    assert _bias(blurred, blurred, target).item() < 0.05 * _bias(0 * target, 0 * target, target).item()
 
 
 def test_the_anchor_sees_a_shift_of_colour() -> None:
@@ -104,7 +118,7 @@ def _pull_on_noise(painted: float, textured: float, random: float) -> float:
     shared = target + painted * paint
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
     samples = (shared + strength * noise for noise in (first, second))
-    loss, _ = objective._noise(*samples, 0.05 * camera, target, Shares(0, torch.device("cpu")))
+    loss, _ = objective._noise(*samples, 0.05 * camera, target, 1, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     return strength.grad.item()
@@ -122,19 +136,40 @@ def test_noise_weaker_than_the_camera_s_is_asked_to_grow() -> None:
     assert _pull_on_noise(painted=0, textured=0.01, random=0.03) < 0
 
 
-def test_noise_has_to_grow_with_brightness_as_the_camera_s_does() -> None:
+def _pull_by_brightness(level: Tensor) -> Tensor:
+    """How the noise term changes with the noise of dark pictures and of bright ones, (2,): the camera has
+    less in the dark than the samples, and more in the light."""
     draw = torch.Generator().manual_seed(0)
-    level = torch.tensor([-0.75, 0.75]).repeat(16).view(-1, 1, 1, 1)  # dark pictures and bright ones
-    camera, first, second = (torch.randn(32, 3, 32, 32, generator=draw) for _ in range(3))
+    camera, first, second = (torch.randn(len(level), 3, 32, 32, generator=draw) for _ in range(3))
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
     strength = torch.full((2,), 0.05, requires_grad=True)
-    noise = strength.repeat(16).view(-1, 1, 1, 1)
+    noise = strength[(level > 0).long()]
     samples = (level + noise * drawn for drawn in (first, second))
     real = level + torch.where(level > 0, 0.1, 0.04) * camera
-    loss, _ = objective._noise(*samples, real, level.expand_as(real), Shares(0, torch.device("cpu")))
+    loss, _ = objective._noise(*samples, real, level.expand_as(real), 1, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
-    assert strength.grad.sign().tolist() == [1, -1]
+    return strength.grad
+
+
+def test_noise_has_to_grow_with_brightness_as_the_camera_s_does() -> None:
+    level = torch.tensor([-0.75, 0.75]).repeat(16).view(-1, 1, 1, 1)
+    assert _pull_by_brightness(level).sign().tolist() == [1, -1]
+
+
+def test_noise_of_a_rare_brightness_counts_as_much_as_that_of_a_common_one() -> None:
+    level = torch.where(torch.arange(64) < 4, -0.75, 0.75).view(-1, 1, 1, 1)
+    dark, bright = _pull_by_brightness(level).abs().tolist()
+    assert dark == pytest.approx(bright, rel=0.3)
+
+
+def test_samples_are_judged_in_the_range_of_images_and_still_learn_outside_of_it() -> None:
+    samples = torch.tensor([-1.5, 0.5, 1.5], requires_grad=True)
+    clipped = _clipped(samples)
+    clipped.sum().backward()
+    assert clipped.tolist() == [-1, 0.5, 1]
+    assert samples.grad is not None
+    assert samples.grad.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
