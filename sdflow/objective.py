@@ -23,9 +23,11 @@ _CONTENT_STD = 0.5
 _SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.1
 _NOISE_BAND = 0.15
 _BRIGHTNESSES, _LEAST_WINDOWS = 4, 0.5
-_LPF_SIGMA, _ANCHOR_SIGMA = 1.2, 2.4
-# What counts how much in the spectra, early and late: all alike, or brightness and low frequencies more.
-_LATE, _LATE_COLOURS, _LATE_SLOPE = 0.5, 0.25, -0.7
+_LPF_SIGMA = 1.2
+# Early, all that the spectra compare counts alike; late, brightness and low frequencies count more.
+_LATE, _LATE_COLOURS, _LATE_SLOPE = 0.7, 0.25, -0.7
+# Early, the anchor teaches that samples show the picture; late, it looks below what the camera blurs.
+_ANCHOR_SIGMAS, _ANCHOR_BLOCKS = (1.2, 2.4), (8, 16)
 _FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr", "perceptual_content"}
 
 
@@ -235,7 +237,7 @@ class Objective(nn.Module):
         if perceptual:
             terms["perceptual_content"] = perceptual(*band) + perceptual(_low(shown_lr), _low(x))
             terms["perceptual_downscaling"] = perceptual(_low((first + second) / 2), _low(target))
-        terms["anchor"] = _bias(first, second, target)
+        terms["anchor"] = _bias(first, second, target, late)
         distances: dict[str, Tensor] = {}  # shown in the place of the two losses, whose values say nothing
         seen = _clipped(samples)
         terms["spectrum"], distances["spectrum"] = self._spectrum(seen, x, late, shares)
@@ -374,12 +376,12 @@ def _low(images: Tensor) -> Tensor:
     return gaussian_blur(images, _LPF_SIGMA, 2)
 
 
-def _bias(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
+def _bias(first: Tensor, second: Tensor, target: Tensor, late: int) -> Tensor:
     """Squared low-frequency bias of two samples' common mean, unbiased: their noise does not enter it."""
-    # So low that the camera's blur is hardly in it; a narrower filter holds contrast and colours up.
-    errors = [gaussian_blur(sample - target, _ANCHOR_SIGMA) for sample in (first, second)]
+    errors = [gaussian_blur(sample - target, _ANCHOR_SIGMAS[late]) for sample in (first, second)]
     fine = (errors[0] * errors[1]).mean()
-    coarse = (F.avg_pool2d(errors[0], 16) * F.avg_pool2d(errors[1], 16)).mean()
+    block = _ANCHOR_BLOCKS[late]
+    coarse = (F.avg_pool2d(errors[0], block) * F.avg_pool2d(errors[1], block)).mean()
     return fine + coarse
 
 
