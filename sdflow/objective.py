@@ -196,7 +196,8 @@ class Objective(nn.Module):
         Args:
             hr: (B, 3, sP, sP) uint8; lr: (B, 3, P, P) uint8.
             progress: of the training, 0 to 1: the likelihood and content terms begin alone, samples and
-                adversaries come in over the first tenth.
+                adversaries come in over the first tenth; in the last three tenths brightness and low
+                frequencies count more, and the anchor looks at lower frequencies.
             shares: draws the step's random numbers.
             perceptual: switches the perceptual terms on.
 
@@ -241,9 +242,8 @@ class Objective(nn.Module):
         distances: dict[str, Tensor] = {}  # shown in the place of the two losses, whose values say nothing
         seen = _clipped(samples)
         terms["spectrum"], distances["spectrum"] = self._spectrum(seen, x, late, shares)
-        terms["noise"], distances["noise"] = self._noise(
-            seen[: len(y)], seen[len(y) :], x, target, late, shares
-        )
+        first_seen, second_seen = seen.chunk(2)
+        terms["noise"], distances["noise"] = self._noise(first_seen, second_seen, x, target, late, shares)
         terms["gan_lr"] = fooling_loss(self.judge_lr(seen))
 
         # Back from the samples: E and the SR direction learn from pairs that the model made itself.
@@ -287,7 +287,7 @@ class Objective(nn.Module):
         with torch.no_grad():
             real = shares.mean(_power(x, size).mean((0, 1)))[None]
         means = self.fake_spectrum.update(fake, one), self.real_spectrum.update(real, one)
-        return log_spectrum_loss(fake, *means, self.spectrum_weights[late][None])
+        return log_spectrum_loss(fake, *means, self.spectrum_weights[late, None])
 
     def _noise(
         self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, late: int, shares: Shares
@@ -377,7 +377,11 @@ def _low(images: Tensor) -> Tensor:
 
 
 def _bias(first: Tensor, second: Tensor, target: Tensor, late: int) -> Tensor:
-    """Squared low-frequency bias of two samples' common mean, unbiased: their noise does not enter it."""
+    """Squared low-frequency bias of two samples' common mean, unbiased: their noise does not enter it.
+
+    Args:
+        late: 1 where it is to look below what the camera blurs, else 0.
+    """
     errors = [gaussian_blur(sample - target, _ANCHOR_SIGMAS[late]) for sample in (first, second)]
     fine = (errors[0] * errors[1]).mean()
     block = _ANCHOR_BLOCKS[late]
