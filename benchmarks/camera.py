@@ -5,7 +5,7 @@
 A column a degrader, and for trained ones a column a temperature; the last is the camera against itself. Grey
 PSNR and SSIM, border cropped, are means over the scenes; levels are 8-bit levels. A classifier learns on some
 scenes and is asked on others; 0.5 is that it cannot tell. Of a simulated camera, ``--clean`` takes its
-pictures without noise.
+pictures without noise and ``--again`` others of the same scenes, from which its own spread is known.
 """
 
 import math
@@ -42,25 +42,34 @@ LEAST_IN_STEP = 20
 
 @dataclass(frozen=True)
 class Scenes:
-    """Aligned pairs: the files, the camera's pictures, bicubic's, and the camera's without noise if known."""
+    """Aligned pairs: the files, the camera's pictures, bicubic's, and, if known, the camera's without noise
+    and exposed once more."""
 
     hr: list[Path]
     lr: list[Path]
     real: list[np.ndarray]
     bicubic: list[np.ndarray]
     clean: list[np.ndarray] | None
+    again: list[np.ndarray] | None
 
     @classmethod
-    def read(cls, hr: Path, lr: Path, scale: int, clean: Path | None = None) -> "Scenes":
+    def read(
+        cls, hr: Path, lr: Path, scale: int, clean: Path | None = None, again: Path | None = None
+    ) -> "Scenes":
         """All pictures of a folder, and those of the same names in the others."""
         names = find_pictures(hr)
         bicubic = BicubicDegrader(scale)
+
+        def optional(folder: Path | None) -> list[np.ndarray] | None:
+            return None if folder is None else [read_picture(folder / name) for name in names]
+
         return cls(
             [hr / name for name in names],
             [lr / name for name in names],
             [read_picture(lr / name) for name in names],
             [sample(hr / name, bicubic, 1, 0)[0] for name in names],
-            None if clean is None else [read_picture(clean / name) for name in names],
+            optional(clean),
+            optional(again),
         )
 
 
@@ -76,6 +85,7 @@ class Classifier:
 @click.option("--hr", required=True, type=click.Path(exists=True, path_type=Path), help="HR of the pairs.")
 @click.option("--lr", required=True, type=click.Path(exists=True, path_type=Path), help="LR, the same names.")
 @click.option("--clean", type=click.Path(exists=True, path_type=Path), help="LR without the camera's noise.")
+@click.option("--again", type=click.Path(exists=True, path_type=Path), help="LR, exposed once more.")
 @click.option("--model", "models", multiple=True, required=True, help="Degraders, as for `sdflow generate`.")
 @click.option("--scale", type=int, default=2, show_default=True)
 @click.option(
@@ -95,6 +105,7 @@ def main(
     hr: Path,
     lr: Path,
     clean: Path | None,
+    again: Path | None,
     models: tuple[str, ...],
     scale: int,
     temperatures: tuple[float, ...],
@@ -104,7 +115,7 @@ def main(
     precision: str,
 ) -> None:
     """Print the table."""
-    scenes, classifier = Scenes.read(hr, lr, scale, clean), Classifier(classifier_steps, splits)
+    scenes, classifier = Scenes.read(hr, lr, scale, clean, again), Classifier(classifier_steps, splits)
     columns = {}
     for model in models:
         degrader = load_degrader(model, scale, device, precision)
@@ -205,12 +216,15 @@ def camera_itself(scenes: Scenes, classifier: Classifier) -> dict[str, float]:
         rows["noise level, levels"]
     )
     if scenes.clean is not None:
-        noise = [real.astype(np.float32) - clean for real, clean in zip(scenes.real, scenes.clean)]
-        variance = np.mean([np.square(n - n.mean((0, 1))).mean() for n in noise])
-        rows["standard deviation between samples, levels"] = np.sqrt(variance)
         rows["PSNR of a sample to the noise-free, dB"] = np.mean(
             [psnr(real, clean) for real, clean in zip(scenes.real, scenes.clean)]
         )
+    if scenes.again is not None:
+        variances = [
+            np.square(real.astype(np.float32) - again).mean() / 2
+            for real, again in zip(scenes.real, scenes.again)
+        ]
+        rows["standard deviation between samples, levels"] = np.sqrt(np.mean(variances))
     return {name: float(value) for name, value in rows.items()}
 
 

@@ -3,10 +3,11 @@
     python benchmarks/noisy_camera.py --hr PHOTOGRAPHS --val-hr OTHERS --out data/noisy
     sdflow train --hr data/noisy/hr --lr data/noisy/lr --out runs/noisy --scale 4 --preset small --minutes 60
     python benchmarks/camera.py --hr data/noisy/val_hr --lr data/noisy/val_lr --clean data/noisy/val_clean \
-        --scale 4 --model bicubic --model runs/noisy
+        --again data/noisy/val_again --scale 4 --model bicubic --model runs/noisy
 
 Half of PHOTOGRAPHS become HR, the other half LR through the camera: blur, noise of 6 grey levels in black
-to 12 in white, JPEG of quality 70 to 90. OTHERS give the aligned pairs, with noise and without.
+to 12 in white, JPEG of quality 70 to 90. OTHERS give the aligned pairs, with noise, without, and exposed
+once more: what two exposures differ by is noise alone, while JPEG takes texture from both.
 """
 
 from dataclasses import replace
@@ -30,7 +31,7 @@ QUALITY = (70, 90)
 @click.option("--val-hr", required=True, type=click.Path(exists=True, path_type=Path), help="To judge by.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the folders go.")
 def main(hr: Path, val_hr: Path, out: Path) -> None:
-    """Write hr/, lr/, val_hr/, val_lr/ and val_clean/."""
+    """Write hr/, lr/, val_hr/, val_lr/, val_clean/ and val_again/."""
     names = find_pictures(hr)
     half = len(names) // 2
     for name in names[:half]:
@@ -42,6 +43,7 @@ def main(hr: Path, val_hr: Path, out: Path) -> None:
         write(out / "val_hr" / name, picture)
         write(out / "val_lr" / name, photograph(picture, number))
         write(out / "val_clean" / name, CAMERA.noise_free(picture))
+        write(out / "val_again" / name, photograph(picture, number, exposure=1))
 
 
 def scene(path: Path) -> np.ndarray:
@@ -51,10 +53,10 @@ def scene(path: Path) -> np.ndarray:
     return picture[:height, :width]
 
 
-def photograph(picture: np.ndarray, number: int) -> np.ndarray:
-    """The camera's picture of a scene, each of its own JPEG quality."""
+def photograph(picture: np.ndarray, number: int, exposure: int = 0) -> np.ndarray:
+    """The camera's picture of a scene, each of its own JPEG quality; exposures differ in noise."""
     quality = int(np.random.default_rng(number).integers(QUALITY[0], QUALITY[1] + 1))
-    return replace(CAMERA, jpeg_quality=quality)(picture, number)
+    return replace(CAMERA, jpeg_quality=quality)(picture, number + 1_000_000 * exposure)
 
 
 def write(path: Path, picture: np.ndarray) -> None:

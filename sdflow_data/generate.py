@@ -146,7 +146,6 @@ def generate(
     begun = Plan.load(out)
     recipe = request.recipe(None if begun is None else begun.recipe)
     _check_folder(out)
-    out.mkdir(parents=True, exist_ok=True)
     with OutputLock(out, shards) as lock:
         with lock.plan():
             was_whole = (out / INFO).exists()

@@ -1,9 +1,9 @@
-"""Locks on an output folder, that a killed process gives back."""
+"""Output folders, and locks on them that a killed process gives back."""
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sdflow.errors import SDFlowError
@@ -13,7 +13,9 @@ _WHOLE = (0, 0)  # from byte 0 on, without end
 
 
 class OutputLock:
-    """Byte-range locks on a file in the folder: byte 0 stands for the plan, byte n + 1 for shard n.
+    """An output folder, made where it is missing and removed again if nothing came into it, and locked.
+
+    Byte-range locks on a file in it are used: byte 0 stands for the plan, byte n + 1 for shard n.
 
     So a run that makes everything excludes all others, while runs that make different shards go side by side
     and exclude each other only where they touch the plan. POSIX locks are used, since they work on network
@@ -23,10 +25,16 @@ class OutputLock:
     def __init__(self, folder: Path, shards: range | None) -> None:
         self._folder, self._path = folder, folder / LOCK
         self._mine = _WHOLE if shards is None else (shards.start + 1, len(shards))
+        self._made = False
 
     def __enter__(self) -> "OutputLock":
         while True:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._made |= not self._folder.exists()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            except FileNotFoundError:  # whoever made the folder had no use for it
+                continue
             if not self._lock(self._mine, wait=False):
                 os.close(self._descriptor)
                 raise SDFlowError(f"{self._folder}: another run is at work on this output folder")
@@ -37,6 +45,9 @@ class OutputLock:
     def __exit__(self, *_: object) -> None:
         if self._lock(_WHOLE, wait=False):  # nobody else is here
             self._path.unlink(missing_ok=True)
+            if self._made:
+                with suppress(OSError):  # not empty
+                    self._folder.rmdir()
         os.close(self._descriptor)
 
     @contextmanager

@@ -139,7 +139,6 @@ def import_pairs(
         raise SDFlowError(
             f"{hr_folder}: not one pair can be used; for instance {first.source}: {first.reason}"
         )
-    out.mkdir(parents=True, exist_ok=True)
     with OutputLock(out, None):
         _begin(plan, out)
         _make(plan, {pair.hr.source: pair for pair in fitting}, out, workers)

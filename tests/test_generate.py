@@ -333,6 +333,13 @@ def test_no_usable_picture_at_all_is_refused(tmp_path: Path, out: Path) -> None:
         make(tmp_path / "hr", out)
 
 
+def test_a_folder_without_pictures_is_refused_and_no_output_is_left(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "hr").mkdir()
+    with pytest.raises(SDFlowError, match="expected pictures"):
+        make(tmp_path / "hr", out)
+    assert not out.exists()
+
+
 def test_no_sample_at_all_is_refused_and_the_reasons_are_listed(tmp_path: Path, out: Path) -> None:
     hr = tmp_path / "hr"
     write_picture(hr / "cut.png", 9, 96, 96)

@@ -55,6 +55,18 @@ def test_a_killed_run_gives_its_lock_back(tmp_path: Path) -> None:
             pass
 
 
+def test_a_folder_that_nothing_came_into_is_removed_again(tmp_path: Path) -> None:
+    with OutputLock(tmp_path / "new", None):
+        pass
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_was_there_before_stays(tmp_path: Path) -> None:
+    with OutputLock(tmp_path, None):
+        pass
+    assert tmp_path.exists()
+
+
 def test_no_file_is_left(tmp_path: Path) -> None:
     with held(tmp_path, range(0, 2)), OutputLock(tmp_path, range(2, 4)):
         pass

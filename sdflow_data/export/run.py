@@ -97,7 +97,6 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
     settings = _settings(dataset, request, format, samples)
     size, scale = dataset.info["patch_size"], dataset.info["scale"]
 
-    out.mkdir(parents=True, exist_ok=True)
     with OutputLock(out, None):
         staging = open_staging(out, settings)
         if staging is not None and not staging.is_finished():
