@@ -145,5 +145,6 @@ class Shares:
         counts = kinds.sum((1, 2))
         if self.size > 1:
             dist.all_reduce(counts)
-        sums = torch.stack([values[kind > 0].sum(0) for kind in kinds])
+        with torch.autocast(values.device.type, enabled=False):  # a matrix product, which bf16 would round
+            sums = torch.einsum("kbn,bn...->k...", kinds, values)
         return self.mean(sums * self.size), counts

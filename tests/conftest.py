@@ -21,6 +21,14 @@ settings.register_profile("no deadline", deadline=None)  # other work on the mac
 settings.load_profile("no deadline")
 
 
+@pytest.fixture(autouse=True)
+def same_random_numbers_in_every_run() -> None:
+    """What one run of the tests shows, all show."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def shared_path() -> Callable[[str], Path]:
     """Finds reference data that is not part of the repository, and skips the test where there is none."""

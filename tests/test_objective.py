@@ -39,7 +39,14 @@ def test_a_grey_picture_has_no_power_in_its_colours() -> None:
     assert colours.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("measured", [opponent_colours, lambda images: gaussian_blur(images, 1.0)])
+@pytest.mark.parametrize(
+    "measured",
+    [
+        opponent_colours,
+        lambda images: gaussian_blur(images, 1.0),
+        lambda images: Shares(0, torch.device("cpu")).summed(torch.ones(1, 2, 3), images)[0],
+    ],
+)
 def test_what_is_measured_is_not_rounded_to_bf16(measured: Callable[[torch.Tensor], torch.Tensor]) -> None:
     images = torch.rand(2, 3, 16, 16)
     with torch.autocast("cpu", torch.bfloat16):
@@ -81,7 +88,7 @@ def test_the_spectrum_term_pulls_each_frequency_towards_the_real_one() -> None:
 def test_the_anchor_does_not_see_noise_that_two_samples_do_not_share(late: int) -> None:
     target = torch.zeros(64, 3, 32, 32)
     first, second = (0.1 * torch.randn(64, 3, 32, 32) for _ in range(2))
-    assert abs(_bias(first, second, target, late).item()) < 0.02 * _bias(first, first, target, late).item()
+    assert abs(_bias(first, second, target, late).item()) < 0.1 * _bias(first, first, target, late).item()
 
 
 def test_the_anchor_leaves_a_camera_s_blur_alone_in_the_end() -> None:
