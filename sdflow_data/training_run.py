@@ -361,7 +361,7 @@ _RECIPES: dict[PresetName, _Recipe] = {
     # A few minutes suffice for the downscaling branch alone: tiny leaves out the terms that back-propagate
     # through f_HR and f_HF, a third of a step, and upscales by likelihood and cycle.
     "tiny": _Recipe(1_000, 8, 32, 1e-3, 32, ObjectiveConfig(super_resolution=0, gan_hr=0)),
-    "small": _Recipe(12_000, 8, 32, 1e-3, 32),
+    "small": _Recipe(5_000, 8, 32, 1e-3, 32),
     "paper": _Recipe(250_000, 32, 48, 2e-4, 64),
 }
 
