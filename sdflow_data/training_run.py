@@ -10,6 +10,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from .atomic import write_file
 from .curves import Curves
 from .devices import choose_device, choose_precision
 from .images import encode_png, sha256_file
+from .lock import LOCK, OutputLock
 from .progress import progress
 from .sheet import sample_sheet
 from .unpaired import UnpairedCrops
@@ -98,10 +100,12 @@ def train(settings: RunSettings, say: Callable[[str], None] = print) -> Trainer:
     """Train, or go on training, until the steps or minutes are done; returns the trainer as it ended.
 
     Raises:
-        SDFlowError: unusable folders, a RUN that is not empty or of other settings, or a training that stays
-            non-finite after several fresh starts at lower rates.
+        SDFlowError: unusable folders, a RUN that is not empty, of other settings or in use, or a training
+            that stays non-finite after several fresh starts at lower rates.
     """
-    return _Run(settings, say).train()
+    rank, _ = world()
+    with OutputLock(settings.out, None) if rank == 0 else nullcontext():
+        return _Run(settings, say).train()
 
 
 class _Run:
@@ -120,7 +124,7 @@ class _Run:
         if self.rank == 0:
             if settings.validation:
                 self.pairs = ValidationPairs(*settings.validation, settings.architecture.scale)
-            self._claim_folder()
+            self._check_folder()
         self.crops = UnpairedCrops(
             settings.hr,
             settings.lr,
@@ -134,28 +138,44 @@ class _Run:
         self.perceptual = PerceptualDistance(weights) if (weights := settings.perceptual_weights) else None
         self.trainer = self._new_trainer()
         self.rows: list[dict[str, float]] = []
-        everyones(None)  # the folder is claimed; nobody writes a state before all have read the one there is
+        self.told: set[Path] = set()  # pictures that were said to be skipped
+        if self.rank == 0:
+            self._claim_folder()
         if (settings.out / STATE).exists():
             self._load()
+        self._check_all_are_at_one_step()
 
-    def _claim_folder(self) -> None:
-        out, identity = self.settings.out, self.settings.identity()
+    def _check_folder(self) -> None:
+        out, ours = self.settings.out, {LOCK, f".{SETTINGS}.tmp"}
         if (out / SETTINGS).exists() and not self.settings.resume:
             raise SDFlowError(
                 f"{out}: expected a new folder, found a training run (--resume goes on with it)"
             )
-        if out.exists() and any(out.iterdir()) and not (out / SETTINGS).exists():
+        if not (out / SETTINGS).exists() and any(path.name not in ours for path in out.iterdir()):
             raise SDFlowError(f"{out}: expected a new or empty folder, found other files in it")
         if (out / SETTINGS).exists():
             stored = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-            given = json.loads(json.dumps(identity))
+            given = json.loads(json.dumps(self.settings.identity()))
             for name, value in given.items():
                 if stored.get(name) != value:
                     raise SDFlowError(f"{out}: {_first_difference(name, stored.get(name), value)}")
-        else:
-            (out / SAMPLES).mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"library_version": __version__, **identity}, indent=2) + "\n"
-            write_file(out / SETTINGS, text.encode())
+
+    def _claim_folder(self) -> None:
+        """Only when all that is given was found good: a corrected call must not find a run begun."""
+        out = self.settings.out
+        if not (out / SETTINGS).exists():
+            facts = {"library_version": __version__, **self.settings.identity()}
+            write_file(out / SETTINGS, (json.dumps(facts, indent=2) + "\n").encode())
+        (out / SAMPLES).mkdir(exist_ok=True)
+
+    def _check_all_are_at_one_step(self) -> None:
+        """Nor does anybody write a state before all have read the one there is."""
+        steps = everyones(self.trainer.step_number)
+        if len(set(steps)) > 1:
+            raise SDFlowError(
+                f"{self.settings.out}: expected a folder that all processes see, found states of different "
+                f"steps in it: {', '.join(map(str, steps))}"
+            )
 
     def _new_trainer(self) -> Trainer:
         settings = self.settings
@@ -195,9 +215,13 @@ class _Run:
                     self._save()
                     last_save = time.monotonic()
         self._validate()
+        if self.rows:
+            self.curves.add(self.rows[-1])
         self._save()
         self._sample()
         self.curves.close()
+        if self.trainer.skipped:
+            self.say(f"{self.trainer.skipped} steps were not finite and changed nothing")
         self._say_skipped()
         if self.pairs:
             self.say(f"On {len(self.pairs)} aligned pairs, grey PSNR at temperature 0: {self.validated}")
@@ -277,6 +301,7 @@ class _Run:
             self._load()
         else:
             self.trainer = self._new_trainer()
+        self._check_all_are_at_one_step()
         self.trainer.step_number, self.trainer.rate_factor = number, factor / 2
         self.trainer.skipped, self.seconds, self.rollbacks = skipped, seconds, rollbacks
         self.say(
@@ -317,13 +342,14 @@ class _Run:
         )
         if self.trainer.step_number:
             self.say(f"Going on from step {self.trainer.step_number}")
+        self._say_skipped()
 
     def _say_skipped(self) -> None:
-        if self.trainer.skipped:
-            self.say(f"{self.trainer.skipped} steps were not finite and changed nothing")
-        met = everyones(self.crops.skipped)
-        for path, reason in dict(item for skipped in met for item in skipped).items():
-            self.say(f"Skipped {path}: {reason}")
+        """Pictures that cannot be used and were not yet said to be: some are met only when they are read."""
+        for path, reason in (item for skipped in everyones(self.crops.skipped) for item in skipped):
+            if path not in self.told:
+                self.told.add(path)
+                self.say(f"Skipped {path}: {reason}")
 
 
 def _nothing(text: str) -> None:

@@ -1,6 +1,7 @@
 """``sdflow train`` as a process: what it leaves behind, killed and resumed, and what it refuses."""
 
 import csv
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 from safetensors.torch import load_file
 
 from sdflow_data.images import encode_png
+from sdflow_data.lock import OutputLock
 
+PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
 COMMAND = [sys.executable, "-c", "from sdflow_cli.main import main; main()"]
 
 
@@ -52,7 +55,7 @@ def arguments(folders: tuple[Path, Path], out: Path, steps: int, *more: str) -> 
 
 
 def run(call: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(call, capture_output=True, text=True)
+    return subprocess.run(call, capture_output=True, text=True, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +108,14 @@ def test_a_run_killed_between_its_saves_resumes_to_the_same_weights(
 ) -> None:
     out = tmp_path / "run"
     call = [sys.executable, "-c", SAVE_EACH_STEP, *map(str, folders), str(out)]
-    process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(call, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE
     while not (out / "state.safetensors").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(0.5)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     done = run(arguments(folders, out, 12, "--resume"))
     assert done.returncode == 0, done.stderr
     assert "Going on from step" in done.stdout
@@ -144,6 +149,33 @@ def test_an_empty_folder_is_refused_by_name(folders: tuple[Path, Path], tmp_path
     assert done.stderr.startswith("Error:")
     assert "none" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_at_work_is_not_joined(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    with OutputLock(tmp_path, None):
+        done = run(arguments(folders, tmp_path, 2, "--resume"))
+    assert done.returncode == 1
+    assert "another run is at work" in done.stderr
+
+
+def test_what_a_run_that_was_killed_at_once_leaves_is_in_nobody_s_way(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for name in (".lock", ".run.json.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    done = run(arguments(folders, tmp_path, 1))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_picture_that_cannot_be_used_is_named_before_the_training(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(folders[0], tmp_path / "hr")
+    (tmp_path / "hr" / "small.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    done = run(arguments((tmp_path / "hr", folders[1]), tmp_path / "run", 1))
+    assert done.stdout.index("small.png") < done.stdout.index("Trained.")
+    assert done.stdout.count("small.png") == 1
 
 
 def test_steps_and_minutes_together_are_a_wrong_call(folders: tuple[Path, Path], tmp_path: Path) -> None:
