@@ -27,6 +27,7 @@ from sdflow.resample import to_unit
 from sdflow.training import bits_at_noise_floor
 from sdflow_data.builtin import HAND_MADE, find_checkpoint
 from sdflow_data.degraders import BicubicDegrader, Degrader, load_degrader
+from sdflow_data.devices import choose_device
 from sdflow_data.images import find_pictures, read_picture
 from sdflow_data.pictures import downscale_picture, plan_pictures, upscale_picture
 from sdflow_data.statistics import compare, frame_of_patches
@@ -120,6 +121,8 @@ def main(
     for model in models:
         degrader = load_degrader(model, scale, device, precision)
         name = Path(model).name
+        if name in {Path(other).name for other in models if other != model}:
+            name = model
         if model in HAND_MADE:
             columns[name] = measure(degrader, scenes, 1.0, classifier)
             if model == "bicubic":
@@ -230,12 +233,14 @@ def camera_itself(scenes: Scenes, classifier: Classifier) -> dict[str, float]:
 
 def likelihood(scenes: Scenes, model: str, device: str) -> dict[str, float]:
     """Bits per dimension of the camera's pictures, given their content."""
-    network = load_checkpoint(find_checkpoint(model), "cpu" if device == "auto" else device).eval()
+    device = choose_device(device)
+    network = load_checkpoint(find_checkpoint(model), device).eval()
     patches = torch.from_numpy(_patches(scenes.real)[0][::8]).permute(0, 3, 1, 2)
     uniform = torch.rand(patches.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        nats = [network.log_prob_lr(part).mean() for part in to_unit(patches + uniform - 0.5).split(16)]
-    bits = math.log2(127.5) - float(torch.stack(nats).mean()) / (patches[0].numel() * math.log(2))
+        parts = to_unit(patches + uniform - 0.5).split(16)
+        nats = [float(network.log_prob_lr(part.to(device)).mean()) for part in parts]
+    bits = math.log2(127.5) - float(np.mean(nats)) / (patches[0].numel() * math.log(2))
     return {"LR bits per dimension (its noise alone: the floor)": bits}
 
 

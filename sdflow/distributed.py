@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from .errors import SDFlowError
 from .priors import GaussianMixture
 
 T = TypeVar("T")
@@ -29,18 +30,19 @@ def joined(device: str) -> Iterator[None]:
         device: where the model is to run: "auto", "cpu", "cuda" or "mps".
 
     Raises:
+        SDFlowError: more processes than GPUs.
         SystemExit: another process has failed before; status 1.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    backend = "gloo"
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        backend = "cpu:gloo,cuda:nccl"
+    on_gpus = device in ("auto", "cuda") and torch.cuda.is_available()
+    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
     store, rank, size = next(dist.rendezvous("env://"))
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
+        if on_gpus:
+            _take_gpu(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
         yield
         dist.barrier()  # whoever ends first takes its connections away from the others
     except BaseException as error:
@@ -49,6 +51,13 @@ def joined(device: str) -> Iterator[None]:
             raise SystemExit(1) from error
         raise
     dist.destroy_process_group()
+
+
+def _take_gpu(number: int) -> None:
+    found = torch.cuda.device_count()
+    if number >= found:
+        raise SDFlowError(f"--nproc-per-node: expected at most one process for each of the {found} GPUs")
+    torch.cuda.set_device(number)
 
 
 def world() -> tuple[int, int]:
@@ -105,9 +114,9 @@ class Shares:
         return self._cut(torch.randn(whole, generator=self._generator, device=self._device))
 
     def prior(self, prior: GaussianMixture, shape: tuple[int, ...]) -> Tensor:
-        """Latents of the mixture, shape (B, ...), with gradient to its parameters."""
-        whole = (self.size * shape[0], *(1 for _ in shape[1:]))
-        k = torch.randint(prior.components, whole, generator=self._generator, device=self._device)
+        """Latents of the mixture, shape (B, ...), by its law, with gradient to its parameters."""
+        places = prior.places((self.size * shape[0], *shape[1:]))
+        k = torch.randint(prior.components, places, generator=self._generator, device=self._device)
         return prior.latent(self._cut(k), self.normal(shape), temperature=1.0)
 
     def _cut(self, drawn: Tensor) -> Tensor:

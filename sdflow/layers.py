@@ -146,7 +146,10 @@ class InvertibleConv1x1(Bijection):
 
 
 def _mix(z: Tensor, weight: Tensor) -> Tensor:
-    with torch.autocast(z.device.type, enabled=False):  # the flow's state is never rounded to bf16
+    # The flow's state is rounded neither to bf16 nor, on a GPU, to TF32.
+    cudnn = torch.backends.cudnn
+    kept = {"benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+    with torch.autocast(z.device.type, enabled=False), cudnn.flags(enabled=True, allow_tf32=False, **kept):
         return F.conv2d(z, weight[:, :, None, None])
 
 

@@ -212,9 +212,10 @@ class Objective(nn.Module):
         # Contents and likelihoods. What runs twice through a network runs as one batch.
         z, log_det = model.hr_flow(y)
         content, z_h = z[:, :3], z[:, 3:]
-        log_prob = (
-            log_det + standard_normal_log_prob(content / _CONTENT_STD) + model.log_prob_hf(z_h, content)
+        density = standard_normal_log_prob(content / _CONTENT_STD) - content[0].numel() * math.log(
+            _CONTENT_STD
         )
+        log_prob = log_det + density + model.log_prob_hf(z_h, content)
         terms["likelihood_hr"] = _bits_per_dimension(log_prob, y)
         content_lr = model.encode_lr(x)
         given = content_lr.detach() if weights.detach_content else content_lr

@@ -77,6 +77,10 @@ class GaussianMixture(nn.Module):
             raise ValueError(f"component: expected 0 to {self.components - 1}, got {component}")
         return self.means[k] + temperature * (torch.exp(self.log_stds[k]) + _VARIANCE_FLOOR) * noise
 
+    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What draws a component of its own where latents of ``shape`` are sampled; broadcasts to it."""
+        return shape if self.law == "element" else (shape[0], *(1 for _ in shape[1:]))
+
     def sample(
         self, shape: tuple[int, ...], temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Tensor:
@@ -88,7 +92,6 @@ class GaussianMixture(nn.Module):
         if len(shape) < 2:
             raise ValueError(f"shape: expected (B, ...), got {shape}")
         device = self.means.device
-        size = shape if self.law == "element" else (shape[0], *(1 for _ in shape[1:]))
-        k = torch.randint(self.components, size, generator=generator, device=device)
+        k = torch.randint(self.components, self.places(shape), generator=generator, device=device)
         noise = torch.randn(shape, generator=generator, device=device, dtype=self.means.dtype)
         return self.latent(k, noise, temperature)

@@ -166,7 +166,8 @@ class Trainer:
         norms = []
         for network in networks:
             average_gradients(list(network.parameters()))
-            norms.append(nn.utils.clip_grad_norm_(network.parameters(), self.config.clip))
+            norm = nn.utils.clip_grad_norm_(network.parameters(), self.config.clip)
+            norms.append(norm.to(self.device))  # that of a network without gradients is on the CPU
         return torch.linalg.vector_norm(torch.stack(norms))
 
     @torch.no_grad()
@@ -209,7 +210,7 @@ class Trainer:
                 moments: dict[int, dict[str, Tensor]] = {}
                 for key, value in _under(tensors, part).items():
                     index, name = key.split(".")
-                    moments.setdefault(int(index), {})[name] = value
+                    moments.setdefault(int(index), {})[name] = _like_weights(value)
                 optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
             self.step_number, self.skipped = plain["step"], plain["skipped"]
             self.rate_factor = plain["rate_factor"]
@@ -219,6 +220,11 @@ class Trainer:
 
 def _adam(parameters: Any, rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.999))
+
+
+def _like_weights(moment: Tensor) -> Tensor:
+    """In the weights' memory format: a GPU's Adam takes all tensors at once only where formats agree."""
+    return moment.contiguous(memory_format=torch.channels_last) if moment.ndim == 4 else moment
 
 
 def _under(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:

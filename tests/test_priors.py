@@ -8,6 +8,7 @@ import torch
 from laws import randomise
 from torch import Tensor
 
+from sdflow.distributed import Shares
 from sdflow.priors import GaussianMixture, MixtureLaw, standard_normal_log_prob
 
 SAMPLES = 400_000
@@ -142,3 +143,10 @@ def test_the_density_teaches_means_and_deviations(law: MixtureLaw) -> None:
 
 def test_a_large_image_has_a_finite_density() -> None:
     assert mixture("image").log_prob(100 * torch.randn(1, 12, 64, 64).double()).isfinite().all()
+
+
+@pytest.mark.parametrize("law", ["image", "element", "published"])
+def test_a_training_step_draws_latents_as_sample_does(law: MixtureLaw) -> None:
+    prior, shape = mixture(law).float(), (4, 2, 3, 3)
+    expected = prior.sample(shape, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(Shares(5, torch.device("cpu")).prior(prior, shape), expected)
