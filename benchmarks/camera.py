@@ -5,7 +5,8 @@
 A column a degrader, and for trained ones a column a temperature; the last is the camera against itself. Grey
 PSNR and SSIM, border cropped, are means over the scenes; levels are 8-bit levels. A classifier learns on some
 scenes and is asked on others; 0.5 is that it cannot tell. Of a simulated camera, ``--clean`` takes its
-pictures without noise and ``--again`` others of the same scenes, from which its own spread is known.
+pictures without noise and ``--again`` others of the same scenes: its own samples. Without these, the camera's
+distances and AUC are of one half of its scenes from the other, which differ in content too.
 """
 
 import math
@@ -228,6 +229,8 @@ def camera_itself(scenes: Scenes, classifier: Classifier) -> dict[str, float]:
             for real, again in zip(scenes.real, scenes.again)
         ]
         rows["standard deviation between samples, levels"] = np.sqrt(np.mean(variances))
+        of_again = realism(scenes.again, scenes.again, scenes, classifier)
+        rows |= {name: of_again[name] for name in of_again if name.startswith(("distance of", "classifier"))}
     return {name: float(value) for name, value in rows.items()}
 
 

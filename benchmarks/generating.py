@@ -57,15 +57,16 @@ def main(
                 precision=precision,
                 patches_per_shard=patches,
             )
-            total = measure(request, hr, Path(folder), seconds)
-            steps = " | ".join(f"{1000 * seconds[step] / patches:.1f}" for step in STEPS)
-            print(f"| {k} | {steps} | {1 - seconds['model'] / total:.1%} | {k * patches / total:.1f} |")
+            total, made = measure(request, hr, Path(folder), seconds)
+            steps = " | ".join(f"{1000 * seconds[step] / made:.1f}" for step in STEPS)
+            print(f"| {k} | {steps} | {1 - seconds['model'] / total:.1%} | {k * made / total:.1f} |")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\nPeak memory of the worker: {peak:.2f} GiB")
 
 
-def measure(request: Request, hr: Path, folder: Path, seconds: dict[str, float]) -> float:
-    """Make a shard twice; the processor time of the second in all, and of its steps in ``seconds``."""
+def measure(request: Request, hr: Path, folder: Path, seconds: dict[str, float]) -> tuple[float, int]:
+    """Make a shard twice; the processor time of the second in all, and of its steps in ``seconds``, and how
+    many patches it has."""
     (folder / "shards").mkdir(exist_ok=True)
     found, failures = scan([hr])
     plan = Plan(request.recipe(None)).extended(found, failures)
@@ -75,7 +76,7 @@ def measure(request: Request, hr: Path, folder: Path, seconds: dict[str, float])
     seconds.clear()
     begun = time.process_time()
     maker.make(task)
-    return time.process_time() - begun
+    return time.process_time() - begun, sum(cut.end - cut.first for cut in task.cuts)
 
 
 def count_time(seconds: dict[str, float]) -> None:

@@ -69,12 +69,17 @@ def command(
     click.echo(_table(inspection))
     click.echo(_verdicts(inspection))
     if json_ is not None:
-        write_file(json_, (json.dumps(inspection.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
+        write_file(
+            json_,
+            (json.dumps(inspection.to_json(), indent=2, ensure_ascii=False) + "\n").encode(
+                "utf-8", "backslashreplace"
+            ),
+        )
         click.echo(f"{json_}: everything as JSON")
     if report is not None:
         from sdflow_data.report import report_html
 
-        write_file(report, report_html(inspection).encode())
+        write_file(report, report_html(inspection).encode("utf-8", "backslashreplace"))
         click.echo(f"{report}: the report, for a browser")
     if fail_under is not None and not inspection.score >= fail_under:
         click.echo(f"Error: --fail-under: expected a score of at least {fail_under:g}", err=True)

@@ -127,7 +127,7 @@ def compare_with_camera(dataset: Dataset, hr_folder: Path, seed: int) -> tuple[p
     """What the camera makes of the dataset's HR patches, beside bicubic and the generated variants.
 
     Returns:
-        The table of `compare`, of the statistics that a degradation changes, with the mean spread between
+        The table of `compare`, of the statistics that a degradation changes, with the median spread between
         variants in ``attrs["spread"]``; a sheet of patches.
     """
     photographs = {

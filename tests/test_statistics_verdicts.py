@@ -179,6 +179,23 @@ def test_sets_of_one_law_cannot_be_told_apart() -> None:
     assert 0.35 < found.auc < 0.65
 
 
+def scenes(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Patches of ten scenes, each of its own contrast and grain; seeds differ in the patches alone."""
+    random = np.random.default_rng(seed)
+    patches = [
+        np.kron(
+            random.normal(0, 10 + 5 * scene, (12, 24 // size, 24 // size, 3)), np.ones((1, size, size, 1))
+        )
+        for scene, size in enumerate((1, 2, 3, 4, 6, 1, 2, 3, 4, 6))
+    ]
+    return to_8_bits(128 + np.concatenate(patches)), np.repeat(np.arange(10), 12)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_scenes_that_both_sets_show_do_not_make_the_classifier_wrong(seed: int) -> None:
+    assert 0.35 < c2st_auc(*scenes(0), *scenes(1), seed=seed, steps=50).auc < 0.65
+
+
 def test_sets_of_two_laws_are_told_apart_on_photographs_held_out() -> None:
     found = c2st_auc(*noise(8, 10, 0), *noise(16, 10, 1), steps=100)
     assert found.auc > 0.95

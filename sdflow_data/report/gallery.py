@@ -32,10 +32,11 @@ def patches(inspection: Inspection) -> str:
         names = ("Most ordinary", "In between", "Most unusual")
         measured = "by the median distance of a sample’s statistics from all others’"
     else:
-        nearest = np.partition(distances, _NEIGHBOURS, axis=1)[:, :_NEIGHBOURS]
+        near = min(_NEIGHBOURS, distances.shape[1])
+        nearest = np.partition(distances, near - 1, axis=1)[:, :near]
         by_sample = pd.Series(nearest.mean(axis=1), thinned.index)
         names = ("Most like real photographs", "In between", "Least like real photographs")
-        measured = f"by the distance of a sample’s statistics from its {_NEIGHBOURS} nearest real patches"
+        measured = f"by the distance of a sample’s statistics from its {near} nearest real patches"
     order = _telling(samples.frame.loc[by_sample.sort_values().index])
     middle = order.iloc[np.argsort(np.abs(np.arange(len(order)) - len(order) // 2), kind="stable")]
     groups = "".join(

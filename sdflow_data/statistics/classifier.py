@@ -102,16 +102,16 @@ def c2st_auc(
     Args:
         fake, real: (N, p, p, 3) uint8; the mean colour of a patch is hidden from the classifier.
         fake_groups, real_groups: N names of photographs; a photograph is trained on, validated on or tested
-            on, never two of them.
+            on, never two of them, whichever set its patches are in.
         seed: of the split, the crops and the network.
         steps: to train; what is tested is the network that did best on the photographs to choose with.
     """
     random = np.random.default_rng(seed)
-    fake_parts, real_parts = _split(fake_groups, random), _split(real_groups, random)
-    if fake_parts is None or real_parts is None:
+    parts = _split(fake_groups, real_groups, random)
+    if parts is None:
         return Classified(math.nan)
-    fakes = [_planes(fake[part]) for part in fake_parts]
-    reals = [_planes(real[part]) for part in real_parts]
+    fakes = [_planes(fake[rows]) for rows, _ in parts]
+    reals = [_planes(real[rows]) for _, rows in parts]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _network()
@@ -126,16 +126,26 @@ def auc(positive: np.ndarray, negative: np.ndarray) -> float:
     return float((ranks.sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative)))
 
 
-def _split(groups: Groups, random: np.random.Generator) -> list[np.ndarray] | None:
-    """Rows to train (about 60 % of the photographs), to validate and to test with."""
-    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
-    count = numbers.max() + 1 if len(numbers) else 0
-    if count < _LEAST_PHOTOGRAPHS:
-        return None
-    held = max(1, round(0.2 * count))
-    order = random.permutation(count)
-    parts = order[2 * held :], order[:held], order[held : 2 * held]
-    return [np.flatnonzero(np.isin(numbers, part)) for part in parts]
+def _split(
+    fake_groups: Groups, real_groups: Groups, random: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """Rows of fake and real to train (about 60 % of the photographs), to validate and to test with.
+
+    A photograph that both sets have is on the same side of the split in both. If it were trained on as fake
+    and asked for as real, the network would know it again by its content, and be wrong.
+    """
+    fake, real = (np.asarray(groups).astype(str) for groups in (fake_groups, real_groups))
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for names in (np.intersect1d(fake, real), np.setdiff1d(fake, real), np.setdiff1d(real, fake)):
+        held = 0 if len(names) < _LEAST_PHOTOGRAPHS else max(1, round(0.2 * len(names)))
+        order = random.permutation(names)
+        for part, taken in zip(parts, (order[2 * held :], order[:held], order[held : 2 * held])):
+            part.append(taken)
+    rows = [
+        (np.flatnonzero(np.isin(fake, names)), np.flatnonzero(np.isin(real, names)))
+        for names in map(np.concatenate, parts)
+    ]
+    return rows if all(len(side) for pair in rows for side in pair) else None
 
 
 def _planes(patches: np.ndarray) -> Tensor:

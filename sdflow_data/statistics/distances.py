@@ -40,16 +40,19 @@ def interval(a: Sample, b: Sample, random: np.random.Generator) -> tuple[float, 
     """A 90 % interval of `wasserstein`, by a bootstrap over photographs.
 
     The basic bootstrap: resampled distances are too large by about as much as the distance itself is, hence
-    they are mirrored at it.
+    they are mirrored at it. Near the floor, where distances cannot go below 0, it is too narrow.
     """
     weights = [_resampled(sample.groups, random) for sample in (a, b)]
     low, high = np.quantile(_Difference(a, b).distances(*weights), [0.05, 0.95])
     middle = wasserstein(a, b)
-    return max(0.0, float(2 * middle - high)), float(2 * middle - low)
+    return max(0.0, float(2 * middle - high)), max(middle, float(2 * middle - low))
 
 
 def floor(real: Sample, random: np.random.Generator) -> float:
-    """The distance between halves of the real set, split by photograph: less cannot be asked of any set."""
+    """The distance between halves of the real set, split by photograph: about what chance makes of one law.
+
+    Halves are smaller than what is compared, so a set of the same law may come out at half of it.
+    """
     halves = _split(real.groups, random)
     return float(_Difference(real, real).distances(halves, 1.0 - halves).mean())
 
@@ -86,7 +89,10 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
     """Squared maximum mean discrepancy of features (n, d) and (m, d), unbiased: about 0 for equal laws.
 
     Gaussian kernels of half, once and twice the bandwidth, averaged (Gretton et al., JMLR 2012, equation 3).
+    NaN where a set has fewer than two rows.
     """
+    if min(len(a), len(b)) < 2:
+        return np.nan
     within = [
         (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
         for k in (_kernel(a, a, bandwidth), _kernel(b, b, bandwidth))
@@ -95,9 +101,9 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
 
 
 def median_distance(features: np.ndarray) -> float:
-    """Of all pairs of rows: the bandwidth at which a kernel sees most."""
-    squared = squared_distances(features, features)
-    return float(np.sqrt(np.median(squared[np.triu_indices(len(features), 1)])))
+    """Of all pairs of rows: the bandwidth at which a kernel sees most. Above 0, even where rows are equal."""
+    squared = squared_distances(features, features)[np.triu_indices(len(features), 1)]
+    return max(1e-6, float(np.sqrt(np.median(squared)))) if len(squared) else np.nan
 
 
 def _kernel(a: np.ndarray, b: np.ndarray, bandwidth: float) -> np.ndarray:

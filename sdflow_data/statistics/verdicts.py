@@ -24,6 +24,7 @@ MOST_SHIFT, MOST_COMMON_SHIFT = 0.25, 0.1
 MOST_COLOUR_SHIFT = 2.0
 LEAST_RESIDUAL = 1.0
 
+_LEAST_KERNEL_DISTANCE = 1e-3
 _DIVERSITY = ("noise_sigma", "noise_grain", "noise_channels", "sharpness", "blockiness")
 """Statistics whose spread shows whether degradations differ: those that depend least on the scene."""
 
@@ -62,12 +63,12 @@ class Verdict:
     @property
     def score(self) -> float:
         """0 to 100, that of the worst measure; NaN where it cannot be told."""
-        return min((m.score for m in self.measures), default=math.nan)
+        return _worst([m.score for m in self.measures])
 
     @property
     def passed(self) -> bool | None:
         """Whether the answer is the good one; None where it cannot be told."""
-        return self.score >= 50 if self.measures else None
+        return None if math.isnan(self.score) else self.score >= 50
 
     @property
     def answer(self) -> str:
@@ -84,7 +85,12 @@ class Verdict:
 
 def overall(verdicts: Sequence[Verdict]) -> float:
     """The score of a dataset: that of the worst question that can be told; NaN if none can."""
-    return min((v.score for v in verdicts if v.measures), default=math.nan)
+    return _worst([v.score for v in verdicts])
+
+
+def _worst(scores: Sequence[float]) -> float:
+    """The least of those that can be told; NaN if none can."""
+    return min((score for score in scores if not math.isnan(score)), default=math.nan)
 
 
 def verdicts(
@@ -116,8 +122,9 @@ def _realistic(features: KernelComparison | None, classified: Classification | N
     if features is None:
         return Verdict("realistic?", (), "needs real photographs (--real)")
     place = features.position
-    if math.isnan(place):  # bicubic is as near to these photographs as they are to one another
-        place = position(features.distance, features.floor, 2 * max(features.floor, 1e-3))
+    if features.ceiling - features.floor < _LEAST_KERNEL_DISTANCE:
+        # Bicubic is as near to these photographs as they are to one another.
+        place = position(features.distance, features.floor, 2 * max(features.floor, _LEAST_KERNEL_DISTANCE))
     measures = [
         Measure(
             f"{place:.0%} of the way from real photographs to bicubic by kernel distance",
@@ -128,12 +135,14 @@ def _realistic(features: KernelComparison | None, classified: Classification | N
     if classified is not None and not math.isnan(classified.generated):
         references = {"real from real": classified.real, "bicubic": classified.bicubic}
         others = ", ".join(f"{name} {auc:.2f}" for name, auc in references.items() if not math.isnan(auc))
+        # Where photographs differ so much that one half is told from the other, no set can do better.
+        most = MOST_AUC if math.isnan(classified.real) else max(MOST_AUC, classified.real)
         measures.append(
             Measure(
                 f"a classifier of short training tells it from real with AUC {classified.generated:.2f}"
                 + (f" [{others}]" if others else ""),
-                f"at most {MOST_AUC}",
-                _at_most(classified.generated - 0.5, MOST_AUC - 0.5),
+                f"at most {most:.2g}",
+                _at_most(classified.generated - 0.5, most - 0.5),
             )
         )
     return Verdict("realistic?", tuple(measures))
