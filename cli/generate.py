@@ -159,6 +159,11 @@ def _report(out: Path, outcome: "Outcome") -> None:
         reasons = "says" if outcome.info else "will say, once the dataset is finished,"
         click.echo(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} {reasons} why")
     if outcome.info is None:
+        if outcome.missing:
+            raise SDFlowError(
+                f"{out}: expected {outcome.planned} patches in these shards, {outcome.missing} of them could "
+                f"not be made; {out / 'failures.csv'} will say why, once the dataset is finished"
+            )
         click.echo(f"{out}: these shards are in place; the call that makes the last one finishes the dataset")
         return
     counts = outcome.info["counts"]

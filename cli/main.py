@@ -33,6 +33,11 @@ _ON_INTERRUPTION = {
 """How to go on. The other commands keep nothing that spares work."""
 
 
+_OUT_OF_MEMORY = (
+    "the memory is full; fewer --workers, a smaller --tile, --batch-size or --patch-size need less"
+)
+
+
 class _LazyGroup(click.Group):
     """Imports a command's module when it is called, so that ``sdflow --help`` answers at once."""
 
@@ -80,6 +85,8 @@ def _run(arguments: list[str], debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            click.echo(f"Error: {_OUT_OF_MEMORY}", err=True)
         elif _is_users(error):
             click.echo(f"Error: {_one_line(error)}", err=True)
         else:

@@ -83,4 +83,9 @@ def _left_to_do(jobs: "Sequence[Job]", existing: str) -> "Sequence[Job]":
         raise SDFlowError(
             f"{there[0]}: expected no such file yet, found {len(there)} of them; see --existing"
         )
-    return [job for job in jobs if not all(target.exists() for target in job.targets)]
+    left = []
+    for job in jobs:
+        missing = [number for number, target in enumerate(job.targets) if not target.exists()]
+        if missing:
+            left.append(job._replace(targets=tuple(job.targets[n] for n in missing), variants=tuple(missing)))
+    return left

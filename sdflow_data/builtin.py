@@ -53,17 +53,29 @@ def find_checkpoint(model: str) -> Path:
     for candidate in (folder / "model", folder):
         if is_checkpoint(candidate):
             return candidate
-    if folder.is_dir():
-        raise SDFlowError(
-            f"{model}: expected a checkpoint or a run of training, found no {DESCRIPTION} in it"
-        )
     packaged = {path.name: path for path in _packaged()}
     if model not in packaged:
+        if folder.is_dir():
+            raise SDFlowError(
+                f"{model}: expected a checkpoint or a run of training, found no {DESCRIPTION} in it"
+            )
         names = ", ".join([*HAND_MADE, *packaged])
         raise SDFlowError(
             f"--model {model}: expected a checkpoint, a run of training or one of {names}; found none"
         )
     return packaged[model]
+
+
+def anywhere(model: str) -> str:
+    """What the model is called in another process, wherever that runs: a path is made absolute, a name stays,
+    since every machine finds it in its own installation.
+
+    Raises:
+        SDFlowError: there is no such model.
+    """
+    if model in HAND_MADE or (folder := find_checkpoint(model)).parent == PACKAGED:
+        return model
+    return str(folder.absolute())
 
 
 def _packaged() -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sdflow.errors import SDFlowError
 
-from .builtin import HAND_MADE
+from .builtin import HAND_MADE, anywhere
 from .degraders import component_weights, load_degrader
 from .devices import choose_device, choose_precision
 from .engines import Engine
@@ -112,18 +112,20 @@ class Outcome:
 
     Attributes:
         info: what dataset.json says; None while shards that other calls are to make are missing.
-        planned: patches that were planned.
+        planned: patches that were planned; for this call's shards, where ``info`` is None.
+        made: those of them that are there.
         skipped: inputs that were left out of the plan: no picture, too small, a duplicate.
     """
 
     info: dict[str, Any] | None
     planned: int
+    made: int
     skipped: int
 
     @property
     def missing(self) -> int:
         """Patches that were planned and could not be made."""
-        return 0 if self.info is None else self.planned - self.info["counts"]["patches"]
+        return self.planned - self.made
 
 
 def generate(
@@ -143,11 +145,15 @@ def generate(
         SDFlowError: a wrong setting, no usable picture, an output folder that is something else or in use.
             Shards that were finished stay, and the same call goes on from there.
     """
+    if out.exists() and not out.is_dir():
+        raise SDFlowError(f"{out}: expected a folder for the dataset, found a file")
     begun = Plan.load(out)
-    recipe = request.recipe(None if begun is None else begun.recipe)
-    _check_folder(out)
+    recipe, model = request.recipe(None if begun is None else begun.recipe), anywhere(request.model)
     with OutputLock(out, shards) as lock:
         with lock.plan():
+            _check_folder(out)
+            if begun is None and (now := Plan.load(out)) is not None:
+                recipe = request.recipe(now.recipe)  # another call has begun it since: "auto" is what it took
             was_whole = (out / INFO).exists()
             plan, paths = _plan(recipe, hr_folders, out, shards)
             if shards is not None and shards.start >= plan.shards:
@@ -160,18 +166,18 @@ def generate(
             for number in todo:  # so that no other call takes what is made again now for finished
                 shard_path(out, number).unlink(missing_ok=True)
         if todo:
-            model = Path(request.model).absolute() if Path(request.model).exists() else request.model
-            _make(engine, Job(out.absolute(), str(model), plan.recipe), plan, todo, paths)
+            _make(engine, Job(out.absolute(), model, plan.recipe), plan, todo, paths)
         with lock.plan():
             info = _finish(plan, out, all_are_made=shards is None)
-    return Outcome(info, plan.patches, len(plan.skipped))
+    if info is not None:
+        return Outcome(info, plan.patches, info["counts"]["patches"], len(plan.skipped))
+    planned = sum(cut.end - cut.first for number in _numbers(plan, shards) for cut in plan.shard(number))
+    return Outcome(None, planned, sum(_patches(out, n) for n in _numbers(plan, shards)), len(plan.skipped))
 
 
 def _check_folder(out: Path) -> None:
     ours = {LOCK, f".{PLAN}.tmp"}  # what a run that was killed before it had a plan leaves
-    if out.exists() and not out.is_dir():
-        raise SDFlowError(f"{out}: expected a folder for the dataset, found a file")
-    if out.exists() and not (out / PLAN).exists():
+    if not (out / PLAN).exists():
         foreign = sorted(path.name for path in out.iterdir() if path.name not in ours)
         if foreign:
             raise SDFlowError(
@@ -213,7 +219,6 @@ def _unfinished(
     Every byte of a shard is checked, unless the dataset ``was_whole`` before: then its shards were checked
     already, and only damage that shows at a glance is looked for.
     """
-    numbers = range(plan.shards) if shards is None else range(shards.start, min(shards.stop, plan.shards))
 
     def is_finished(number: int) -> bool:
         path = shard_path(out, number)
@@ -228,7 +233,18 @@ def _unfinished(
         except SDFlowError:
             return False
 
+    numbers = _numbers(plan, shards)
     return [n for n in progress(numbers, "looking for finished shards", "shards") if not is_finished(n)]
+
+
+def _numbers(plan: Plan, shards: range | None) -> range:
+    """The shards that this call is to make."""
+    return range(plan.shards) if shards is None else range(shards.start, min(shards.stop, plan.shards))
+
+
+def _patches(out: Path, number: int) -> int:
+    with ShardReader(shard_path(out, number)) as shard:
+        return len(shard)
 
 
 def _make(engine: Engine, job: Job, plan: Plan, numbers: Sequence[int], paths: dict[str, Path]) -> None:

@@ -142,12 +142,12 @@ def finish_dataset(
     """
     counts = dict.fromkeys(("sources", "patches", "samples", "shards", "failures", "redraws"), 0)
     sources: set[str] = set()
-    failures = list(skipped)
+    failures: set[Failure] = set()  # a picture that cannot be read fails in each of its shards
 
     def tables() -> Iterator[pa.Table]:
         for number in range(shards):
             with ShardReader(shard_path(folder, number)) as shard:
-                failures.extend(shard.failures())
+                failures.update(shard.failures())
                 counts["patches"] += len(shard)
                 table = shard_table(shard, number)
             if len(table):
@@ -156,12 +156,12 @@ def finish_dataset(
                 yield table
 
     counts["samples"] = _write_manifest(folder / MANIFEST, tables())
-    failures = sorted(set(failures), key=lambda f: (f.source, f.top or 0, f.left or 0, f.reason))
-    write_file(folder / FAILURES, failures_csv(failures))
+    listed = sorted([*skipped, *failures], key=lambda f: (f.source, f.top or 0, f.left or 0, f.reason))
+    write_file(folder / FAILURES, failures_csv(listed))
     if not counts["samples"]:
-        why = f"; for instance {failures[0].source}: {failures[0].reason}" if failures else ""
+        why = f"; for instance {listed[0].source}: {listed[0].reason}" if listed else ""
         raise SDFlowError(f"{folder}: not one sample could be made{why}")
-    counts |= {"sources": len(sources), "shards": shards, "failures": len(failures)}
+    counts |= {"sources": len(sources), "shards": shards, "failures": len(listed)}
     files = {name: sha256_file(folder / name) for name in sorted([MANIFEST, FAILURES, *others])}
     info = {
         "format_version": FORMAT_VERSION,

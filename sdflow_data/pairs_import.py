@@ -23,7 +23,7 @@ from .progress import progress
 from .recipe import Recipe
 from .shards import Failure, ShardReader, ShardWriter, is_whole, shard_path
 from .statistics import cheap_statistics
-from .worker import UnusableError, read_planned, sample_id, shard_key
+from .worker import UnusableError, read_planned, sample_id, shard_key, turn
 
 MODEL = "pairs"
 """What dataset.json says in place of a model."""
@@ -51,7 +51,7 @@ class Request:
     lr_name: str = "{}"
 
     def recipe(self, scale: int, pairs: "Sequence[_Pair]") -> Recipe:
-        """The settings of the dataset. The hash, which names a model elsewhere, names the pictures.
+        """The settings of the dataset. The hash, which elsewhere is a model's, is of the pictures.
 
         Raises:
             SDFlowError: a size that is no multiple of the scale.
@@ -61,10 +61,10 @@ class Request:
         for option, size in (("--patch-size", patch_size), ("--stride", stride)):
             if size < 1 or size % scale:
                 raise SDFlowError(f"{option}: expected a multiple of the pairs' scale {scale}, found {size}")
-        hashes = sorted((pair.hr.sha256, pair.lr.sha256) for pair in pairs)
+        names = sorted((side.source, side.sha256) for pair in pairs for side in pair)
         return Recipe(
             model=MODEL,
-            model_hash=hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
+            model_hash=hashlib.sha256(json.dumps(names).encode()).hexdigest(),
             scale=scale,
             patch_size=patch_size,
             stride=stride,
@@ -256,8 +256,9 @@ def _make_shard(recipe: Recipe, out: Path, task: _Task) -> int:
     for cut in task.cuts:
         pair = task.pairs[cut.picture.source]
         try:
-            hr = read_planned(cut.picture, pair.hr.path)
-            lr = _read_lr(pair.lr)
+            with turn(cut.picture):
+                hr = read_planned(cut.picture, pair.hr.path)
+                lr = _read_lr(pair.lr)
         except UnusableError as error:
             failures.append(Failure(cut.picture.source, None, None, str(error)))
             continue

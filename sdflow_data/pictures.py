@@ -31,10 +31,15 @@ _TOGETHER = 16
 
 
 class Job(NamedTuple):
-    """A picture to convert and the files to make of it, one for each variant."""
+    """A picture to convert and the files to make of it, one for each variant.
+
+    Attributes:
+        variants: their numbers; empty for 0, 1, 2, ...
+    """
 
     source: Path
     targets: tuple[Path, ...]
+    variants: tuple[int, ...] = ()
 
 
 def downscale_picture(
@@ -199,11 +204,12 @@ def _convert(
     size = ceil(picture.shape[0] * ratio), ceil(picture.shape[1] * ratio)
     padded = _pad(picture, cuts.multiple)
     draws = [0] * len(job.targets)
+    numbers = job.variants or range(len(draws))
     for first in range(0, len(draws), _TOGETHER):
-        variants = range(first, min(first + _TOGETHER, len(draws)))
-        targets = [job.targets[variant] for variant in variants]
+        indices = range(first, min(first + _TOGETHER, len(draws)))
+        targets = [job.targets[index] for index in indices]
         while True:
-            seeds = [derive_seed(run_seed, identity, variant, draws[variant]) for variant in variants]
+            seeds = [derive_seed(run_seed, identity, numbers[index], draws[index]) for index in indices]
             try:
                 _write(targets, size, _bands(padded, cuts, ratio, of_tile, seeds))
                 break
@@ -211,7 +217,7 @@ def _convert(
                 for index in error.samples:
                     draws[first + index] += 1
             if MAX_DRAWS in draws:
-                failed = draws.index(MAX_DRAWS)
+                failed = numbers[draws.index(MAX_DRAWS)]
                 raise SDFlowError(
                     f"{job.source}: variant {failed} was not finite in any of {MAX_DRAWS} draws"
                 )

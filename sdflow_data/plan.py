@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -211,6 +211,9 @@ def locate(pictures: Sequence[Planned], folders: Sequence[Path]) -> dict[str, Pa
     """
     paths = {}
     for picture in pictures:
+        source = PurePath(picture.source)
+        if source.is_absolute() or ".." in source.parts:
+            continue  # a plan of others names no file outside of the folders
         there = [folder / picture.source for folder in folders if (folder / picture.source).is_file()]
         if len(there) > 1:
             there = [path for path in there if sha256_file(path) == picture.sha256]

@@ -31,7 +31,7 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
         SDFlowError: a worker died. What ``function`` raises is raised here. Either way no further task is
             begun, and those at work are waited for.
     """
-    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    workers = min(workers or cores(), len(tasks))
     if workers <= 1:
         yield from map(function, tasks)
         return
@@ -49,6 +49,11 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """Cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

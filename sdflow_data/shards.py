@@ -157,6 +157,7 @@ class ShardReader:
         except OSError as error:
             raise SDFlowError(f"{path}: expected a shard, found a damaged file: {error}") from error
         try:
+            _refuse_what_leads_elsewhere(self._file)
             self.hr: h5py.Dataset = self._file["hr"]
             self.lr: h5py.Dataset = self._file["lr"]
             self.facts: dict[str, Any] = json.loads(self._file.attrs["facts"])
@@ -192,6 +193,20 @@ class ShardReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refuse_what_leads_elsewhere(group: h5py.Group, depth: int = 0) -> None:
+    """HDF5 can take its bytes from any other file. A shard holds its own, in groups of datasets.
+
+    Raises:
+        ValueError: a link, an external or virtual dataset, or a group inside a group.
+    """
+    for name in group:
+        item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+        if isinstance(item, h5py.Group) and depth == 0:
+            _refuse_what_leads_elsewhere(item, 1)
+        elif not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+            raise ValueError(f"expected datasets of its own, found {name} to be elsewhere")
 
 
 def _read_column(column: h5py.Dataset) -> np.ndarray:

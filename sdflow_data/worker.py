@@ -158,7 +158,7 @@ class ShardMaker:
             picture, positions = cut.picture, cut.positions(self.recipe)
             first = positions[0][0]  # the rows of this shard, all that is kept of a large picture
             try:
-                with _turn(picture):
+                with turn(picture):
                     pixels = read_planned(picture, task.paths.get(picture.sha256))
                     rows = pixels[first : positions[-1][0] + size].copy()
                     del pixels
@@ -228,7 +228,7 @@ def read_planned(picture: Planned, path: Path | None) -> np.ndarray:
 
 
 @contextmanager
-def _turn(picture: Planned) -> Iterator[None]:
+def turn(picture: Planned) -> Iterator[None]:
     """Wait until no other worker on this machine decodes a large picture; each takes gigabytes.
 
     The lock is on the folder for temporary files, since that is there on every machine, belongs to this

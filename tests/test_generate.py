@@ -25,6 +25,7 @@ from sdflow_data.generate import generate
 from sdflow_data.images import read_picture, sha256_file
 from sdflow_data.manifest import read_dataset
 from sdflow_data.patches import grid
+from sdflow_data.plan import Planned, locate
 from sdflow_data.statistics import CHEAP_COLUMNS
 
 
@@ -461,13 +462,39 @@ def test_a_model_that_changes_in_mid_run_is_refused(
 
 def test_large_pictures_wait_for_their_turn(hr: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_LARGE_PICTURE", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(hr))  # that of other runs is theirs
+    run = threading.Thread(target=make, args=(hr, out), daemon=True)
     folder = os.open(tempfile.gettempdir(), os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    run = threading.Thread(target=make, args=(hr, out))
-    run.start()
-    run.join(1)
-    assert run.is_alive()
-    assert not list((out / "shards").iterdir())
-    os.close(folder)
-    run.join()
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        run.start()
+        run.join(1)
+        assert run.is_alive()
+        assert not list(out.glob("shards/*.h5"))
+    finally:
+        os.close(folder)
+    run.join(300)
     assert len(samples_of(out)) == 54
+
+
+def test_a_plan_of_others_names_no_file_outside_of_the_folders(hr: Path) -> None:
+    outside = hr.parent / "outside.png"
+    write_picture(outside, 9)
+    named = [Planned(name, sha256_file(outside), 36, 40, 1, 0) for name in ("../outside.png", str(outside))]
+    assert locate(named, [hr]) == {}
+
+
+def test_an_output_may_have_the_name_of_a_model(
+    hr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert make(hr, Path(QUICK.model)).missing == 0
+
+
+def test_shards_whose_pictures_are_gone_are_missing(hr: Path, out: Path) -> None:
+    make(hr, out, shards=range(0, 1))
+    for picture in hr.iterdir():
+        picture.unlink()
+    outcome = make(hr, out, shards=range(1, 2))
+    assert outcome.info is None
+    assert outcome.missing == outcome.planned > 0

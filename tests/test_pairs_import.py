@@ -217,3 +217,11 @@ def test_a_folder_with_something_else_is_refused(folder: Path) -> None:
     (folder / "out" / "holiday.jpg").write_bytes(b"")
     with pytest.raises(SDFlowError, match=r"found holiday\.jpg in it"):
         run(folder)
+
+
+def test_pairs_of_other_names_are_another_import(folder: Path) -> None:
+    run(folder)
+    for side in ("hr", "lr"):
+        (folder / side / "d.png").rename(folder / side / "e.png")
+    with pytest.raises(SDFlowError):
+        run(folder)

@@ -109,6 +109,20 @@ def test_files_that_are_there_are_refused_skipped_or_replaced(
     assert read_picture(old).shape == (6, 8, 3)
 
 
+def test_variants_that_are_there_are_kept_and_the_others_are_those_of_a_whole_call(
+    photographs: Path, tmp_path: Path
+) -> None:
+    command = ("downscale", "--model", "classical", photographs / "a.png", "--variants", "3")
+    assert run(*command, tmp_path / "whole") == 0
+    assert run(*command, tmp_path / "part") == 0
+    (tmp_path / "part" / "a_v0.png").write_bytes(b"old")
+    (tmp_path / "part" / "a_v2.png").unlink()
+    assert run(*command, tmp_path / "part", "--existing", "skip") == 0
+    assert (tmp_path / "part" / "a_v0.png").read_bytes() == b"old"
+    whole, part = (tmp_path / name / "a_v2.png" for name in ("whole", "part"))
+    assert whole.read_bytes() == part.read_bytes()
+
+
 def test_an_interruption_tells_how_to_go_on_and_that_is_true(
     photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,3 +139,19 @@ def test_patches_of_another_size_or_with_other_columns_are_a_mistake() -> None:
         writer.add(hr[:8], lr, {"top": 0})
     with pytest.raises(ValueError, match="expected uint8"):
         writer.add(hr, lr.astype(np.float32), {"top": 0})
+
+
+@pytest.mark.parametrize("way", ["link", "soft link", "storage"])
+def test_what_a_shard_takes_from_another_file_is_refused(shard: Path, tmp_path: Path, way: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(3 * 16 * 16 * 3))
+    with h5py.File(shard, "r+") as file:
+        del file["hr"]
+        if way == "link":
+            file["hr"] = h5py.ExternalLink(str(secret), "hr")
+        elif way == "soft link":
+            file["hr"] = h5py.SoftLink("/lr")
+        else:
+            file.create_dataset("hr", (3, 16, 16, 3), np.uint8, external=[(str(secret), 0, 3 * 16 * 16 * 3)])
+    with pytest.raises(SDFlowError, match="expected datasets of its own, found hr"):
+        ShardReader(shard)

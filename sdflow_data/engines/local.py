@@ -2,7 +2,6 @@
 
 import contextlib
 import multiprocessing
-import os
 import threading
 import traceback
 from collections import Counter, deque
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from sdflow.errors import SDFlowError
 
-from ..processes import die_with_parent, starting_workers
+from ..processes import cores, die_with_parent, starting_workers
 from ..worker import Job, ShardMaker, ShardTask
 from . import ATTEMPTS, Made, worker_died
 
@@ -32,7 +31,7 @@ class LocalEngine:
 
     def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
         """See `Engine.run`."""
-        count = self._workers or (_cores() if job.recipe.device == "cpu" else 1)
+        count = self._workers or (cores() if job.recipe.device == "cpu" else 1)
         waiting, unfinished = deque(tasks), len(tasks)
         deaths: Counter[int | None] = Counter()
         workers: list[_Worker] = []
@@ -62,11 +61,6 @@ class LocalEngine:
         finally:
             for worker in workers:
                 worker.stop()
-
-
-def _cores() -> int:
-    """Cores that this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Ready(NamedTuple):

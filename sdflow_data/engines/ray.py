@@ -56,7 +56,7 @@ class RayEngine:
                     ray.get(result)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from error
-                except ray.exceptions.RayActorError as error:
+                except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
                     deaths[task.number] += 1
                     if deaths[task.number] == ATTEMPTS:
                         raise worker_died(task.number, type(error).__name__) from error
