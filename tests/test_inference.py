@@ -182,7 +182,7 @@ def test_other_devices_always_see_groups_of_one_size() -> None:
         groups.append(len(latents))
         return latents
 
-    assert inference._in_groups(decode, torch.empty(11, 12, 2, 2, device="meta")).shape[0] == 11
+    assert inference._in_groups(decode, torch.empty(11, 12, 2, 2, device="meta"), 8).shape[0] == 11
     assert groups == [8, 8]
 
 
