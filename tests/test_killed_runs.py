@@ -41,7 +41,7 @@ def start(hr: Path, out: Path, workers: int = 1, *more: str) -> "subprocess.Pope
 
 
 def wait_for_shards(out: Path, count: int, run: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(list((out / "shards").glob("*.h5"))) < count and run.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.002)
