@@ -69,22 +69,22 @@ def command(
     click.echo(_table(inspection))
     click.echo(_verdicts(inspection))
     if json_ is not None:
-        write_file(
-            json_,
-            (json.dumps(inspection.to_json(), indent=2, ensure_ascii=False) + "\n").encode(
-                "utf-8", "backslashreplace"
-            ),
-        )
+        write_file(json_, _utf8(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False) + "\n"))
         click.echo(f"{json_}: everything as JSON")
     if report is not None:
         from sdflow_data.report import report_html
 
-        write_file(report, report_html(inspection).encode("utf-8", "backslashreplace"))
+        write_file(report, _utf8(report_html(inspection)))
         click.echo(f"{report}: the report, for a browser")
     if fail_under is not None and not inspection.score >= fail_under:
         click.echo(f"Error: --fail-under: expected a score of at least {fail_under:g}", err=True)
         return 1
     return 0
+
+
+def _utf8(text: str) -> bytes:
+    """Names of files may hold bytes that are no UTF-8; the same escape is good JSON and plain in HTML."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _table(inspection: "Inspection") -> str:

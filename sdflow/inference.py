@@ -14,6 +14,8 @@ from .folding import Fields, FoldedFlow, leaves_of
 from .model import SDFlow
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_GROUP = 8
+"""Samples of a patch that a GPU decodes together."""
 _WORTHWHILE = 1.2
 """How much faster bf16 has to be for its rounding to be worth it."""
 
@@ -106,10 +108,6 @@ class Upscaler:
             return self._hr(torch.cat([content, self._hf(group, encoded.prepared)], 1))
 
         return _in_groups(decode, latents, 1)  # of a whole tile each: enough to keep any device busy
-
-
-_GROUP = 8
-"""Samples of a patch that a GPU decodes together."""
 
 
 def measure_precision(device: str) -> str:

@@ -86,9 +86,9 @@ def test_the_spectrum_term_pulls_each_frequency_towards_the_real_one() -> None:
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_the_anchor_does_not_see_noise_that_two_samples_do_not_share(late: int) -> None:
-    target = torch.zeros(64, 3, 32, 32)
-    first, second = (0.1 * torch.randn(64, 3, 32, 32) for _ in range(2))
-    assert abs(_bias(first, second, target, late).item()) < 0.1 * _bias(first, first, target, late).item()
+    target = torch.zeros(1024, 3, 32, 32)
+    first, second = (0.1 * torch.randn(1024, 3, 32, 32) for _ in range(2))
+    assert abs(_bias(first, second, target, late).item()) < 0.02 * _bias(first, first, target, late).item()
 
 
 def test_the_anchor_leaves_a_camera_s_blur_alone_in_the_end() -> None:

@@ -174,8 +174,7 @@ def _measure_photograph(task: _Photograph) -> tuple[pd.DataFrame, np.ndarray] | 
     if not len(patches):
         found = f"{picture.shape[1]}x{picture.shape[0]}"
         return PictureError(task.path, f"expected at least {task.size}x{task.size} pixels, found {found}")
-    name = task.name.encode("utf-8", "backslashreplace").decode()  # the report's file is UTF-8
-    return frame_of_patches(patches, [name] * len(patches)), patches
+    return frame_of_patches(patches, [task.name] * len(patches)), patches
 
 
 def _measure_rows(task: _Rows) -> _RowsMeasured:
