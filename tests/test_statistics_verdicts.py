@@ -145,6 +145,14 @@ def test_a_single_variant_leaves_randomness_open(sets: Sets) -> None:
     assert not math.isnan(overall(list(found.values())))
 
 
+def test_what_comes_to_no_number_cannot_be_told(sets: Sets) -> None:
+    frame = frame_of_pairs(sets.hr, sets.samples(), sets.groups)
+    one = sets.real.iloc[:1]
+    found = verdicts(frame, sets.bicubic, one, compare_features(frame, one, sets.bicubic))
+    assert (found[0].answer, found[0].measures) == ("cannot be told", ())
+    assert not math.isnan(overall(found))
+
+
 def test_the_classifier_has_a_say(sets: Sets) -> None:
     found = sets.judge(sets.samples(), Classification(generated=0.97, bicubic=1.0, real=0.55))
     assert failed(found) == {"realistic?"}

@@ -6,7 +6,7 @@ of its worst measure, and the score of a dataset that of its worst question.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -63,12 +63,12 @@ class Verdict:
     @property
     def score(self) -> float:
         """0 to 100, that of the worst measure; NaN where it cannot be told."""
-        return _worst([m.score for m in self.measures])
+        return min((m.score for m in self.measures), default=math.nan)
 
     @property
     def passed(self) -> bool | None:
         """Whether the answer is the good one; None where it cannot be told."""
-        return None if math.isnan(self.score) else self.score >= 50
+        return self.score >= 50 if self.measures else None
 
     @property
     def answer(self) -> str:
@@ -85,12 +85,7 @@ class Verdict:
 
 def overall(verdicts: Sequence[Verdict]) -> float:
     """The score of a dataset: that of the worst question that can be told; NaN if none can."""
-    return _worst([v.score for v in verdicts])
-
-
-def _worst(scores: Sequence[float]) -> float:
-    """The least of those that can be told; NaN if none can."""
-    return min((score for score in scores if not math.isnan(score)), default=math.nan)
+    return min((v.score for v in verdicts if v.measures), default=math.nan)
 
 
 def verdicts(
@@ -108,14 +103,23 @@ def verdicts(
         features: their kernel distances.
         classified: what the classifier tests said.
     """
-    return [
+    found = (
         _realistic(features, classified),
         _random(samples, bicubic, real),
         _diverse(samples, real),
         _aligned(samples),
         _colour_true(samples),
         _collapsed(samples),
-    ]
+    )
+    return [_without_nan(verdict) for verdict in found]
+
+
+def _without_nan(verdict: Verdict) -> Verdict:
+    """The verdict on the measures that came to a number."""
+    told = tuple(measure for measure in verdict.measures if not math.isnan(measure.score))
+    return replace(
+        verdict, measures=told, untold=verdict.untold or "too few patches, or too small ones, to measure"
+    )
 
 
 def _realistic(features: KernelComparison | None, classified: Classification | None) -> Verdict:
