@@ -53,11 +53,40 @@ def windows(images: Tensor, size: int) -> Tensor:
 
 def power_spectrum(patches: Tensor) -> Tensor:
     """Power of square patches under a Hann window, their mean removed: (..., n, n) -> (..., n, n//2 + 1)."""
+    return torch.fft.rfft2(_under_hann(patches)).abs().square()
+
+
+def grid_shifts(size: int) -> list[tuple[int, int]]:
+    """No shift, then by how many bins a grid of 2x2 pixels ties frequencies of windows of that even size."""
+    half = size // 2
+    return [(0, 0), (0, half), (half, 0), (half, half)]
+
+
+def cyclic_power(patches: Tensor) -> Tensor:
+    """Products of each frequency with the conjugate of those that a 2x2 grid ties to it.
+
+    The first of the four is the power. The means of the others over many patches that begin at even places
+    are 0 unless their statistics differ between the four places of a 2x2 grid (Gardner's spectral
+    correlation of cyclostationary signals).
+
+    Args:
+        patches: (..., C, n, n), n even.
+
+    Returns:
+        Real and imaginary part, (..., 4, C, n, n, 2).
+    """
+    values = torch.fft.fft2(_under_hann(patches))
+    tied = [values.roll(shift, (-2, -1)).conj() for shift in grid_shifts(patches.shape[-1])]
+    return torch.view_as_real(values.unsqueeze(-4) * torch.stack(tied, -4))
+
+
+def _under_hann(patches: Tensor) -> Tensor:
+    """Less their mean and under a Hann window of unit power."""
     size = patches.shape[-1]
     hann = torch.hann_window(size, periodic=True, device=patches.device, dtype=patches.dtype)
     window = torch.outer(hann, hann)
     centred = patches - patches.mean((-2, -1), keepdim=True)
-    return torch.fft.rfft2(centred * window).abs().square() / window.square().sum()
+    return centred * (window / window.norm())
 
 
 @lru_cache(maxsize=8)

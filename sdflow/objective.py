@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from .discriminators import TextureDiscriminator, fooling_loss, judge_loss
 from .distributed import Shares
-from .filters import gaussian_blur, opponent_colours, power_spectrum, radial_frequency, windows
+from .filters import (
+    cyclic_power,
+    gaussian_blur,
+    grid_shifts,
+    opponent_colours,
+    power_spectrum,
+    radial_frequency,
+    windows,
+)
 from .model import SDFlow
 from .perceptual import PerceptualDistance
 from .priors import standard_normal_log_prob
@@ -24,8 +32,11 @@ _SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.1
 _NOISE_BAND = 0.15
 _BRIGHTNESSES, _LEAST_WINDOWS = 4, 0.5
 _LPF_SIGMA = 1.2
+LATE = 0.7
+"""The progress at which the second of the objective's two phases begins."""
+
 # Early, all that the spectra compare counts alike; late, brightness and low frequencies count more.
-_LATE, _LATE_COLOURS, _LATE_SLOPE = 0.7, 0.25, -0.7
+_LATE_COLOURS, _LATE_SLOPE = 0.25, -0.7
 # Early, the anchor teaches that samples show the picture; late, it looks below what the camera blurs.
 _ANCHOR_SIGMAS, _ANCHOR_BLOCKS = (1.2, 2.4), (8, 16)
 _FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr", "perceptual_content"}
@@ -45,6 +56,9 @@ class ObjectiveConfig:
         noise: in flat places of each brightness, log power spectrum of the noise, which is what differs
             between two samples, and of the HR picture's texture together, against that of real LR images: the
             noise has to be random, not texture that looks like it (ours).
+        grid: coherence, in the noise and in what two samples share, of frequencies half a cycle per pixel
+            apart, which a camera's pictures do not have: the flows squeeze 2x2 pixels into channels, and the
+            four places must not differ (ours).
         anchor: low frequencies of the samples' mean against those of down(y): no colour drift (ours).
         gan_lr: samples against real LR images, by texture.
         super_resolution: |f_HR^-1(E(x^), z'_h = 0) - y|_1.
@@ -65,6 +79,7 @@ class ObjectiveConfig:
     cycle: float = 10.0
     spectrum: float = 3.0
     noise: float = 3.0
+    grid: float = 10.0
     anchor: float = 500.0
     gan_lr: float = 0.5
     super_resolution: float = 1.0
@@ -92,31 +107,31 @@ class Judged:
     hr: tuple[Tensor, Tensor] | None
 
 
-class RunningSpectrum(nn.Module):
-    """Power spectra of several kinds of windows, averaged over the batches, newer ones more.
+class RunningMean(nn.Module):
+    """What several kinds of windows have on average over the batches, newer ones more.
 
     Args:
-        kinds: how many kinds of windows, each with a spectrum of its own.
-        size: side of the windows in pixels.
+        kinds: how many kinds of windows, each with a mean of its own.
+        shape: of what a window has.
     """
 
     sums: Tensor
     counts: Tensor
     batches: Tensor
 
-    def __init__(self, kinds: int, size: int, decay: float = 0.95) -> None:
+    def __init__(self, kinds: int, shape: tuple[int, ...], decay: float = 0.95) -> None:
         super().__init__()
         self.decay = decay
-        self.register_buffer("sums", torch.zeros(kinds, 3, size, size // 2 + 1))
-        self.register_buffer("counts", torch.zeros(kinds, 1, 1, 1))
+        self.register_buffer("sums", torch.zeros(kinds, *shape))
+        self.register_buffer("counts", torch.zeros(kinds, *(1 for _ in shape)))
         self.register_buffer("batches", torch.zeros(()))
 
     @torch.no_grad()
     def update(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """Take in a batch's sums of spectra and numbers of windows; returns the mean spectra."""
+        """Take in a batch's sums and numbers of windows; returns the means."""
         decay = torch.minimum(self.batches / (self.batches + 1), torch.full_like(self.batches, self.decay))
         self.sums.lerp_(sums.detach(), 1 - decay)
-        self.counts.lerp_(counts.view(-1, 1, 1, 1), 1 - decay)
+        self.counts.lerp_(counts.view_as(self.counts), 1 - decay)
         self.batches += 1
         return self.sums / self.counts.clamp(min=1e-9)
 
@@ -139,6 +154,26 @@ def log_spectrum_loss(
     slope = (difference / 0.2).clamp(-1, 1)
     loss = (weights * slope * fake / (fake_mean + 1e-9)).sum()
     return loss, (weights * difference.abs()).sum() / weights.sum().clamp(min=1e-9)
+
+
+def grid_loss(batch: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """How much samples show the 2x2 grid of the squeezed flows: the coherence of the frequencies it ties.
+
+    Args:
+        batch: ``cyclic_power`` of the present batch, (kinds, 4, 3, n, n, 2), with gradient.
+        mean: its running average, of the same shape.
+
+    Returns:
+        A loss whose gradient is that of the mean squared coherence (in the batch's products), and that mean.
+    """
+    power = mean[:, :1, ..., 0]
+    tied, now = mean[:, 1:], batch[:, 1:]
+    shifted = torch.stack(
+        [power[:, 0].roll(shift, (-2, -1)) for shift in grid_shifts(power.shape[-1])[1:]], 1
+    )
+    both = (power * shifted + 1e-18).unsqueeze(-1)
+    loss = (2 * tied * now / both).sum(-1).mean()
+    return loss, (tied.square() / both).sum(-1).mean()
 
 
 class Objective(nn.Module):
@@ -164,18 +199,14 @@ class Objective(nn.Module):
         self.judge_content = TextureDiscriminator(width)
         self.judge_hr = TextureDiscriminator(width, strides=(1, 2, 2))
         self.spectrum_size = min(_SPECTRUM_SIZE, lr_patch)
-        self.real_spectrum, self.fake_spectrum = (RunningSpectrum(1, self.spectrum_size) for _ in range(2))
-        self.real_noise, self.fake_noise = (RunningSpectrum(_BRIGHTNESSES, _FLAT_SIZE) for _ in range(2))
+        spectra, noise = (_spectrum_shape(size) for size in (self.spectrum_size, _FLAT_SIZE))
+        self.real_spectrum, self.fake_spectrum = (RunningMean(1, spectra) for _ in range(2))
+        self.real_noise, self.fake_noise = (RunningMean(_BRIGHTNESSES, noise) for _ in range(2))
+        self.fake_grid = RunningMean(2, (4, 3, _FLAT_SIZE, _FLAT_SIZE, 2))
         self.register_buffer("threshold", torch.zeros(_BRIGHTNESSES))
-        frequency, of_noise = radial_frequency(self.spectrum_size), radial_frequency(_FLAT_SIZE)
-        falling = frequency.clamp(min=1 / self.spectrum_size) ** _LATE_SLOPE
-        band = (of_noise > _NOISE_BAND).float()
-        weights = {
-            "spectrum_weights": _early_and_late(torch.ones_like(falling), falling),
-            "noise_weights": _early_and_late(band, band),
-        }
-        for name, values in weights.items():
-            self.register_buffer(name, values, persistent=False)
+        self.register_buffer("spectrum_weights", _spectrum_weights(self.spectrum_size), persistent=False)
+        band = (radial_frequency(_FLAT_SIZE) > _NOISE_BAND).float()
+        self.register_buffer("noise_weights", (band / band.sum()).expand(3, -1, -1).clone(), persistent=False)
 
     @property
     def judges(self) -> list[nn.Module]:
@@ -205,7 +236,7 @@ class Objective(nn.Module):
             The loss, the terms to be watched (detached), and what the discriminators are to judge.
         """
         weights = self.config
-        ramp, late = min(1.0, progress / 0.1), int(progress >= _LATE)
+        ramp, late = min(1.0, progress / 0.1), int(progress >= LATE)
         y, x = _dequantise(hr, shares), _dequantise(lr, shares)
         terms: dict[str, Tensor] = {}
 
@@ -241,15 +272,15 @@ class Objective(nn.Module):
             terms["perceptual_downscaling"] = perceptual(_low((first + second) / 2), _low(target))
         terms["anchor"] = _bias(first, second, target, late)
         distances: dict[str, Tensor] = {}  # shown in the place of the two losses, whose values say nothing
-        seen = _clipped(samples)
-        terms["spectrum"], distances["spectrum"] = self._spectrum(seen, x, late, shares)
+        seen, real = _as_stored(samples), to_unit(lr)
+        terms["spectrum"], distances["spectrum"] = self._spectrum(seen, real, late, shares)
         first_seen, second_seen = seen.chunk(2)
-        terms["noise"], distances["noise"] = self._noise(first_seen, second_seen, x, target, late, shares)
+        terms["noise"], distances["noise"] = self._noise(first_seen, second_seen, real, target, shares)
+        terms["grid"], distances["grid"] = self._grid(first_seen, second_seen, shares)
         terms["gan_lr"] = fooling_loss(self.judge_lr(seen))
 
         # Back from the samples: E and the SR direction learn from pairs that the model made itself.
-        stored = to_unit(quantise(to_levels(samples.detach())))
-        recovered = model.encode_lr(stored)
+        recovered = model.encode_lr(seen.detach())
         terms["cycle"] = F.l1_loss(recovered, twice)
         judged_hr = None
         if weights.super_resolution or weights.gan_hr:
@@ -269,7 +300,7 @@ class Objective(nn.Module):
         difference = (to_levels(first) - to_levels(second)).detach()
         spread = (shares.mean(difference.square().mean()) / 2).sqrt()
         watched = {name: value.detach() for name, value in terms.items()} | distances | {"spread": spread}
-        judged = Judged((x, seen.detach()), (content.detach(), content_lr.detach()), judged_hr)
+        judged = Judged((real, seen.detach()), (content.detach(), content_lr.detach()), judged_hr)
         return loss, watched, judged
 
     def judge_losses(self, judged: Judged) -> tuple[Tensor, dict[str, Tensor]]:
@@ -291,7 +322,7 @@ class Objective(nn.Module):
         return log_spectrum_loss(fake, *means, self.spectrum_weights[late, None])
 
     def _noise(
-        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, late: int, shares: Shares
+        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, shares: Shares
     ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             brightness, roughness = _brightness(x), _roughness(x)
@@ -310,7 +341,13 @@ class Objective(nn.Module):
         known = (self.real_noise.counts > _LEAST_WINDOWS) & (self.fake_noise.counts > _LEAST_WINDOWS)
         share = known / known.sum().clamp(min=1)
         noise = noise / self.fake_noise.counts.clamp(min=_LEAST_WINDOWS)
-        return log_spectrum_loss(noise, fake_mean, real_mean, share * self.noise_weights[late])
+        return log_spectrum_loss(noise, fake_mean, real_mean, share * self.noise_weights)
+
+    def _grid(self, first: Tensor, second: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
+        pictures = opponent_colours(torch.cat([first - second, first + second]))
+        powers = cyclic_power(windows(pictures, _FLAT_SIZE))
+        batch = shares.mean(torch.stack([kind.mean((0, 1)) for kind in powers.chunk(2)]))
+        return grid_loss(batch, self.fake_grid.update(batch, batch.new_ones(2)))
 
     def _learn_what_is_flat(self, brightness: Tensor, roughness: Tensor) -> None:
         """Flat is what is as smooth as the smoothest tenth of the camera's windows of this brightness."""
@@ -332,19 +369,23 @@ def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:
     return to_unit(pixels.float() + shares.uniform(pixels.shape) - 0.5)
 
 
-def _clipped(samples: Tensor) -> Tensor:
-    """Cut to the range of images, as a camera's noise is; the gradient is that of the samples."""
-    return samples + (samples.clamp(-1, 1) - samples).detach()
+def _as_stored(samples: Tensor) -> Tensor:
+    """Rounded to 8 bits and cut to their range, as real images are; the gradient is that of the samples."""
+    stored = to_unit(quantise(to_levels(samples.detach())))
+    return samples + (stored - samples).detach()
 
 
-def _early_and_late(early: Tensor, late: Tensor) -> Tensor:
-    """Weights of brightness and colours at each frequency, (n, m) each -> (2, 3, n, m).
+def _spectrum_weights(size: int) -> Tensor:
+    """Of the two phases, brightness and colours, and each frequency: (2, 3, n, n//2 + 1).
 
     A log power pulls at faint things hardest, and colours are faint. With less weight they are never learned;
     with as much in the end, brightness stays up to 40 % too strong at middle frequencies.
     """
+    frequency = radial_frequency(size)
+    falling = frequency.clamp(min=1 / size) ** _LATE_SLOPE
     colours = torch.tensor([1.0, _LATE_COLOURS, _LATE_COLOURS]).view(3, 1, 1)
-    return torch.stack([(early / early.sum()).expand(3, -1, -1), colours * late / late.sum()])
+    early = torch.full((3, *frequency.shape), 1 / frequency.numel())
+    return torch.stack([early, colours * falling / falling.sum()])
 
 
 def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
@@ -355,6 +396,10 @@ def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
 def _verdict(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """A discriminator's loss on real and fake images, judged as one batch."""
     return judge_loss(*judge(torch.cat([real, fake])).split([len(real), len(fake)]))
+
+
+def _spectrum_shape(size: int) -> tuple[int, int, int]:
+    return 3, size, size // 2 + 1
 
 
 def _power(images: Tensor, size: int) -> Tensor:

@@ -12,7 +12,7 @@ from .config import SDFlowConfig
 from .distributed import Shares, average_gradients
 from .model import SDFlow
 from .noise import derive_seed
-from .objective import Objective, ObjectiveConfig
+from .objective import LATE, Objective, ObjectiveConfig
 from .perceptual import PerceptualDistance
 
 _MILESTONES = (0.5, 0.75, 0.9, 0.95)
@@ -25,7 +25,7 @@ class TrainingConfig:
     Attributes:
         patch_size: side of the HR crops; LR crops are ``patch_size / scale``.
         seed: of the weights, the crops and all noise.
-        learning_rate: of Adam (0.9, 0.999), after a warm-up; halved at 50, 75, 90 and 95 % of the training.
+        learning_rate: of Adam (0.9, 0.999), after a warm-up, see ``rate_share``.
         warmup: steps.
         clip: largest norm of a step's gradient, of each of the networks.
         picture_rate: the learning rate of f_HR and f_LR, as a share of the others'. They carry the picture
@@ -54,6 +54,17 @@ class TrainingConfig:
             raise ValueError(f"learning_rate: expected a rate between 0 and 1, got {self.learning_rate}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema: expected a decay in [0, 1), got {self.ema}")
+
+
+def rate_share(progress: float) -> float:
+    """The share of the learning rate at a progress from 0 to 1.
+
+    Halved at 50, 75, 90 and 95 % of each of the objective's two phases: what the first has learned settles
+    before the second, which begins with half, asks for something else.
+    """
+    late = progress >= LATE
+    phase = (progress - LATE) / (1 - LATE) if late else progress / LATE
+    return float(0.5 ** (late + sum(phase >= milestone for milestone in _MILESTONES)))
 
 
 class Trainer:
@@ -153,11 +164,10 @@ class Trainer:
         return dict(zip(names, values.tolist())) | {"gradient": float(norm), "rate": rate}
 
     def _set_rate(self, progress: float) -> None:
-        halvings = sum(progress >= milestone for milestone in _MILESTONES)
         warmup = min(1.0, (self.step_number + 1) / max(1, self.config.warmup))
         for optimizer in (self.optimizer, self.judge_optimizer):
             for group in optimizer.param_groups:
-                rate = self.config.learning_rate * self.rate_factor * warmup * 0.5**halvings
+                rate = self.config.learning_rate * self.rate_factor * warmup * rate_share(progress)
                 group["lr"] = rate * group.get("share", 1.0)
 
     def _average_and_clip(self, networks: list[nn.Module]) -> Tensor:

@@ -34,7 +34,10 @@ A crop takes a fraction of a millisecond, decoding its picture (2.8 megapixels, 
 
 
 class UnpairedCrops:
-    """Random crops of HR and of real LR photographs, flipped and turned at random.
+    """Random crops of HR and of real LR photographs, mirrored at random along both axes.
+
+    They are not turned by a quarter: sensors and lenses differ along rows and columns, and turned crops would
+    teach a camera that does not.
 
     Every picture is as likely as every other of its side, whatever its size. Pictures that cannot be used are
     left out and listed in `skipped`.
@@ -169,7 +172,11 @@ class _Side:
     def _pipeline(self) -> albumentations.Compose:
         if not hasattr(self._own, "pipeline"):
             self._own.pipeline = albumentations.Compose(
-                [albumentations.RandomCrop(self._size, self._size), albumentations.D4()]
+                [
+                    albumentations.RandomCrop(self._size, self._size),
+                    albumentations.HorizontalFlip(),
+                    albumentations.VerticalFlip(),
+                ]
             )
         return self._own.pipeline
 

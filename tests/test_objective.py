@@ -10,15 +10,17 @@ from torch import Tensor
 
 from sdflow.discriminators import TextureDiscriminator
 from sdflow.distributed import Shares
-from sdflow.filters import gaussian_blur, opponent_colours, power_spectrum, windows
+from sdflow.filters import cyclic_power, gaussian_blur, opponent_colours, power_spectrum, windows
 from sdflow.objective import (
     Objective,
     ObjectiveConfig,
-    RunningSpectrum,
+    RunningMean,
+    _as_stored,
     _bias,
-    _clipped,
+    grid_loss,
     log_spectrum_loss,
 )
+from sdflow.resample import to_levels, to_unit
 
 
 @settings(max_examples=20, deadline=None)
@@ -67,11 +69,33 @@ def test_a_blur_keeps_the_mean_of_a_constant_and_takes_noise_away() -> None:
     assert gaussian_blur(noise, 2.0).std() < 0.2
 
 
-def test_a_running_spectrum_is_the_mean_of_the_windows_of_its_first_batches() -> None:
-    running = RunningSpectrum(1, 4)
+def test_a_running_mean_is_that_of_the_windows_of_its_first_batches() -> None:
+    running = RunningMean(1, (3, 4, 3))
     for value, windows_of_it in ((1.0, 1.0), (2.0, 3.0), (0.0, 0.0)):
         mean = running.update(torch.full((1, 3, 4, 3), value * windows_of_it), torch.tensor([windows_of_it]))
     assert torch.allclose(mean, torch.tensor(7 / 4))
+
+
+def _grid_of(noise: Tensor) -> tuple[Tensor, Tensor]:
+    powers = cyclic_power(windows(noise, 16)).mean((0, 1))[None]
+    return grid_loss(powers, powers.detach())
+
+
+def test_noise_that_is_alike_everywhere_shows_no_grid() -> None:
+    noise = gaussian_blur(torch.randn(64, 3, 64, 64), sigma=0.7)
+    assert _grid_of(noise)[1] < 0.003
+
+
+@pytest.mark.parametrize("place", [(0, 1), (1, 0), (1, 1)])
+def test_noise_that_is_stronger_at_one_place_of_four_is_asked_to_become_alike(place: tuple[int, int]) -> None:
+    strength = torch.ones(64, 64)
+    strength[place[0] :: 2, place[1] :: 2] = 1.5
+    strength.requires_grad_()
+    loss, coherence = _grid_of(strength * torch.randn(64, 3, 64, 64))
+    (gradient,) = torch.autograd.grad(loss, strength)
+    here = gradient[place[0] :: 2, place[1] :: 2].mean()
+    assert coherence > 0.01
+    assert here > (gradient.mean() - here / 4) / 0.75
 
 
 def test_the_spectrum_term_pulls_each_frequency_towards_the_real_one() -> None:
@@ -127,7 +151,7 @@ def _pull_on_noise(painted: float, textured: float, random: float) -> float:
     shared = target + painted * paint
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
     samples = (shared + strength * noise for noise in (first, second))
-    loss, _ = objective._noise(*samples, 0.05 * camera, target, 1, Shares(0, torch.device("cpu")))
+    loss, _ = objective._noise(*samples, 0.05 * camera, target, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     return strength.grad.item()
@@ -155,7 +179,7 @@ def _pull_by_brightness(level: Tensor) -> Tensor:
     noise = strength[(level > 0).long()]
     samples = (level + noise * drawn for drawn in (first, second))
     real = level + torch.where(level > 0, 0.1, 0.04) * camera
-    loss, _ = objective._noise(*samples, real, level.expand_as(real), 1, Shares(0, torch.device("cpu")))
+    loss, _ = objective._noise(*samples, real, level.expand_as(real), Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     return strength.grad
@@ -167,18 +191,19 @@ def test_noise_has_to_grow_with_brightness_as_the_camera_s_does() -> None:
 
 
 def test_noise_of_a_rare_brightness_counts_as_much_as_that_of_a_common_one() -> None:
-    level = torch.where(torch.arange(64) < 4, -0.75, 0.75).view(-1, 1, 1, 1)
+    level = torch.where(torch.arange(512) < 32, -0.75, 0.75).view(-1, 1, 1, 1)
     dark, bright = _pull_by_brightness(level).abs().tolist()
     assert dark == pytest.approx(bright, rel=0.3)
 
 
-def test_samples_are_judged_in_the_range_of_images_and_still_learn_outside_of_it() -> None:
-    samples = torch.tensor([-1.5, 0.5, 1.5], requires_grad=True)
-    clipped = _clipped(samples)
-    clipped.sum().backward()
-    assert clipped.tolist() == [-1, 0.5, 1]
+def test_samples_are_judged_as_the_8_bit_pictures_they_become_and_learn_everywhere() -> None:
+    levels = torch.tensor([-60.0, 100.2, 100.7, 300.0])
+    samples = to_unit(levels).requires_grad_()
+    seen = _as_stored(samples)
+    seen.sum().backward()
+    assert torch.allclose(to_levels(seen.detach()), torch.tensor([0.0, 100, 101, 255]), atol=1e-4)
     assert samples.grad is not None
-    assert samples.grad.tolist() == [1, 1, 1]
+    assert samples.grad.tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
