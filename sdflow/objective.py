@@ -55,7 +55,7 @@ class ObjectiveConfig:
         spectrum: log power spectrum of samples against that of real LR images (ours).
         noise: in flat places of each brightness, log power spectrum of the noise, which is what differs
             between two samples, and of the HR picture's texture together, against that of real LR images: the
-            noise has to be random, not texture that looks like it (ours).
+            noise has to be random, not texture that looks like it, nor the HR picture's own noise (ours).
         grid: coherence, in the noise and in what two samples share, of frequencies half a cycle per pixel
             apart, which a camera's pictures do not have: the flows squeeze 2x2 pixels into channels, and the
             four places must not differ (ours).
@@ -202,6 +202,7 @@ class Objective(nn.Module):
         spectra, noise = (_spectrum_shape(size) for size in (self.spectrum_size, _FLAT_SIZE))
         self.real_spectrum, self.fake_spectrum = (RunningMean(1, spectra) for _ in range(2))
         self.real_noise, self.fake_noise = (RunningMean(_BRIGHTNESSES, noise) for _ in range(2))
+        self.all_places = RunningMean(2, (1, *noise[1:]))
         self.fake_grid = RunningMean(2, (4, 3, _FLAT_SIZE, _FLAT_SIZE, 2))
         self.register_buffer("threshold", torch.zeros(_BRIGHTNESSES))
         self.register_buffer("spectrum_weights", _spectrum_weights(self.spectrum_size), persistent=False)
@@ -328,14 +329,17 @@ class Objective(nn.Module):
             brightness, roughness = _brightness(x), _roughness(x)
             self._learn_what_is_flat(shares.gathered(brightness), shares.gathered(roughness))
             kinds = self._flat(brightness, roughness)
-            real_mean = self.real_noise.update(*shares.summed(kinds, _power(x, _FLAT_SIZE)))
+            real_powers, bicubic_powers = _power(x, _FLAT_SIZE), _power(target, _FLAT_SIZE)
+            real_mean = self.real_noise.update(*shares.summed(kinds, real_powers))
+            transfer = self._transfer(real_powers, bicubic_powers, shares)
             mean = (first + second) / 2
             kinds = self._flat(_brightness(mean), _roughness(mean))
-        pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean, target)]
-        powers, numbers = shares.summed(kinds, torch.cat(pictures, 2))
+        pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean)]
+        powers, numbers = shares.summed(kinds, torch.cat([*pictures, bicubic_powers], 2))
         noise, of_mean, bicubic = powers[:, :3] / 2, powers[:, 3:6].detach(), powers[:, 6:].detach()
-        # No more than bicubic's texture counts: noise that is painted on the content has to become random.
-        texture = torch.minimum(of_mean - noise.detach() / 2, bicubic)
+        # No more than bicubic's texture behind the camera's blur counts: what is painted beyond that has to
+        # become random.
+        texture = torch.minimum(of_mean - noise.detach() / 2, transfer * bicubic)
         fake_mean = self.fake_noise.update(texture + noise.detach(), numbers)
         # Each brightness counts the same, however few windows have it: dark ones are rare and have noise too.
         known = (self.real_noise.counts > _LEAST_WINDOWS) & (self.fake_noise.counts > _LEAST_WINDOWS)
@@ -348,6 +352,13 @@ class Objective(nn.Module):
         powers = cyclic_power(windows(pictures, _FLAT_SIZE))
         batch = shares.mean(torch.stack([kind.mean((0, 1)) for kind in powers.chunk(2)]))
         return grid_loss(batch, self.fake_grid.update(batch, batch.new_ones(2)))
+
+    def _transfer(self, real: Tensor, bicubic: Tensor, shares: Shares) -> Tensor:
+        """What the camera leaves of bicubic's power, up to 1, from all windows of pictures of other scenes:
+        that of brightness, whose pictures are far above the noise, for colours too."""
+        brightness = torch.stack([power[:, :, :1].mean((0, 1)) for power in (real, bicubic)])
+        means = self.all_places.update(shares.mean(brightness), brightness.new_ones(2))
+        return (means[0] / means[1].clamp(min=1e-12)).clamp(max=1)
 
     def _learn_what_is_flat(self, brightness: Tensor, roughness: Tensor) -> None:
         """Flat is what is as smooth as the smoothest tenth of the camera's windows of this brightness."""

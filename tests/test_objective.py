@@ -169,6 +169,16 @@ def test_noise_weaker_than_the_camera_s_is_asked_to_grow() -> None:
     assert _pull_on_noise(painted=0, textured=0.01, random=0.03) < 0
 
 
+def test_of_the_picture_s_texture_counts_what_passes_the_camera_s_blur() -> None:
+    sharp, other = (torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+    camera, picture = (power_spectrum(windows(x, 16)) for x in (gaussian_blur(other, sigma=1.0), sharp))
+    transfer = Objective(ObjectiveConfig(), 2, 32, 8)._transfer(
+        camera, picture, Shares(0, torch.device("cpu"))
+    )
+    assert transfer[:, 8, 8].max() < 0.01
+    assert transfer[:, 0, 1].min() > 0.5
+
+
 def _pull_by_brightness(level: Tensor) -> Tensor:
     """How the noise term changes with the noise of dark pictures and of bright ones, (2,): the camera has
     less in the dark than the samples, and more in the light."""
