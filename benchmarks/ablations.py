@@ -45,6 +45,7 @@ DOMAIN = (*CONTENT, "domain")
 BACKWARD = (*DOMAIN, "anchor", "gan_lr")
 PAPER = (*BACKWARD, "cycle", "super_resolution", "gan_hr")
 SPECTRUM = (*PAPER, "spectrum")
+NOISE = (*SPECTRUM, "noise")
 VARIATIONS = {
     "likelihood alone": only(*LIKELIHOOD),
     "+ content": only(*CONTENT),
@@ -52,7 +53,8 @@ VARIATIONS = {
     "+ backward downscaling": only(*BACKWARD),
     "+ cycle and SR": only(*PAPER),
     "+ spectrum of samples": only(*SPECTRUM),
-    "+ noise between samples: the defaults": Variation(),
+    "+ noise between samples": only(*NOISE),
+    "+ no grid: the defaults": Variation(),
     "defaults, element mixture": Variation(architecture={"mixture": "element"}),
     "defaults, one component": Variation(architecture={"components": 1}),
     "defaults, HR content low-passed": Variation({"full_band": False}),

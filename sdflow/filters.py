@@ -56,10 +56,18 @@ def power_spectrum(patches: Tensor) -> Tensor:
     return torch.fft.rfft2(_under_hann(patches)).abs().square()
 
 
-def grid_shifts(size: int) -> list[tuple[int, int]]:
-    """No shift, then by how many bins a grid of 2x2 pixels ties frequencies of windows of that even size."""
-    half = size // 2
-    return [(0, 0), (0, half), (half, 0), (half, half)]
+def tied_frequencies(spectra: Tensor) -> Tensor:
+    """Each frequency, and the three that a grid of 2x2 pixels ties to it, half a cycle per pixel off.
+
+    Args:
+        spectra: of windows of an even size, (..., C, n, n).
+
+    Returns:
+        (..., 4, C, n, n).
+    """
+    half = spectra.shape[-1] // 2
+    shifts = [(0, 0), (0, half), (half, 0), (half, half)]
+    return torch.stack([spectra.roll(shift, (-2, -1)) for shift in shifts], -4)
 
 
 def cyclic_power(patches: Tensor) -> Tensor:
@@ -76,8 +84,7 @@ def cyclic_power(patches: Tensor) -> Tensor:
         Real and imaginary part, (..., 4, C, n, n, 2).
     """
     values = torch.fft.fft2(_under_hann(patches))
-    tied = [values.roll(shift, (-2, -1)).conj() for shift in grid_shifts(patches.shape[-1])]
-    return torch.view_as_real(values.unsqueeze(-4) * torch.stack(tied, -4))
+    return torch.view_as_real(values.unsqueeze(-4) * tied_frequencies(values).conj())
 
 
 def _under_hann(patches: Tensor) -> Tensor:

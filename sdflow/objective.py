@@ -16,10 +16,10 @@ from .distributed import Shares
 from .filters import (
     cyclic_power,
     gaussian_blur,
-    grid_shifts,
     opponent_colours,
     power_spectrum,
     radial_frequency,
+    tied_frequencies,
     windows,
 )
 from .model import SDFlow
@@ -167,11 +167,8 @@ def grid_loss(batch: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         A loss whose gradient is that of the mean squared coherence (in the batch's products), and that mean.
     """
     power = mean[:, :1, ..., 0]
+    both = (power * tied_frequencies(power[:, 0]) + 1e-18).unsqueeze(-1)[:, 1:]
     tied, now = mean[:, 1:], batch[:, 1:]
-    shifted = torch.stack(
-        [power[:, 0].roll(shift, (-2, -1)) for shift in grid_shifts(power.shape[-1])[1:]], 1
-    )
-    both = (power * shifted + 1e-18).unsqueeze(-1)
     loss = (2 * tied * now / both).sum(-1).mean()
     return loss, (tied.square() / both).sum(-1).mean()
 
@@ -199,10 +196,10 @@ class Objective(nn.Module):
         self.judge_content = TextureDiscriminator(width)
         self.judge_hr = TextureDiscriminator(width, strides=(1, 2, 2))
         self.spectrum_size = min(_SPECTRUM_SIZE, lr_patch)
-        spectra, noise = (_spectrum_shape(size) for size in (self.spectrum_size, _FLAT_SIZE))
-        self.real_spectrum, self.fake_spectrum = (RunningMean(1, spectra) for _ in range(2))
-        self.real_noise, self.fake_noise = (RunningMean(_BRIGHTNESSES, noise) for _ in range(2))
-        self.all_places = RunningMean(2, (1, *noise[1:]))
+        spectra, noise = (radial_frequency(size).shape for size in (self.spectrum_size, _FLAT_SIZE))
+        self.real_spectrum, self.fake_spectrum = (RunningMean(1, (3, *spectra)) for _ in range(2))
+        self.real_noise, self.fake_noise = (RunningMean(_BRIGHTNESSES, (3, *noise)) for _ in range(2))
+        self.all_places = RunningMean(2, (1, *noise))
         self.fake_grid = RunningMean(2, (4, 3, _FLAT_SIZE, _FLAT_SIZE, 2))
         self.register_buffer("threshold", torch.zeros(_BRIGHTNESSES))
         self.register_buffer("spectrum_weights", _spectrum_weights(self.spectrum_size), persistent=False)
@@ -407,10 +404,6 @@ def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
 def _verdict(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """A discriminator's loss on real and fake images, judged as one batch."""
     return judge_loss(*judge(torch.cat([real, fake])).split([len(real), len(fake)]))
-
-
-def _spectrum_shape(size: int) -> tuple[int, int, int]:
-    return 3, size, size // 2 + 1
 
 
 def _power(images: Tensor, size: int) -> Tensor:
