@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FiniteRange, new_folder, seed_option
+from .options import new_folder, seed_option
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     "--out", type=new_folder, default="sdflow-demo", show_default=True, help="A new or empty folder."
 )
 @click.option(
-    "--minutes",
-    type=FiniteRange(min=0, min_open=True),
-    default=3.5,
+    "--steps",
+    type=click.IntRange(min=1),
+    default=350,
     show_default=True,
     help="How long to train.",
 )
 @seed_option
-def command(out: Path, minutes: float, seed: int) -> None:
+def command(out: Path, steps: int, seed: int) -> None:
     """Train, generate, inspect and export on photographs that come with scikit-image; downloads nothing.
 
     HR are photographs as they are, LR are others of them through a simulated camera with known blur, noise
@@ -37,7 +37,7 @@ def command(out: Path, minutes: float, seed: int) -> None:
     """
     from sdflow_data.demo import run_demo
 
-    demo = run_demo(out, minutes, seed, click.echo)
+    demo = run_demo(out, steps, seed, click.echo)
     click.echo(_table(demo))
     for name, path in demo.paths.items():
         click.echo(f"{name:<24}{path}")

@@ -12,7 +12,7 @@ from .config import SDFlowConfig
 from .distributed import Shares, average_gradients
 from .model import SDFlow
 from .noise import derive_seed
-from .objective import LATE, Objective, ObjectiveConfig
+from .objective import Objective, ObjectiveConfig
 from .perceptual import PerceptualDistance
 
 _MILESTONES = (0.5, 0.75, 0.9, 0.95)
@@ -57,14 +57,8 @@ class TrainingConfig:
 
 
 def rate_share(progress: float) -> float:
-    """The share of the learning rate at a progress from 0 to 1.
-
-    Halved at 50, 75, 90 and 95 % of each of the objective's two phases: what the first has learned settles
-    before the second, which begins with half, asks for something else.
-    """
-    late = progress >= LATE
-    phase = (progress - LATE) / (1 - LATE) if late else progress / LATE
-    return float(0.5 ** (late + sum(phase >= milestone for milestone in _MILESTONES)))
+    """The share of the learning rate at a progress from 0 to 1: halved at 50, 75, 90 and 95 %."""
+    return float(0.5 ** sum(progress >= milestone for milestone in _MILESTONES))
 
 
 class Trainer:

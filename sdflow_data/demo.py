@@ -62,12 +62,12 @@ class Demo:
         return float(self.table.attrs["spread"] / self.table.loc["noise_sigma", "real"])
 
 
-def run_demo(out: Path, minutes: float, seed: int, say: Callable[[str], None]) -> Demo:
+def run_demo(out: Path, steps: int, seed: int, say: Callable[[str], None]) -> Demo:
     """Run the demo into a new folder.
 
     Args:
         out: a new or empty folder.
-        minutes: of training.
+        steps: of training; in minutes, a slower machine would come to worse pictures.
         seed: of everything.
         say: is told what is being done.
 
@@ -78,9 +78,9 @@ def run_demo(out: Path, minutes: float, seed: int, say: Callable[[str], None]) -
         raise SDFlowError(f"{out}: expected a new or empty folder, found files in it")
     say("1/5 Photographs: scikit-image's as HR, others of them through a simulated camera as LR")
     hr, lr = take_photographs(out / "photographs", seed)
-    say(f"2/5 Training the tiny model for {minutes:g} minutes")
+    say(f"2/5 Training the tiny model, {steps} steps")
     settings = preset_settings(
-        "tiny", hr=(hr,), lr=(lr,), out=out / "run", scale=SCALE, minutes=minutes, seed=seed
+        "tiny", hr=(hr,), lr=(lr,), out=out / "run", scale=SCALE, steps=steps, seed=seed
     )
     train(settings, say)
     say("3/5 Generating pairs")

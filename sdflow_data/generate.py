@@ -159,13 +159,13 @@ def generate(
             if shards is not None and shards.start >= plan.shards:
                 asked = f"{shards.start}:{shards.stop}"
                 raise SDFlowError(f"--shards {asked}: expected some of the plan's {plan.shards}, found none")
-            todo = _unfinished(plan, paths, out, shards, was_whole)
-            if todo:
+        todo = _unfinished(plan, paths, out, shards, was_whole)  # ours: nobody else waits for it
+        if todo:
+            with lock.plan():
                 (out / INFO).unlink(missing_ok=True)
                 (out / "shards").mkdir(exist_ok=True)
-            for number in todo:  # so that no other call takes what is made again now for finished
-                shard_path(out, number).unlink(missing_ok=True)
-        if todo:
+                for number in todo:  # so that no other call takes what is made again now for finished
+                    shard_path(out, number).unlink(missing_ok=True)
             _make(engine, Job(out.absolute(), model, plan.recipe), plan, todo, paths)
         with lock.plan():
             info = _finish(plan, out, all_are_made=shards is None)

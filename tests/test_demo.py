@@ -15,7 +15,7 @@ from sdflow_data.images import read_picture
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("demo") / "out"
     call = [sys.executable, "-c", "from sdflow_cli.main import main; main()", "demo", "--out", str(out)]
-    done = subprocess.run([*call, "--minutes", "0.02"], capture_output=True, text=True)
+    done = subprocess.run([*call, "--steps", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out, done.stdout
 
