@@ -226,7 +226,8 @@ class Objective(nn.Module):
             hr: (B, 3, sP, sP) uint8; lr: (B, 3, P, P) uint8.
             progress: of the training, 0 to 1: the likelihood and content terms begin alone, samples and
                 adversaries come in over the first tenth; in the last three tenths brightness and low
-                frequencies count more, and the anchor looks at lower frequencies.
+                frequencies count more, the anchor looks at lower frequencies, and texture counts behind the
+                camera's blur alone.
             shares: draws the step's random numbers.
             perceptual: switches the perceptual terms on.
 
@@ -273,7 +274,7 @@ class Objective(nn.Module):
         seen, real = _as_stored(samples), to_unit(lr)
         terms["spectrum"], distances["spectrum"] = self._spectrum(seen, real, late, shares)
         first_seen, second_seen = seen.chunk(2)
-        terms["noise"], distances["noise"] = self._noise(first_seen, second_seen, real, target, shares)
+        terms["noise"], distances["noise"] = self._noise(first_seen, second_seen, real, target, late, shares)
         terms["grid"], distances["grid"] = self._grid(first_seen, second_seen, shares)
         terms["gan_lr"] = fooling_loss(self.judge_lr(seen))
 
@@ -320,7 +321,7 @@ class Objective(nn.Module):
         return log_spectrum_loss(fake, *means, self.spectrum_weights[late, None])
 
     def _noise(
-        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, shares: Shares
+        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, late: int, shares: Shares
     ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             brightness, roughness = _brightness(x), _roughness(x)
@@ -334,9 +335,10 @@ class Objective(nn.Module):
         pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean)]
         powers, numbers = shares.summed(kinds, torch.cat([*pictures, bicubic_powers], 2))
         noise, of_mean, bicubic = powers[:, :3] / 2, powers[:, 3:6].detach(), powers[:, 6:].detach()
-        # No more than bicubic's texture behind the camera's blur counts: what is painted beyond that has to
-        # become random.
-        texture = torch.minimum(of_mean - noise.detach() / 2, transfer * bicubic)
+        # No more than bicubic's texture counts: what is painted beyond that has to become random. Late, no
+        # more than the camera's blur leaves of it; asked from the beginning, blur itself is learned later.
+        limit = transfer * bicubic if late else bicubic
+        texture = torch.minimum(of_mean - noise.detach() / 2, limit)
         fake_mean = self.fake_noise.update(texture + noise.detach(), numbers)
         # Each brightness counts the same, however few windows have it: dark ones are rare and have noise too.
         known = (self.real_noise.counts > _LEAST_WINDOWS) & (self.fake_noise.counts > _LEAST_WINDOWS)

@@ -151,7 +151,7 @@ def _pull_on_noise(painted: float, textured: float, random: float) -> float:
     shared = target + painted * paint
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
     samples = (shared + strength * noise for noise in (first, second))
-    loss, _ = objective._noise(*samples, 0.05 * camera, target, Shares(0, torch.device("cpu")))
+    loss, _ = objective._noise(*samples, 0.05 * camera, target, 1, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     return strength.grad.item()
@@ -189,7 +189,7 @@ def _pull_by_brightness(level: Tensor) -> Tensor:
     noise = strength[(level > 0).long()]
     samples = (level + noise * drawn for drawn in (first, second))
     real = level + torch.where(level > 0, 0.1, 0.04) * camera
-    loss, _ = objective._noise(*samples, real, level.expand_as(real), Shares(0, torch.device("cpu")))
+    loss, _ = objective._noise(*samples, real, level.expand_as(real), 1, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     return strength.grad
