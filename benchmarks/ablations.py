@@ -54,7 +54,7 @@ VARIATIONS = {
     "+ cycle and SR": only(*PAPER),
     "+ spectrum of samples": only(*SPECTRUM),
     "+ noise between samples": only(*NOISE),
-    "+ no grid: the defaults": Variation(),
+    "+ grid: the defaults": Variation(),
     "defaults, element mixture": Variation(architecture={"mixture": "element"}),
     "defaults, one component": Variation(architecture={"components": 1}),
     "defaults, HR content low-passed": Variation({"full_band": False}),

@@ -58,7 +58,7 @@ class TrainingConfig:
 
 def rate_share(progress: float) -> float:
     """The share of the learning rate at a progress from 0 to 1: halved at 50, 75, 90 and 95 %."""
-    return float(0.5 ** sum(progress >= milestone for milestone in _MILESTONES))
+    return 0.5 ** sum(progress >= milestone for milestone in _MILESTONES)
 
 
 class Trainer:
