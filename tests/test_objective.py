@@ -179,6 +179,22 @@ def test_of_the_picture_s_texture_counts_what_passes_the_camera_s_blur() -> None
     assert transfer[:, 0, 1].min() > 0.5
 
 
+@pytest.mark.parametrize(("late", "sign"), [(0, 1), (1, -1)])
+def test_texture_that_the_camera_blurs_away_stands_for_noise_until_late(late: int, sign: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    other, camera, detail, first, second = (torch.randn(64, 3, 32, 32, generator=draw) for _ in range(5))
+    flat = (torch.arange(64) % 2).view(-1, 1, 1, 1)
+    target = torch.where(flat == 1, 0.05, 0.5) * detail
+    real = torch.where(flat == 1, 0.05 * camera, 0.5 * gaussian_blur(other, 1.0))
+    strength = torch.tensor(0.03, requires_grad=True)
+    samples = (target + strength * noise for noise in (first, second))
+    objective = Objective(ObjectiveConfig(), 2, 32, 8)
+    loss, _ = objective._noise(*samples, real, target, late, Shares(0, torch.device("cpu")))
+    loss.backward()
+    assert strength.grad is not None
+    assert strength.grad.sign().item() == sign
+
+
 def _pull_by_brightness(level: Tensor) -> Tensor:
     """How the noise term changes with the noise of dark pictures and of bright ones, (2,): the camera has
     less in the dark than the samples, and more in the light."""
