@@ -46,6 +46,7 @@ BACKWARD = (*DOMAIN, "anchor", "gan_lr")
 PAPER = (*BACKWARD, "cycle", "super_resolution", "gan_hr")
 SPECTRUM = (*PAPER, "spectrum")
 NOISE = (*SPECTRUM, "noise")
+GRID = (*NOISE, "grid")
 VARIATIONS = {
     "likelihood alone": only(*LIKELIHOOD),
     "+ content": only(*CONTENT),
@@ -54,7 +55,8 @@ VARIATIONS = {
     "+ cycle and SR": only(*PAPER),
     "+ spectrum of samples": only(*SPECTRUM),
     "+ noise between samples": only(*NOISE),
-    "+ grid: the defaults": Variation(),
+    "+ grid": only(*GRID),
+    "+ evenness: the defaults": Variation(),
     "defaults, element mixture": Variation(architecture={"mixture": "element"}),
     "defaults, one component": Variation(architecture={"components": 1}),
     "defaults, HR content low-passed": Variation({"full_band": False}),

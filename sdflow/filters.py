@@ -31,18 +31,20 @@ def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None) -> Te
 
 
 @lru_cache(maxsize=32)
-def _opponents() -> Tensor:
-    basis = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
-    return basis / basis.norm(dim=1, keepdim=True)
+def _mixtures() -> Tensor:
+    sums = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+    differences = torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0], [-1.0, 0.0, 1.0]])
+    return torch.cat([sums, differences]) / 2
 
 
-def opponent_colours(images: Tensor) -> Tensor:
-    """RGB to brightness and two differences of colours, an orthonormal basis: (B, 3, H, W) -> the same.
+def colour_mixtures(images: Tensor) -> Tensor:
+    """Sums, then differences, of each two of R, G and B, halved: (B, 3, H, W) -> (B, 6, H, W).
 
-    Powers of channels say nothing of how the channels go together; powers of these do.
+    The powers of these six fix all of the channels' covariance, six numbers: how the channels go together.
+    Those of the channels alone do not, nor those of any basis. All together have the power of R, G and B.
     """
     with torch.autocast(images.device.type, enabled=False):
-        return torch.einsum("oc,bchw->bohw", _opponents().to(images), images)
+        return torch.einsum("oc,bchw->bohw", _mixtures().to(images), images)
 
 
 def windows(images: Tensor, size: int) -> Tensor:

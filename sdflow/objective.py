@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from .discriminators import TextureDiscriminator, fooling_loss, judge_loss
 from .distributed import Shares
 from .filters import (
+    colour_mixtures,
     cyclic_power,
     gaussian_blur,
-    opponent_colours,
     power_spectrum,
     radial_frequency,
     tied_frequencies,
@@ -28,10 +28,16 @@ from .priors import standard_normal_log_prob
 from .resample import bicubic_downscale, quantise, to_levels, to_unit
 
 _CONTENT_STD = 0.5
-_SPECTRUM_SIZE, _FLAT_SIZE, _FLAT_SHARE = 32, 16, 0.1
+_SPECTRUM_SIZE, _FLAT_SIZE = 32, 16
 _NOISE_BAND = 0.15
 _BRIGHTNESSES, _LEAST_WINDOWS = 4, 0.5
+# Quantiles that part the camera's windows of a brightness by roughness; those below the first are flat.
+_ROUGHNESSES = (0.1, 0.4, 0.7)
 _LPF_SIGMA = 1.2
+# What mixtures of colours count for: sums, which show brightness, one together; differences, which are of two
+# dimensions, two.
+_MIXTURES = torch.tensor([1.0, 1, 1, 2, 2, 2]).view(-1, 1, 1) / 3
+_PLANES, _SUMS = 6, 3
 LATE = 0.7
 """The progress at which the second of the objective's two phases begins."""
 
@@ -56,6 +62,8 @@ class ObjectiveConfig:
         noise: in flat places of each brightness, log power spectrum of the noise, which is what differs
             between two samples, and of the HR picture's texture together, against that of real LR images: the
             noise has to be random, not texture that looks like it, nor the HR picture's own noise (ours).
+        evenness: late, log power spectrum of what differs between two samples in textured places against
+            that in flat ones of the same brightness: noise depends on that, not on what is shown (ours).
         grid: coherence, in the noise and in what two samples share, of frequencies half a cycle per pixel
             apart, which a camera's pictures do not have: the flows squeeze 2x2 pixels into channels, and the
             four places must not differ (ours).
@@ -79,6 +87,7 @@ class ObjectiveConfig:
     cycle: float = 10.0
     spectrum: float = 3.0
     noise: float = 3.0
+    evenness: float = 3.0
     grid: float = 10.0
     anchor: float = 500.0
     gan_lr: float = 0.5
@@ -183,7 +192,7 @@ class Objective(nn.Module):
         width: hidden channels of the discriminators.
     """
 
-    threshold: Tensor
+    thresholds: Tensor
     spectrum_weights: Tensor
     noise_weights: Tensor
 
@@ -197,14 +206,15 @@ class Objective(nn.Module):
         self.judge_hr = TextureDiscriminator(width, strides=(1, 2, 2))
         self.spectrum_size = min(_SPECTRUM_SIZE, lr_patch)
         spectra, noise = (radial_frequency(size).shape for size in (self.spectrum_size, _FLAT_SIZE))
-        self.real_spectrum, self.fake_spectrum = (RunningMean(1, (3, *spectra)) for _ in range(2))
-        self.real_noise, self.fake_noise = (RunningMean(_BRIGHTNESSES, (3, *noise)) for _ in range(2))
+        self.real_spectrum, self.fake_spectrum = (RunningMean(1, (_PLANES, *spectra)) for _ in range(2))
+        self.real_noise, self.fake_noise = (RunningMean(_BRIGHTNESSES, (_PLANES, *noise)) for _ in range(2))
+        self.random = RunningMean((len(_ROUGHNESSES) + 1) * _BRIGHTNESSES, (_PLANES, *noise))
         self.all_places = RunningMean(2, (1, *noise))
-        self.fake_grid = RunningMean(2, (4, 3, _FLAT_SIZE, _FLAT_SIZE, 2))
-        self.register_buffer("threshold", torch.zeros(_BRIGHTNESSES))
+        self.fake_grid = RunningMean(2, (4, _PLANES, _FLAT_SIZE, _FLAT_SIZE, 2))
+        self.register_buffer("thresholds", torch.zeros(len(_ROUGHNESSES), _BRIGHTNESSES))
         self.register_buffer("spectrum_weights", _spectrum_weights(self.spectrum_size), persistent=False)
         band = (radial_frequency(_FLAT_SIZE) > _NOISE_BAND).float()
-        self.register_buffer("noise_weights", (band / band.sum()).expand(3, -1, -1).clone(), persistent=False)
+        self.register_buffer("noise_weights", _MIXTURES * band / band.sum(), persistent=False)
 
     @property
     def judges(self) -> list[nn.Module]:
@@ -226,8 +236,8 @@ class Objective(nn.Module):
             hr: (B, 3, sP, sP) uint8; lr: (B, 3, P, P) uint8.
             progress: of the training, 0 to 1: the likelihood and content terms begin alone, samples and
                 adversaries come in over the first tenth; in the last three tenths brightness and low
-                frequencies count more, the anchor looks at lower frequencies, and texture counts behind the
-                camera's blur alone.
+                frequencies count more, the anchor looks at lower frequencies, texture counts behind the
+                camera's blur alone, and noise has to be even.
             shares: draws the step's random numbers.
             perceptual: switches the perceptual terms on.
 
@@ -274,7 +284,8 @@ class Objective(nn.Module):
         seen, real = _as_stored(samples), to_unit(lr)
         terms["spectrum"], distances["spectrum"] = self._spectrum(seen, real, late, shares)
         first_seen, second_seen = seen.chunk(2)
-        terms["noise"], distances["noise"] = self._noise(first_seen, second_seen, real, target, late, shares)
+        flat, textured = self._noise(first_seen, second_seen, real, target, late, shares)
+        (terms["noise"], distances["noise"]), (terms["evenness"], distances["evenness"]) = flat, textured
         terms["grid"], distances["grid"] = self._grid(first_seen, second_seen, shares)
         terms["gan_lr"] = fooling_loss(self.judge_lr(seen))
 
@@ -293,7 +304,7 @@ class Objective(nn.Module):
             terms["gan_hr"] = fooling_loss(self.judge_hr(resolved))
             judged_hr = (y, resolved.detach())
 
-        begun = {name: 1.0 if name in _FROM_THE_START else ramp for name in terms}
+        begun = dict.fromkeys(terms, ramp) | dict.fromkeys(_FROM_THE_START, 1.0) | {"evenness": float(late)}
         weighted = [getattr(weights, name) * begun[name] * value for name, value in terms.items()]
         loss = torch.stack(weighted).sum()
         difference = (to_levels(first) - to_levels(second)).detach()
@@ -322,32 +333,45 @@ class Objective(nn.Module):
 
     def _noise(
         self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, late: int, shares: Shares
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         with torch.no_grad():
             brightness, roughness = _brightness(x), _roughness(x)
-            self._learn_what_is_flat(shares.gathered(brightness), shares.gathered(roughness))
-            kinds = self._flat(brightness, roughness)
+            self._learn_roughness(shares.gathered(brightness), shares.gathered(roughness))
+            flat = self._places(brightness, roughness)[0]
             real_powers, bicubic_powers = _power(x, _FLAT_SIZE), _power(target, _FLAT_SIZE)
-            real_mean = self.real_noise.update(*shares.summed(kinds, real_powers))
+            real_mean = self.real_noise.update(*shares.summed(flat, real_powers))
             transfer = self._transfer(real_powers, bicubic_powers, shares)
             mean = (first + second) / 2
-            kinds = self._flat(_brightness(mean), _roughness(mean))
+            places = self._places(_brightness(mean), _roughness(mean))
         pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean)]
-        powers, numbers = shares.summed(kinds, torch.cat([*pictures, bicubic_powers], 2))
-        noise, of_mean, bicubic = powers[:, :3] / 2, powers[:, 3:6].detach(), powers[:, 6:].detach()
+        sums = shares.summed(places.flatten(0, 1), torch.cat([*pictures, bicubic_powers], 2))
+        powers, numbers = (value.unflatten(0, places.shape[:2]) for value in sums)
+        random = powers[:, :, :_PLANES] / 2
+        noise, of_mean, bicubic = (
+            random[0],
+            powers[0, :, _PLANES : 2 * _PLANES].detach(),
+            powers[0, :, 2 * _PLANES :].detach(),
+        )
         # No more than bicubic's texture counts: what is painted beyond that has to become random. Late, no
         # more than the camera's blur leaves of it; asked from the beginning, blur itself is learned later.
         limit = transfer * bicubic if late else bicubic
         texture = torch.minimum(of_mean - noise.detach() / 2, limit)
-        fake_mean = self.fake_noise.update(texture + noise.detach(), numbers)
-        # Each brightness counts the same, however few windows have it: dark ones are rare and have noise too.
+        fake_mean = self.fake_noise.update(texture + noise.detach(), numbers[0])
         known = (self.real_noise.counts > _LEAST_WINDOWS) & (self.fake_noise.counts > _LEAST_WINDOWS)
-        share = known / known.sum().clamp(min=1)
         noise = noise / self.fake_noise.counts.clamp(min=_LEAST_WINDOWS)
-        return log_spectrum_loss(noise, fake_mean, real_mean, share * self.noise_weights)
+        in_flat_places = log_spectrum_loss(noise, fake_mean, real_mean, _alike(known) * self.noise_weights)
+        return in_flat_places, self._evenness(random, numbers)
+
+    def _evenness(self, random: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        means = self.random.update(random.flatten(0, 1), numbers.flatten()).view_as(random)
+        counts = self.random.counts.unflatten(0, numbers.shape)
+        known = counts > _LEAST_WINDOWS
+        textured = random[1:] / counts[1:].clamp(min=_LEAST_WINDOWS)
+        weights = _alike(known[1:] & known[0]) * self.noise_weights
+        return log_spectrum_loss(textured, means[1:], means[:1].expand_as(textured), weights)
 
     def _grid(self, first: Tensor, second: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
-        pictures = opponent_colours(torch.cat([first - second, first + second]))
+        pictures = colour_mixtures(torch.cat([first - second, first + second]))
         powers = cyclic_power(windows(pictures, _FLAT_SIZE))
         batch = shares.mean(torch.stack([kind.mean((0, 1)) for kind in powers.chunk(2)]))
         return grid_loss(batch, self.fake_grid.update(batch, batch.new_ones(2)))
@@ -355,23 +379,25 @@ class Objective(nn.Module):
     def _transfer(self, real: Tensor, bicubic: Tensor, shares: Shares) -> Tensor:
         """What the camera leaves of bicubic's power, up to 1, from all windows of pictures of other scenes:
         that of brightness, whose pictures are far above the noise, for colours too."""
-        brightness = torch.stack([power[:, :, :1].mean((0, 1)) for power in (real, bicubic)])
+        brightness = torch.stack([power[:, :, :_SUMS].mean((0, 1, 2))[None] for power in (real, bicubic)])
         means = self.all_places.update(shares.mean(brightness), brightness.new_ones(2))
         return (means[0] / means[1].clamp(min=1e-12)).clamp(max=1)
 
-    def _learn_what_is_flat(self, brightness: Tensor, roughness: Tensor) -> None:
+    def _learn_roughness(self, brightness: Tensor, roughness: Tensor) -> None:
         """Flat is what is as smooth as the smoothest tenth of the camera's windows of this brightness."""
         # Of each brightness, since the camera's own noise makes the bright ones rougher.
         roughness = torch.where(_ranges(brightness) > 0, roughness, torch.nan).flatten(1)
-        quantile = roughness.nanquantile(_FLAT_SHARE, 1)
-        step = torch.where(self.threshold == 0, 1.0, 0.05)
-        self.threshold.copy_(
-            torch.where(quantile.isnan(), self.threshold, self.threshold.lerp(quantile, step))
+        quantiles = roughness.nanquantile(roughness.new_tensor(_ROUGHNESSES), 1)
+        step = torch.where(self.thresholds == 0, 1.0, 0.05)
+        self.thresholds.copy_(
+            torch.where(quantiles.isnan(), self.thresholds, self.thresholds.lerp(quantiles, step))
         )
 
-    def _flat(self, brightness: Tensor, roughness: Tensor) -> Tensor:
-        """Which windows are flat and in which range of brightness, as 0 and 1: (ranges, B, N)."""
-        return _ranges(brightness) * (roughness <= self.threshold[brightness])
+    def _places(self, brightness: Tensor, roughness: Tensor) -> Tensor:
+        """How rough and how bright each window is, as 0 and 1: (roughnesses, brightnesses, B, N)."""
+        rough = (roughness > self.thresholds[:, brightness]).sum(0)
+        kinds = F.one_hot(rough, len(_ROUGHNESSES) + 1).movedim(-1, 0).float()
+        return kinds[:, None] * _ranges(brightness)
 
 
 def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:
@@ -386,16 +412,18 @@ def _as_stored(samples: Tensor) -> Tensor:
 
 
 def _spectrum_weights(size: int) -> Tensor:
-    """Of the two phases, brightness and colours, and each frequency: (2, 3, n, n//2 + 1).
+    """Of the two phases, each mixture of colours and each frequency: (2, 6, n, n//2 + 1).
 
     A log power pulls at faint things hardest, and colours are faint. With less weight they are never learned;
     with as much in the end, brightness stays up to 40 % too strong at middle frequencies.
     """
     frequency = radial_frequency(size)
     falling = frequency.clamp(min=1 / size) ** _LATE_SLOPE
-    colours = torch.tensor([1.0, _LATE_COLOURS, _LATE_COLOURS]).view(3, 1, 1)
-    early = torch.full((3, *frequency.shape), 1 / frequency.numel())
-    return torch.stack([early, colours * falling / falling.sum()])
+    late = torch.ones(_PLANES, 1, 1)
+    late[_SUMS:] = _LATE_COLOURS
+    return _MIXTURES * torch.stack(
+        [torch.full((_PLANES, *frequency.shape), 1 / frequency.numel()), late * falling / falling.sum()]
+    )
 
 
 def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
@@ -409,14 +437,19 @@ def _verdict(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _power(images: Tensor, size: int) -> Tensor:
-    """Power spectra of brightness and of colour, of all windows: (B, N, 3, size, size // 2 + 1)."""
-    return power_spectrum(windows(opponent_colours(images), size))
+    """Power spectra of the mixtures of colours, of all windows: (B, N, 6, size, size // 2 + 1)."""
+    return power_spectrum(windows(colour_mixtures(images), size))
 
 
 def _brightness(images: Tensor) -> Tensor:
     """In which of the equal ranges of brightness each flat-sized window is, (B, N)."""
     level = windows(images.mean(1, keepdim=True), _FLAT_SIZE).flatten(2).mean(2)
     return ((level + 1) / 2 * _BRIGHTNESSES).long().clamp(0, _BRIGHTNESSES - 1)
+
+
+def _alike(known: Tensor) -> Tensor:
+    """What each kind counts for: those that are known the same, however few windows have it."""
+    return known / known.sum().clamp(min=1)  # dark places are rare and have noise too
 
 
 def _ranges(brightness: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sdflow.discriminators import TextureDiscriminator
 from sdflow.distributed import Shares
-from sdflow.filters import cyclic_power, gaussian_blur, opponent_colours, power_spectrum, windows
+from sdflow.filters import colour_mixtures, cyclic_power, gaussian_blur, power_spectrum, windows
 from sdflow.objective import (
     Objective,
     ObjectiveConfig,
@@ -31,20 +31,26 @@ def test_white_noise_has_the_power_of_its_variance_at_every_frequency(seed: int,
     assert power.mean().item() == pytest.approx(sigma**2, rel=0.05)
 
 
-def test_opponent_colours_keep_the_power_of_all_channels_together() -> None:
+def test_mixtures_of_colours_keep_the_power_of_all_channels_together() -> None:
     images = torch.randn(4, 3, 16, 16)
-    assert opponent_colours(images).square().sum(1).allclose(images.square().sum(1), atol=1e-5)
+    assert colour_mixtures(images).square().sum(1).allclose(images.square().sum(1), atol=1e-5)
 
 
-def test_a_grey_picture_has_no_power_in_its_colours() -> None:
-    colours = opponent_colours(torch.randn(4, 1, 16, 16).expand(-1, 3, -1, -1))[:, 1:]
+def test_powers_of_the_mixtures_tell_how_each_two_channels_go_together() -> None:
+    images = torch.randn(4, 3, 16, 16)
+    sums, differences = colour_mixtures(images).square().split(3, 1)
+    assert (sums - differences).allclose(images * images.roll(-1, 1), atol=1e-5)
+
+
+def test_a_grey_picture_has_no_power_in_differences_of_colours() -> None:
+    colours = colour_mixtures(torch.randn(4, 1, 16, 16).expand(-1, 3, -1, -1))[:, 3:]
     assert colours.abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
     "measured",
     [
-        opponent_colours,
+        colour_mixtures,
         lambda images: gaussian_blur(images, 1.0),
         lambda images: Shares(0, torch.device("cpu")).summed(torch.ones(1, 2, 3), images)[0],
     ],
@@ -151,7 +157,7 @@ def _pull_on_noise(painted: float, textured: float, random: float) -> float:
     shared = target + painted * paint
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
     samples = (shared + strength * noise for noise in (first, second))
-    loss, _ = objective._noise(*samples, 0.05 * camera, target, 1, Shares(0, torch.device("cpu")))
+    (loss, _), _ = objective._noise(*samples, 0.05 * camera, target, 1, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     return strength.grad.item()
@@ -189,10 +195,28 @@ def test_texture_that_the_camera_blurs_away_stands_for_noise_until_late(late: in
     strength = torch.tensor(0.03, requires_grad=True)
     samples = (target + strength * noise for noise in (first, second))
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
-    loss, _ = objective._noise(*samples, real, target, late, Shares(0, torch.device("cpu")))
+    (loss, _), _ = objective._noise(*samples, real, target, late, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     assert strength.grad.sign().item() == sign
+
+
+@pytest.mark.parametrize(("textured", "pull"), [(0.01, -1), (0.2, 1)])
+def test_noise_has_to_be_as_strong_in_textured_places_as_in_flat_ones(textured: float, pull: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    detail, camera, first, second = (torch.randn(64, 3, 32, 32, generator=draw) for _ in range(4))
+    flat = (torch.arange(64) % 2).bool()
+    target = torch.where(flat.view(-1, 1, 1, 1), 0, 0.5) * detail
+    noise = torch.tensor(textured, requires_grad=True)
+    strength = torch.where(flat, 0.05, noise).view(-1, 1, 1, 1)
+    samples = (target + strength * drawn for drawn in (first, second))
+    objective = Objective(ObjectiveConfig(), 2, 32, 8)
+    _, (loss, _) = objective._noise(
+        *samples, target + 0.05 * camera, target, 1, Shares(0, torch.device("cpu"))
+    )
+    loss.backward()
+    assert noise.grad is not None
+    assert noise.grad.sign().item() == pull
 
 
 def _pull_by_brightness(level: Tensor) -> Tensor:
@@ -205,7 +229,7 @@ def _pull_by_brightness(level: Tensor) -> Tensor:
     noise = strength[(level > 0).long()]
     samples = (level + noise * drawn for drawn in (first, second))
     real = level + torch.where(level > 0, 0.1, 0.04) * camera
-    loss, _ = objective._noise(*samples, real, level.expand_as(real), 1, Shares(0, torch.device("cpu")))
+    (loss, _), _ = objective._noise(*samples, real, level.expand_as(real), 1, Shares(0, torch.device("cpu")))
     loss.backward()
     assert strength.grad is not None
     return strength.grad
