@@ -37,9 +37,13 @@ from sdflow_data.statistics.frames import cut_patches
 from sdflow_data.upscaler import load_upscaler
 
 BORDER, PATCH, PATCHES, SAMPLES = 12, 48, 100, 16
-WATCHED = ("noise_sigma", "spectrum_8", "spectrum_12", "spectrum_16", "sharpness")
+WATCHED = ("noise_sigma", "noise_channels", "spectrum_8", "spectrum_12", "spectrum_16", "sharpness")
 BRIGHTNESS = (0, 64, 128, 192, 256)
 LEAST_IN_STEP = 20
+SPREADS = tuple(
+    f"standard deviation between samples{where}, levels"
+    for where in ("", " in the flattest tenth", " in the roughest tenth")
+)
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def measure(
 ) -> dict[str, float]:
     """All rows of a degrader's column that are about its LR."""
     scores: dict[str, list[float]] = {}
-    samples, means, shifts, variances = [], [], [], []
+    samples, means, shifts, spreads = [], [], [], []
     for number, (path, camera) in enumerate(zip(scenes.hr, scenes.real)):
         (mode,) = sample(path, degrader, 1, 0)
         drawn = sample(path, degrader, SAMPLES, temperature)
@@ -165,14 +169,23 @@ def measure(
             scene["PSNR of the mean of 16 to the noise-free, dB"] = psnr(mean, clean)
         for name, value in scene.items():
             scores.setdefault(name, []).append(value)
-        variances.append(drawn.var(0, ddof=1, dtype=np.float32).mean())
+        spreads.append(spread(drawn.var(0, ddof=1, dtype=np.float32), scenes.bicubic[number]))
         shifts.append((drawn[0].astype(np.float32) - camera).mean((0, 1)))
         samples.append(drawn[0])
         means.append(np.rint(mean).astype(np.uint8))
     rows = {name: float(np.mean(values)) for name, values in scores.items()}
-    rows["standard deviation between samples, levels"] = float(np.sqrt(np.mean(variances)))
+    rows |= dict(zip(SPREADS, np.sqrt(np.mean(spreads, 0)).tolist()))
     rows["colour shift, largest of R, G, B, levels"] = float(np.abs(np.mean(shifts, 0)).max())
     return rows | realism(samples, means, scenes, classifier)
+
+
+def spread(variances: np.ndarray, bicubic: np.ndarray) -> tuple[float, float, float]:
+    """Mean variance between samples: of all pixels, of the flattest tenth of them, of the roughest."""
+    brightness = bicubic.astype(np.float32).mean(2)
+    detail = np.abs(brightness - cv2.GaussianBlur(brightness, (0, 0), 2))
+    order = np.argsort(cv2.GaussianBlur(detail, (0, 0), 4).ravel())
+    tenth, of_pixel = len(order) // 10, variances.mean(2).ravel()
+    return of_pixel.mean(), of_pixel[order[:tenth]].mean(), of_pixel[order[-tenth:]].mean()
 
 
 def sample(path: Path, degrader: Degrader, variants: int, temperature: float) -> np.ndarray:
@@ -224,11 +237,11 @@ def camera_itself(scenes: Scenes, classifier: Classifier) -> dict[str, float]:
             [psnr(real, clean) for real, clean in zip(scenes.real, scenes.clean)]
         )
     if scenes.again is not None:
-        variances = [
-            np.square(real.astype(np.float32) - again).mean() / 2
-            for real, again in zip(scenes.real, scenes.again)
+        spreads = [
+            spread(np.square(real.astype(np.float32) - again) / 2, bicubic)
+            for real, again, bicubic in zip(scenes.real, scenes.again, scenes.bicubic)
         ]
-        rows["standard deviation between samples, levels"] = np.sqrt(np.mean(variances))
+        rows |= dict(zip(SPREADS, np.sqrt(np.mean(spreads, 0))))
         of_again = realism(scenes.again, scenes.again, scenes, classifier)
         rows |= {name: of_again[name] for name in of_again if name.startswith(("distance of", "classifier"))}
     return {name: float(value) for name, value in rows.items()}
