@@ -34,10 +34,7 @@ _BRIGHTNESSES, _LEAST_WINDOWS = 4, 0.5
 # Quantiles that part the camera's windows of a brightness by roughness; those below the first are flat.
 _ROUGHNESSES = (0.1, 0.4, 0.7)
 _LPF_SIGMA = 1.2
-# What mixtures of colours count for: sums, which show brightness, one together; differences, which are of two
-# dimensions, two.
-_MIXTURES = torch.tensor([1.0, 1, 1, 2, 2, 2]).view(-1, 1, 1) / 3
-_PLANES, _SUMS = 6, 3
+_PLANES, _SUMS = 6, 3  # of ``colour_mixtures``
 LATE = 0.7
 """The progress at which the second of the objective's two phases begins."""
 
@@ -214,7 +211,7 @@ class Objective(nn.Module):
         self.register_buffer("thresholds", torch.zeros(len(_ROUGHNESSES), _BRIGHTNESSES))
         self.register_buffer("spectrum_weights", _spectrum_weights(self.spectrum_size), persistent=False)
         band = (radial_frequency(_FLAT_SIZE) > _NOISE_BAND).float()
-        self.register_buffer("noise_weights", _MIXTURES * band / band.sum(), persistent=False)
+        self.register_buffer("noise_weights", _mixture_weights() * band / band.sum(), persistent=False)
 
     @property
     def judges(self) -> list[nn.Module]:
@@ -285,7 +282,8 @@ class Objective(nn.Module):
         terms["spectrum"], distances["spectrum"] = self._spectrum(seen, real, late, shares)
         first_seen, second_seen = seen.chunk(2)
         flat, textured = self._noise(first_seen, second_seen, real, target, late, shares)
-        (terms["noise"], distances["noise"]), (terms["evenness"], distances["evenness"]) = flat, textured
+        terms["noise"], distances["noise"] = flat
+        terms["evenness"], distances["evenness"] = textured
         terms["grid"], distances["grid"] = self._grid(first_seen, second_seen, shares)
         terms["gan_lr"] = fooling_loss(self.judge_lr(seen))
 
@@ -346,12 +344,9 @@ class Objective(nn.Module):
         pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean)]
         sums = shares.summed(places.flatten(0, 1), torch.cat([*pictures, bicubic_powers], 2))
         powers, numbers = (value.unflatten(0, places.shape[:2]) for value in sums)
-        random = powers[:, :, :_PLANES] / 2
-        noise, of_mean, bicubic = (
-            random[0],
-            powers[0, :, _PLANES : 2 * _PLANES].detach(),
-            powers[0, :, 2 * _PLANES :].detach(),
-        )
+        of_difference, of_mean, bicubic = powers.split(_PLANES, 2)
+        random = of_difference / 2
+        noise, of_mean, bicubic = random[0], of_mean[0].detach(), bicubic[0].detach()
         # No more than bicubic's texture counts: what is painted beyond that has to become random. Late, no
         # more than the camera's blur leaves of it; asked from the beginning, blur itself is learned later.
         limit = transfer * bicubic if late else bicubic
@@ -384,7 +379,7 @@ class Objective(nn.Module):
         return (means[0] / means[1].clamp(min=1e-12)).clamp(max=1)
 
     def _learn_roughness(self, brightness: Tensor, roughness: Tensor) -> None:
-        """Flat is what is as smooth as the smoothest tenth of the camera's windows of this brightness."""
+        """What parts the camera's windows by roughness: as smooth as their smoothest tenth is flat."""
         # Of each brightness, since the camera's own noise makes the bright ones rougher.
         roughness = torch.where(_ranges(brightness) > 0, roughness, torch.nan).flatten(1)
         quantiles = roughness.nanquantile(roughness.new_tensor(_ROUGHNESSES), 1)
@@ -419,11 +414,18 @@ def _spectrum_weights(size: int) -> Tensor:
     """
     frequency = radial_frequency(size)
     falling = frequency.clamp(min=1 / size) ** _LATE_SLOPE
-    late = torch.ones(_PLANES, 1, 1)
-    late[_SUMS:] = _LATE_COLOURS
-    return _MIXTURES * torch.stack(
-        [torch.full((_PLANES, *frequency.shape), 1 / frequency.numel()), late * falling / falling.sum()]
-    )
+    early = torch.full_like(frequency, 1 / frequency.numel())
+    late = falling / falling.sum()
+    return torch.stack([_mixture_weights() * early, _mixture_weights(_LATE_COLOURS) * late])
+
+
+def _mixture_weights(colours: float = 1.0) -> Tensor:
+    """What each mixture of colours counts for, (6, 1, 1).
+
+    Sums, which show brightness, count for 1 together; differences, which have two dimensions, for twice
+    ``colours``.
+    """
+    return torch.tensor([1.0] * _SUMS + [2 * colours] * (_PLANES - _SUMS)).view(-1, 1, 1) / 3
 
 
 def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
