@@ -13,28 +13,33 @@ from torch import Tensor, nn
 
 from .discriminators import TextureDiscriminator, fooling_loss, judge_loss
 from .distributed import Shares
-from .filters import (
-    colour_mixtures,
-    cyclic_power,
-    gaussian_blur,
-    power_spectrum,
-    radial_frequency,
-    tied_frequencies,
-    windows,
-)
+from .filters import gaussian_blur
 from .model import SDFlow
 from .perceptual import PerceptualDistance
 from .priors import standard_normal_log_prob
 from .resample import bicubic_downscale, quantise, to_levels, to_unit
+from .spectra import (
+    RunningMean,
+    coherence_loss,
+    cross_spectrum,
+    cyclic_power,
+    grid_loss,
+    log_spectrum_loss,
+    opponent_colours,
+    powers_of,
+    radial_frequency,
+    windows,
+)
 
 _CONTENT_STD = 0.5
 _SPECTRUM_SIZE, _FLAT_SIZE = 32, 16
-_NOISE_BAND = 0.15
+# Above these the noise of brightness, and of colours, is compared. Of brightness lower frequencies are mostly
+# the picture's; blotches of colour are a camera's.
+_NOISE_BANDS = (0.15, 1 / _FLAT_SIZE)
 _BRIGHTNESSES, _LEAST_WINDOWS = 4, 0.5
 # Quantiles that part the camera's windows of a brightness by roughness; those below the first are flat.
 _ROUGHNESSES = (0.1, 0.4, 0.7)
 _LPF_SIGMA = 1.2
-_PLANES, _SUMS = 6, 3  # of ``colour_mixtures``
 LATE = 0.7
 """The progress at which the second of the objective's two phases begins."""
 
@@ -42,6 +47,7 @@ LATE = 0.7
 _LATE_COLOURS, _LATE_SLOPE = 0.25, -0.7
 # Early, the anchor teaches that samples show the picture; late, it looks below what the camera blurs.
 _ANCHOR_SIGMAS, _ANCHOR_BLOCKS = (1.2, 2.4), (8, 16)
+_LATE_ALONE = {"evenness", "coherence"}
 _FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr", "perceptual_content"}
 
 
@@ -61,6 +67,8 @@ class ObjectiveConfig:
             noise has to be random, not texture that looks like it, nor the HR picture's own noise (ours).
         evenness: late, log power spectrum of what differs between two samples in textured places against
             that in flat ones of the same brightness: noise depends on that, not on what is shown (ours).
+        coherence: late, how colours go together and lag behind each other, everywhere and in flat places,
+            against real LR images; what differs between two samples against real flat places (ours).
         grid: coherence, in the noise and in what two samples share, of frequencies half a cycle per pixel
             apart, which a camera's pictures do not have: the flows squeeze 2x2 pixels into channels, and the
             four places must not differ (ours).
@@ -85,6 +93,7 @@ class ObjectiveConfig:
     spectrum: float = 3.0
     noise: float = 3.0
     evenness: float = 3.0
+    coherence: float = 10.0
     grid: float = 10.0
     anchor: float = 500.0
     gan_lr: float = 0.5
@@ -113,72 +122,6 @@ class Judged:
     hr: tuple[Tensor, Tensor] | None
 
 
-class RunningMean(nn.Module):
-    """What several kinds of windows have on average over the batches, newer ones more.
-
-    Args:
-        kinds: how many kinds of windows, each with a mean of its own.
-        shape: of what a window has.
-    """
-
-    sums: Tensor
-    counts: Tensor
-    batches: Tensor
-
-    def __init__(self, kinds: int, shape: tuple[int, ...], decay: float = 0.95) -> None:
-        super().__init__()
-        self.decay = decay
-        self.register_buffer("sums", torch.zeros(kinds, *shape))
-        self.register_buffer("counts", torch.zeros(kinds, *(1 for _ in shape)))
-        self.register_buffer("batches", torch.zeros(()))
-
-    @torch.no_grad()
-    def update(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """Take in a batch's sums and numbers of windows; returns the means."""
-        decay = torch.minimum(self.batches / (self.batches + 1), torch.full_like(self.batches, self.decay))
-        self.sums.lerp_(sums.detach(), 1 - decay)
-        self.counts.lerp_(counts.view_as(self.counts), 1 - decay)
-        self.batches += 1
-        return self.sums / self.counts.clamp(min=1e-9)
-
-
-def log_spectrum_loss(
-    fake: Tensor, fake_mean: Tensor, real_mean: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor]:
-    """How far the samples' average spectra are from the real ones, in natural logs.
-
-    Args:
-        fake: spectra of the present batch, with gradient.
-        fake_mean, real_mean: running averages, of the same shape.
-        weights: what each value counts for, of the same shape.
-
-    Returns:
-        A loss whose gradient is that of a Huber penalty of ``log fake_mean - log real_mean`` (in the batch's
-        spectra), the weighted sum, and the weighted mean absolute difference, to be watched.
-    """
-    difference = torch.log(fake_mean + 1e-9) - torch.log(real_mean + 1e-9)
-    slope = (difference / 0.2).clamp(-1, 1)
-    loss = (weights * slope * fake / (fake_mean + 1e-9)).sum()
-    return loss, (weights * difference.abs()).sum() / weights.sum().clamp(min=1e-9)
-
-
-def grid_loss(batch: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """How much samples show the 2x2 grid of the squeezed flows: the coherence of the frequencies it ties.
-
-    Args:
-        batch: ``cyclic_power`` of the present batch, (kinds, 4, 3, n, n, 2), with gradient.
-        mean: its running average, of the same shape.
-
-    Returns:
-        A loss whose gradient is that of the mean squared coherence (in the batch's products), and that mean.
-    """
-    power = mean[:, :1, ..., 0]
-    both = (power * tied_frequencies(power[:, 0]) + 1e-18).unsqueeze(-1)[:, 1:]
-    tied, now = mean[:, 1:], batch[:, 1:]
-    loss = (2 * tied * now / both).sum(-1).mean()
-    return loss, (tied.square() / both).sum(-1).mean()
-
-
 class Objective(nn.Module):
     """The terms of a training step, the discriminators, and the spectra they have seen.
 
@@ -192,6 +135,7 @@ class Objective(nn.Module):
     thresholds: Tensor
     spectrum_weights: Tensor
     noise_weights: Tensor
+    coherence_weights: Tensor
 
     def __init__(self, config: ObjectiveConfig, scale: int, lr_patch: int, width: int) -> None:
         super().__init__()
@@ -203,15 +147,17 @@ class Objective(nn.Module):
         self.judge_hr = TextureDiscriminator(width, strides=(1, 2, 2))
         self.spectrum_size = min(_SPECTRUM_SIZE, lr_patch)
         spectra, noise = (radial_frequency(size).shape for size in (self.spectrum_size, _FLAT_SIZE))
-        self.real_spectrum, self.fake_spectrum = (RunningMean(1, (_PLANES, *spectra)) for _ in range(2))
-        self.real_noise, self.fake_noise = (RunningMean(_BRIGHTNESSES, (_PLANES, *noise)) for _ in range(2))
-        self.random = RunningMean((len(_ROUGHNESSES) + 1) * _BRIGHTNESSES, (_PLANES, *noise))
-        self.all_places = RunningMean(2, (1, *noise))
-        self.fake_grid = RunningMean(2, (4, _PLANES, _FLAT_SIZE, _FLAT_SIZE, 2))
+        self.real_spectrum, self.fake_spectrum = (RunningMean(1, (*spectra, 3)) for _ in range(2))
+        self.real_noise, self.fake_noise = (RunningMean(_BRIGHTNESSES, (*noise, 3)) for _ in range(2))
+        self.random = RunningMean((len(_ROUGHNESSES) + 1) * _BRIGHTNESSES, (*noise, 3))
+        self.real_colours, self.fake_colours = (RunningMean(3, (*noise, 3, 3, 2)) for _ in range(2))
+        self.all_places = RunningMean(2, noise)
+        self.fake_grid = RunningMean(2, (4, 3, _FLAT_SIZE, _FLAT_SIZE, 2))
         self.register_buffer("thresholds", torch.zeros(len(_ROUGHNESSES), _BRIGHTNESSES))
         self.register_buffer("spectrum_weights", _spectrum_weights(self.spectrum_size), persistent=False)
-        band = (radial_frequency(_FLAT_SIZE) > _NOISE_BAND).float()
-        self.register_buffer("noise_weights", _mixture_weights() * band / band.sum(), persistent=False)
+        self.register_buffer("noise_weights", _noise_weights(), persistent=False)
+        anywhere = (radial_frequency(_FLAT_SIZE) > 0).float()
+        self.register_buffer("coherence_weights", anywhere / anywhere.sum() / 3, persistent=False)
 
     @property
     def judges(self) -> list[nn.Module]:
@@ -234,7 +180,7 @@ class Objective(nn.Module):
             progress: of the training, 0 to 1: the likelihood and content terms begin alone, samples and
                 adversaries come in over the first tenth; in the last three tenths brightness and low
                 frequencies count more, the anchor looks at lower frequencies, texture counts behind the
-                camera's blur alone, and noise has to be even.
+                camera's blur alone, noise has to be even, and colours have to go together as the camera's.
             shares: draws the step's random numbers.
             perceptual: switches the perceptual terms on.
 
@@ -281,9 +227,8 @@ class Objective(nn.Module):
         seen, real = _as_stored(samples), to_unit(lr)
         terms["spectrum"], distances["spectrum"] = self._spectrum(seen, real, late, shares)
         first_seen, second_seen = seen.chunk(2)
-        flat, textured = self._noise(first_seen, second_seen, real, target, late, shares)
-        terms["noise"], distances["noise"] = flat
-        terms["evenness"], distances["evenness"] = textured
+        for name, pair in self._places(first_seen, second_seen, real, target, late, shares).items():
+            terms[name], distances[name] = pair
         terms["grid"], distances["grid"] = self._grid(first_seen, second_seen, shares)
         terms["gan_lr"] = fooling_loss(self.judge_lr(seen))
 
@@ -302,7 +247,11 @@ class Objective(nn.Module):
             terms["gan_hr"] = fooling_loss(self.judge_hr(resolved))
             judged_hr = (y, resolved.detach())
 
-        begun = dict.fromkeys(terms, ramp) | dict.fromkeys(_FROM_THE_START, 1.0) | {"evenness": float(late)}
+        begun = (
+            dict.fromkeys(terms, ramp)
+            | dict.fromkeys(_FROM_THE_START, 1.0)
+            | dict.fromkeys(_LATE_ALONE, late)
+        )
         weighted = [getattr(weights, name) * begun[name] * value for name, value in terms.items()]
         loss = torch.stack(weighted).sum()
         difference = (to_levels(first) - to_levels(second)).detach()
@@ -323,50 +272,82 @@ class Objective(nn.Module):
 
     def _spectrum(self, samples: Tensor, x: Tensor, late: int, shares: Shares) -> tuple[Tensor, Tensor]:
         size, one = self.spectrum_size, x.new_ones(1)
-        fake = shares.mean(_power(samples, size).mean((0, 1)))[None]
+        fake = shares.mean(powers_of(_spectra(samples, size)).mean((0, 1)))[None]
         with torch.no_grad():
-            real = shares.mean(_power(x, size).mean((0, 1)))[None]
+            real = shares.mean(powers_of(_spectra(x, size)).mean((0, 1)))[None]
         means = self.fake_spectrum.update(fake, one), self.real_spectrum.update(real, one)
         return log_spectrum_loss(fake, *means, self.spectrum_weights[late, None])
 
-    def _noise(
+    def _places(
         self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, late: int, shares: Shares
-    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """The terms that look at windows by brightness and roughness: each one's loss and distance."""
+        mean = (first + second) / 2
         with torch.no_grad():
             brightness, roughness = _brightness(x), _roughness(x)
             self._learn_roughness(shares.gathered(brightness), shares.gathered(roughness))
-            flat = self._places(brightness, roughness)[0]
-            real_powers, bicubic_powers = _power(x, _FLAT_SIZE), _power(target, _FLAT_SIZE)
-            real_mean = self.real_noise.update(*shares.summed(flat, real_powers))
-            transfer = self._transfer(real_powers, bicubic_powers, shares)
-            mean = (first + second) / 2
-            places = self._places(_brightness(mean), _roughness(mean))
-        pictures = [_power(picture, _FLAT_SIZE) for picture in (first - second, mean)]
-        sums = shares.summed(places.flatten(0, 1), torch.cat([*pictures, bicubic_powers], 2))
-        powers, numbers = (value.unflatten(0, places.shape[:2]) for value in sums)
-        of_difference, of_mean, bicubic = powers.split(_PLANES, 2)
-        random = of_difference / 2
-        noise, of_mean, bicubic = random[0], of_mean[0].detach(), bicubic[0].detach()
+            of_real, of_bicubic = _spectra(x, _FLAT_SIZE), powers_of(_spectra(target, _FLAT_SIZE))
+            real, real_numbers = shares.summed(self._kinds(brightness, roughness).flatten(0, 1), of_real)
+            transfer = self._transfer(of_real, of_bicubic, shares)
+            kinds = self._kinds(_brightness(mean), _roughness(mean))
+            bicubic, _ = shares.summed(kinds[0], of_bicubic)
+        pictures = [_spectra(picture, _FLAT_SIZE) for picture in (first - second, mean)]
+        sums, numbers = shares.summed(kinds.flatten(0, 1), torch.stack(pictures, 2))
+        of_difference, of_mean = sums.unflatten(0, kinds.shape[:2]).unbind(2)
+        numbers, real_numbers = numbers.view(kinds.shape[:2]), real_numbers.view(kinds.shape[:2])
+        real, random, samples = (
+            real.unflatten(0, kinds.shape[:2]),
+            of_difference / 2,
+            of_mean + of_difference / 4,
+        )
         # No more than bicubic's texture counts: what is painted beyond that has to become random. Late, no
         # more than the camera's blur leaves of it; asked from the beginning, blur itself is learned later.
-        limit = transfer * bicubic if late else bicubic
-        texture = torch.minimum(of_mean - noise.detach() / 2, limit)
-        fake_mean = self.fake_noise.update(texture + noise.detach(), numbers[0])
-        known = (self.real_noise.counts > _LEAST_WINDOWS) & (self.fake_noise.counts > _LEAST_WINDOWS)
-        noise = noise / self.fake_noise.counts.clamp(min=_LEAST_WINDOWS)
-        in_flat_places = log_spectrum_loss(noise, fake_mean, real_mean, _alike(known) * self.noise_weights)
-        return in_flat_places, self._evenness(random, numbers)
+        limit = transfer.unsqueeze(-1) * bicubic if late else bicubic
+        powers = powers_of(random)
+        texture = torch.minimum(powers_of(of_mean[0].detach()) - powers[0].detach() / 2, limit)
+        return {
+            "noise": self._noise(powers[0], texture, numbers[0], powers_of(real[0]), real_numbers[0]),
+            "evenness": self._evenness(powers, numbers),
+            "coherence": self._coherence(random, samples, numbers, real, real_numbers),
+        }
+
+    def _noise(
+        self, noise: Tensor, texture: Tensor, numbers: Tensor, real: Tensor, real_numbers: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        mean = self.fake_noise.update(noise + texture, numbers)
+        real_mean = self.real_noise.update(real, real_numbers)
+        counts = self.fake_noise.counts
+        return self._noise_loss(noise, counts, mean, self.real_noise.counts, real_mean)
 
     def _evenness(self, random: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         means = self.random.update(random.flatten(0, 1), numbers.flatten()).view_as(random)
-        counts = self.random.counts.unflatten(0, numbers.shape)
-        known = counts > _LEAST_WINDOWS
-        textured = random[1:] / counts[1:].clamp(min=_LEAST_WINDOWS)
-        weights = _alike(known[1:] & known[0]) * self.noise_weights
-        return log_spectrum_loss(textured, means[1:], means[:1].expand_as(textured), weights)
+        counts = self.random.counts.view_as(numbers)
+        flat = means[:1].expand_as(means[1:])
+        return self._noise_loss(random[1:], counts[1:], means[1:], counts[:1], flat)
+
+    def _noise_loss(
+        self, fake: Tensor, fake_counts: Tensor, fake_mean: Tensor, real_counts: Tensor, real_mean: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """``log_spectrum_loss`` of a batch's sums, over the kinds of windows that both sides have."""
+        known = (fake_counts > _LEAST_WINDOWS) & (real_counts > _LEAST_WINDOWS)
+        # Those that are known count the same, however few windows have them: dark places are rare.
+        weights = _values(known / known.sum().clamp(min=1), fake) * self.noise_weights
+        batch = fake / _values(fake_counts.clamp(min=_LEAST_WINDOWS), fake)
+        return log_spectrum_loss(batch, fake_mean, real_mean, weights)
+
+    def _coherence(
+        self, random: Tensor, samples: Tensor, numbers: Tensor, real: Tensor, real_numbers: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        fake = torch.stack([samples.sum((0, 1)), samples[0].sum(0), random.sum((0, 1))])
+        counts = torch.stack([numbers.sum(), numbers[0].sum(), numbers.sum()])
+        real = torch.stack([real.sum((0, 1)), real[0].sum(0), real[0].sum(0)])
+        real_counts = torch.stack([real_numbers.sum(), real_numbers[0].sum(), real_numbers[0].sum()])
+        means = self.fake_colours.update(fake, counts), self.real_colours.update(real, real_counts)
+        batch = fake / _values(self.fake_colours.counts.clamp(min=_LEAST_WINDOWS), fake)
+        return coherence_loss(batch, *means, self.coherence_weights)
 
     def _grid(self, first: Tensor, second: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
-        pictures = colour_mixtures(torch.cat([first - second, first + second]))
+        pictures = opponent_colours(torch.cat([first - second, first + second]))
         powers = cyclic_power(windows(pictures, _FLAT_SIZE))
         batch = shares.mean(torch.stack([kind.mean((0, 1)) for kind in powers.chunk(2)]))
         return grid_loss(batch, self.fake_grid.update(batch, batch.new_ones(2)))
@@ -374,7 +355,7 @@ class Objective(nn.Module):
     def _transfer(self, real: Tensor, bicubic: Tensor, shares: Shares) -> Tensor:
         """What the camera leaves of bicubic's power, up to 1, from all windows of pictures of other scenes:
         that of brightness, whose pictures are far above the noise, for colours too."""
-        brightness = torch.stack([power[:, :, :_SUMS].mean((0, 1, 2))[None] for power in (real, bicubic)])
+        brightness = torch.stack([power[..., 0].mean((0, 1)) for power in (powers_of(real), bicubic)])
         means = self.all_places.update(shares.mean(brightness), brightness.new_ones(2))
         return (means[0] / means[1].clamp(min=1e-12)).clamp(max=1)
 
@@ -388,7 +369,7 @@ class Objective(nn.Module):
             torch.where(quantiles.isnan(), self.thresholds, self.thresholds.lerp(quantiles, step))
         )
 
-    def _places(self, brightness: Tensor, roughness: Tensor) -> Tensor:
+    def _kinds(self, brightness: Tensor, roughness: Tensor) -> Tensor:
         """How rough and how bright each window is, as 0 and 1: (roughnesses, brightnesses, B, N)."""
         rough = (roughness > self.thresholds[:, brightness]).sum(0)
         kinds = F.one_hot(rough, len(_ROUGHNESSES) + 1).movedim(-1, 0).float()
@@ -407,7 +388,7 @@ def _as_stored(samples: Tensor) -> Tensor:
 
 
 def _spectrum_weights(size: int) -> Tensor:
-    """Of the two phases, each mixture of colours and each frequency: (2, 6, n, n//2 + 1).
+    """Of the two phases, each frequency, and brightness and colours: (2, n, n//2 + 1, 3).
 
     A log power pulls at faint things hardest, and colours are faint. With less weight they are never learned;
     with as much in the end, brightness stays up to 40 % too strong at middle frequencies.
@@ -416,16 +397,20 @@ def _spectrum_weights(size: int) -> Tensor:
     falling = frequency.clamp(min=1 / size) ** _LATE_SLOPE
     early = torch.full_like(frequency, 1 / frequency.numel())
     late = falling / falling.sum()
-    return torch.stack([_mixture_weights() * early, _mixture_weights(_LATE_COLOURS) * late])
+    colours = torch.tensor([[1.0, 1.0, 1.0], [1.0, _LATE_COLOURS, _LATE_COLOURS]])
+    return torch.stack([early, late]).unsqueeze(-1) * colours[:, None, None]
 
 
-def _mixture_weights(colours: float = 1.0) -> Tensor:
-    """What each mixture of colours counts for, (6, 1, 1).
+def _noise_weights() -> Tensor:
+    """Of each frequency, and brightness and colours: (n, n//2 + 1, 3)."""
+    bands = [(radial_frequency(_FLAT_SIZE) >= lowest).float() for lowest in _NOISE_BANDS]
+    brightness, colours = (band / band.sum() for band in bands)
+    return torch.stack([brightness, colours, colours], -1)
 
-    Sums, which show brightness, count for 1 together; differences, which have two dimensions, for twice
-    ``colours``.
-    """
-    return torch.tensor([1.0] * _SUMS + [2 * colours] * (_PLANES - _SUMS)).view(-1, 1, 1) / 3
+
+def _values(kinds: Tensor, like: Tensor) -> Tensor:
+    """A number of each kind, to be multiplied with values of each kind."""
+    return kinds.view(*kinds.shape, *(1 for _ in range(like.ndim - kinds.ndim)))
 
 
 def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
@@ -438,20 +423,15 @@ def _verdict(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     return judge_loss(*judge(torch.cat([real, fake])).split([len(real), len(fake)]))
 
 
-def _power(images: Tensor, size: int) -> Tensor:
-    """Power spectra of the mixtures of colours, of all windows: (B, N, 6, size, size // 2 + 1)."""
-    return power_spectrum(windows(colour_mixtures(images), size))
+def _spectra(images: Tensor, size: int) -> Tensor:
+    """Cross-spectra of the opponent colours, of all windows: (B, N, size, size // 2 + 1, 3, 3, 2)."""
+    return cross_spectrum(windows(opponent_colours(images), size))
 
 
 def _brightness(images: Tensor) -> Tensor:
     """In which of the equal ranges of brightness each flat-sized window is, (B, N)."""
     level = windows(images.mean(1, keepdim=True), _FLAT_SIZE).flatten(2).mean(2)
     return ((level + 1) / 2 * _BRIGHTNESSES).long().clamp(0, _BRIGHTNESSES - 1)
-
-
-def _alike(known: Tensor) -> Tensor:
-    """What each kind counts for: those that are known the same, however few windows have it."""
-    return known / known.sum().clamp(min=1)  # dark places are rare and have noise too
 
 
 def _ranges(brightness: Tensor) -> Tensor:

@@ -10,47 +10,44 @@ from torch import Tensor
 
 from sdflow.discriminators import TextureDiscriminator
 from sdflow.distributed import Shares
-from sdflow.filters import colour_mixtures, cyclic_power, gaussian_blur, power_spectrum, windows
-from sdflow.objective import (
-    Objective,
-    ObjectiveConfig,
+from sdflow.filters import gaussian_blur
+from sdflow.objective import Objective, ObjectiveConfig, _as_stored, _bias
+from sdflow.resample import to_levels, to_unit
+from sdflow.spectra import (
     RunningMean,
-    _as_stored,
-    _bias,
+    coherence_loss,
+    cross_spectrum,
+    cyclic_power,
     grid_loss,
     log_spectrum_loss,
+    opponent_colours,
+    powers_of,
+    windows,
 )
-from sdflow.resample import to_levels, to_unit
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.1, 3.0))
 def test_white_noise_has_the_power_of_its_variance_at_every_frequency(seed: int, sigma: float) -> None:
     noise = sigma * torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
-    power = power_spectrum(noise).mean((0, 1))[4:-4, 4:-4]
+    power = powers_of(cross_spectrum(noise)).mean((0, -1))[4:-4, 4:-4]
     assert power.mean().item() == pytest.approx(sigma**2, rel=0.05)
 
 
-def test_mixtures_of_colours_keep_the_power_of_all_channels_together() -> None:
+def test_opponent_colours_keep_the_power_of_all_channels_together() -> None:
     images = torch.randn(4, 3, 16, 16)
-    assert colour_mixtures(images).square().sum(1).allclose(images.square().sum(1), atol=1e-5)
+    assert opponent_colours(images).square().sum(1).allclose(images.square().sum(1), atol=1e-5)
 
 
-def test_powers_of_the_mixtures_tell_how_each_two_channels_go_together() -> None:
-    images = torch.randn(4, 3, 16, 16)
-    sums, differences = colour_mixtures(images).square().split(3, 1)
-    assert (sums - differences).allclose(images * images.roll(-1, 1), atol=1e-5)
-
-
-def test_a_grey_picture_has_no_power_in_differences_of_colours() -> None:
-    colours = colour_mixtures(torch.randn(4, 1, 16, 16).expand(-1, 3, -1, -1))[:, 3:]
+def test_a_grey_picture_has_brightness_alone() -> None:
+    colours = opponent_colours(torch.randn(4, 1, 16, 16).expand(-1, 3, -1, -1))[:, 1:]
     assert colours.abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
     "measured",
     [
-        colour_mixtures,
+        opponent_colours,
         lambda images: gaussian_blur(images, 1.0),
         lambda images: Shares(0, torch.device("cpu")).summed(torch.ones(1, 2, 3), images)[0],
     ],
@@ -114,6 +111,57 @@ def test_the_spectrum_term_pulls_each_frequency_towards_the_real_one() -> None:
     assert distance.item() == pytest.approx(2 / 3 * torch.log(torch.tensor(10.0)).item(), rel=1e-5)
 
 
+def _lagging(shift: float, faint: float = 1.0) -> Tensor:
+    """Noise whose third colour follows its second one ``shift`` pixels later; both faint beside the first."""
+    draw = torch.Generator().manual_seed(0)
+    bright, first, own = (torch.randn(256, 16, 16, generator=draw) for _ in range(3))
+    phase = torch.exp(-2j * torch.pi * shift * torch.fft.rfftfreq(16))
+    second = torch.fft.irfft2(torch.fft.rfft2(first) * phase, s=(16, 16))
+    return torch.stack([bright, faint * first, faint * (second + own)], 1)
+
+
+def _coherence(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    ours, theirs = (cross_spectrum(images).mean(0) for images in (fake, real))
+    return coherence_loss(ours, ours.detach(), theirs, torch.full((16, 9), 1 / 144))
+
+
+@pytest.mark.parametrize("faint", [1.0, 0.03])
+def test_colours_that_lag_behind_each_other_are_seen_however_faint_they_are(faint: float) -> None:
+    _, distance = _coherence(_lagging(-1, faint), _lagging(1, faint))
+    assert distance > 0.3
+
+
+def test_colours_of_any_strength_may_lag_alike() -> None:
+    stronger = _lagging(1) * torch.tensor([1.0, 2.0, 0.5]).view(3, 1, 1)
+    assert _coherence(stronger, _lagging(1))[1] < 1e-6
+
+
+@pytest.mark.parametrize("shift", [-1.0, 0.5, 1.0])
+def test_samples_whose_colours_lag_are_asked_not_to(shift: float) -> None:
+    undone = torch.zeros((), requires_grad=True)
+    lagging, still = _lagging(shift), _lagging(0)
+    _coherence(lagging + undone * (still - lagging), still)[0].backward()
+    assert undone.grad is not None
+    assert undone.grad < 0
+
+
+@pytest.mark.parametrize("where", ["random", "shared"])
+def test_noise_and_pictures_have_to_show_colours_that_go_together_as_the_camera_s(where: str) -> None:
+    lagging, still, own = _lagging(1), _lagging(0), torch.randn(3, 256, 3, 16, 16)
+    undone = torch.zeros((), requires_grad=True)
+    coloured = (lagging + undone * (still - lagging)).repeat(1, 1, 2, 2)
+    white = own.repeat(1, 1, 1, 2, 2)
+    first, second = (
+        (coloured, -coloured) if where == "random" else (white[0] + 3 * coloured, white[1] + 3 * coloured)
+    )
+    target = white[2] if where == "random" else still.repeat(1, 1, 2, 2)
+    objective = Objective(ObjectiveConfig(), 2, 32, 8)
+    images = (0.05 * first, 0.05 * second, 0.05 * still.repeat(1, 1, 2, 2), 0.05 * target)
+    _terms(objective, *images)["coherence"].backward()
+    assert undone.grad is not None
+    assert undone.grad < 0
+
+
 @pytest.mark.parametrize("late", [0, 1])
 def test_the_anchor_does_not_see_noise_that_two_samples_do_not_share(late: int) -> None:
     target = torch.zeros(1024, 3, 32, 32)
@@ -143,6 +191,12 @@ def test_the_texture_discriminator_gives_no_gradient_to_colour() -> None:
     assert shift.grad.abs().max() < 1e-4
 
 
+def _terms(objective: Objective, *images: Tensor, late: int = 1) -> dict[str, Tensor]:
+    """The losses of first and second samples, real images and bicubic ones."""
+    terms = objective._places(*images, late, Shares(0, torch.device("cpu")))
+    return {name: loss for name, (loss, _) in terms.items()}
+
+
 def _pull_on_noise(painted: float, textured: float, random: float) -> float:
     """How the noise term changes as samples get noisier, beside a camera with noise of 0.05.
 
@@ -157,8 +211,7 @@ def _pull_on_noise(painted: float, textured: float, random: float) -> float:
     shared = target + painted * paint
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
     samples = (shared + strength * noise for noise in (first, second))
-    (loss, _), _ = objective._noise(*samples, 0.05 * camera, target, 1, Shares(0, torch.device("cpu")))
-    loss.backward()
+    _terms(objective, *samples, 0.05 * camera, target)["noise"].backward()
     assert strength.grad is not None
     return strength.grad.item()
 
@@ -177,12 +230,12 @@ def test_noise_weaker_than_the_camera_s_is_asked_to_grow() -> None:
 
 def test_of_the_picture_s_texture_counts_what_passes_the_camera_s_blur() -> None:
     sharp, other = (torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
-    camera, picture = (power_spectrum(windows(x, 16)) for x in (gaussian_blur(other, sigma=1.0), sharp))
+    camera, picture = (cross_spectrum(windows(x, 16)) for x in (gaussian_blur(other, sigma=1.0), sharp))
     transfer = Objective(ObjectiveConfig(), 2, 32, 8)._transfer(
-        camera, picture, Shares(0, torch.device("cpu"))
+        camera, powers_of(picture), Shares(0, torch.device("cpu"))
     )
-    assert transfer[:, 8, 8].max() < 0.01
-    assert transfer[:, 0, 1].min() > 0.5
+    assert transfer[8, 8] < 0.01
+    assert transfer[0, 1] > 0.5
 
 
 @pytest.mark.parametrize(("late", "sign"), [(0, 1), (1, -1)])
@@ -195,8 +248,7 @@ def test_texture_that_the_camera_blurs_away_stands_for_noise_until_late(late: in
     strength = torch.tensor(0.03, requires_grad=True)
     samples = (target + strength * noise for noise in (first, second))
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
-    (loss, _), _ = objective._noise(*samples, real, target, late, Shares(0, torch.device("cpu")))
-    loss.backward()
+    _terms(objective, *samples, real, target, late=late)["noise"].backward()
     assert strength.grad is not None
     assert strength.grad.sign().item() == sign
 
@@ -211,10 +263,7 @@ def test_noise_has_to_be_as_strong_in_textured_places_as_in_flat_ones(textured: 
     strength = torch.where(flat, 0.05, noise).view(-1, 1, 1, 1)
     samples = (target + strength * drawn for drawn in (first, second))
     objective = Objective(ObjectiveConfig(), 2, 32, 8)
-    _, (loss, _) = objective._noise(
-        *samples, target + 0.05 * camera, target, 1, Shares(0, torch.device("cpu"))
-    )
-    loss.backward()
+    _terms(objective, *samples, target + 0.05 * camera, target)["evenness"].backward()
     assert noise.grad is not None
     assert noise.grad.sign().item() == pull
 
@@ -229,8 +278,7 @@ def _pull_by_brightness(level: Tensor) -> Tensor:
     noise = strength[(level > 0).long()]
     samples = (level + noise * drawn for drawn in (first, second))
     real = level + torch.where(level > 0, 0.1, 0.04) * camera
-    (loss, _), _ = objective._noise(*samples, real, level.expand_as(real), 1, Shares(0, torch.device("cpu")))
-    loss.backward()
+    _terms(objective, *samples, real, level.expand_as(real))["noise"].backward()
     assert strength.grad is not None
     return strength.grad
 
