@@ -64,6 +64,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="torchvision's weights of VGG-19 (.pth or .safetensors): switches the perceptual terms on.",
 )
+@click.option(
+    "--init",
+    metavar="MODEL",
+    help="Begin with the weights of a trained model of the same preset and scale: one that is built in, a "
+    "run or a checkpoint.",
+)
 @seed_option
 @click.option("--resume", is_flag=True, help="Go on with the run that RUN holds.")
 @device_options
@@ -80,6 +86,7 @@ def command(
     val_hr: Path | None,
     val_lr: Path | None,
     perceptual_weights: Path | None,
+    init: str | None,
     seed: int,
     resume: bool,
     device: str,
@@ -96,12 +103,15 @@ def command(
       sdflow train --hr sharp --lr camera --out runs/camera --minutes 60
     """
     from sdflow.distributed import joined, world
+    from sdflow_data.builtin import HAND_MADE, find_checkpoint
     from sdflow_data.training_run import preset_settings, train
 
     if steps is not None and minutes is not None:
         raise click.UsageError("--steps, --minutes: expected one of the two, got both")
     if (val_hr is None) != (val_lr is None):
         raise click.UsageError("--val-hr, --val-lr: expected both or neither, got one")
+    if init in HAND_MADE:
+        raise click.UsageError(f"--init: expected a trained model, got {init}, which has no weights")
     with joined(device):
         settings = preset_settings(
             cast("PresetName", preset),
@@ -111,6 +121,7 @@ def command(
             scale=int(scale),
             validation=(val_hr, val_lr) if val_hr and val_lr else None,
             perceptual_weights=perceptual_weights,
+            init=find_checkpoint(init, "--init") if init else None,
             steps=steps,
             minutes=minutes,
             batch_size=batch_size,

@@ -113,6 +113,21 @@ class Trainer:
         self.skipped = 0
         self.rate_factor = 1.0
 
+    def begin_with(self, model: SDFlow) -> None:
+        """Take a trained model's weights instead of random ones; all else begins anew.
+
+        Raises:
+            ValueError: a model of another architecture, or without some of its parts.
+        """
+        asked, found = self.model.config.to_dict(), model.config.to_dict()
+        for name, value in asked.items():
+            if found[name] != value:
+                raise ValueError(f"expected a model with {name} = {value}, found one with {found[name]}")
+        if lacking := ", ".join(sorted(set(self.model.parts) - set(model.parts))):
+            raise ValueError(f"expected a whole model, found one without {lacking}")
+        for own in (self.model, self.averaged):
+            own.load_state_dict(model.state_dict())
+
     def step(self, hr: Tensor, lr: Tensor, progress: float) -> dict[str, float] | None:
         """Train on one batch of unpaired crops.
 

@@ -39,12 +39,13 @@ def built_in_models() -> list[BuiltInModel]:
     return models
 
 
-def find_checkpoint(model: str) -> Path:
+def find_checkpoint(model: str, option: str = "--model") -> Path:
     """The checkpoint folder that a name or a path stands for.
 
     Args:
         model: a checkpoint folder, a run of training (with ``model/`` in it), or a packaged model's name. A
             folder comes before a packaged model of the same name.
+        option: that named it, for the error.
 
     Raises:
         SDFlowError: none of these.
@@ -61,7 +62,7 @@ def find_checkpoint(model: str) -> Path:
             )
         names = ", ".join([*HAND_MADE, *packaged])
         raise SDFlowError(
-            f"--model {model}: expected a checkpoint, a run of training or one of {names}; found none"
+            f"{option} {model}: expected a checkpoint, a run of training or one of {names}; found none"
         )
     return packaged[model]
 

@@ -20,7 +20,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from sdflow import __version__
-from sdflow.checkpoint import save_checkpoint
+from sdflow.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from sdflow.config import PresetName, SDFlowConfig
 from sdflow.distributed import everyones, world
 from sdflow.errors import SDFlowError
@@ -54,6 +54,7 @@ class RunSettings:
         out: the RUN folder.
         validation: folders of aligned HR and LR photographs of other scenes, to measure on; None does not.
         perceptual_weights: of VGG-19, a file; None leaves the perceptual terms out.
+        init: the checkpoint whose weights it begins with; None draws them.
         architecture: of the model.
         training: of the steps.
         batch_size: crops of each side a step, of all processes together.
@@ -73,6 +74,7 @@ class RunSettings:
     batch_size: int
     validation: tuple[Path, Path] | None = None
     perceptual_weights: Path | None = None
+    init: Path | None = None
     steps: int | None = None
     minutes: float | None = None
     resume: bool = False
@@ -93,6 +95,7 @@ class RunSettings:
             "training": dataclasses.asdict(self.training),
             "batch_size": self.batch_size,
             "perceptual_weights": sha256_file(self.perceptual_weights) if self.perceptual_weights else None,
+            "init": fingerprint(self.init) if self.init else None,
         }
 
 
@@ -179,7 +182,13 @@ class _Run:
 
     def _new_trainer(self) -> Trainer:
         settings = self.settings
-        return Trainer(settings.architecture, settings.training, settings.device, self.perceptual)
+        trainer = Trainer(settings.architecture, settings.training, settings.device, self.perceptual)
+        if settings.init:
+            try:
+                trainer.begin_with(load_checkpoint(settings.init, settings.device))
+            except ValueError as error:
+                raise SDFlowError(f"--init {settings.init}: {error}") from error
+        return trainer
 
     def train(self) -> Trainer:
         settings = self.settings
@@ -401,6 +410,7 @@ def preset_settings(
     scale: int,
     validation: tuple[Path, Path] | None = None,
     perceptual_weights: Path | None = None,
+    init: Path | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     batch_size: int | None = None,
@@ -443,6 +453,7 @@ def preset_settings(
         batch_size=recipe.batch_size if batch_size is None else batch_size,
         validation=validation,
         perceptual_weights=perceptual_weights,
+        init=init,
         steps=recipe.steps if steps is None and minutes is None else steps,
         minutes=minutes,
         resume=resume,

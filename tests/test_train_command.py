@@ -129,6 +129,42 @@ def test_more_steps_go_on_from_a_finished_run(folders: tuple[Path, Path], tmp_pa
     assert "Going on from step 2" in done.stdout
 
 
+def test_a_run_can_begin_with_a_trained_model_s_weights(
+    trained: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    call = arguments(folders, tmp_path / "run", 1, "--init", str(trained))
+    assert run(call).returncode == 0
+    begun, drawn = (curve(out)[0]["likelihood_hr"] for out in (tmp_path / "run", trained))
+    assert begun < drawn
+    assert run([*call, "--resume"]).returncode == 0
+
+
+def test_another_model_to_begin_with_is_no_resumption(
+    trained: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    done = run(arguments(folders, trained, 12, "--resume", "--init", str(trained)))
+    assert done.returncode == 1
+    assert "init = None" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("city100-nikon-x2", "hr_steps = 4, found one with 6"),
+        ("nowhere", "--init nowhere: expected a checkpoint"),
+        ("bicubic", "no weights"),
+    ],
+)
+def test_a_model_that_cannot_be_begun_with_is_refused_in_a_line(
+    model: str, told: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    done = run(arguments(folders, tmp_path / "run", 1, "--init", model))
+    assert done.returncode in (1, 2)
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_not_overwritten(trained: Path, folders: tuple[Path, Path]) -> None:
     done = run(arguments(folders, trained, 12))
     assert done.returncode == 1
