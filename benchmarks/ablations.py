@@ -35,7 +35,12 @@ class Variation:
 
 def only(*terms: str) -> Variation:
     """The objective with these terms and no other."""
-    weights = {f.name for f in fields(ObjectiveConfig)} - {"content_noise", "detach_content", "full_band"}
+    weights = {f.name for f in fields(ObjectiveConfig)} - {
+        "content_noise",
+        "detach_content",
+        "full_band",
+        "late",
+    }
     return Variation(dict.fromkeys(weights - set(terms), 0.0))
 
 
@@ -56,7 +61,8 @@ VARIATIONS = {
     "+ spectrum of samples": only(*SPECTRUM),
     "+ noise between samples": only(*NOISE),
     "+ grid": only(*GRID),
-    "+ evenness: the defaults": Variation(),
+    "+ evenness": only(*GRID, "evenness"),
+    "+ coherence: the defaults": Variation(),
     "defaults, element mixture": Variation(architecture={"mixture": "element"}),
     "defaults, one component": Variation(architecture={"components": 1}),
     "defaults, HR content low-passed": Variation({"full_band": False}),

@@ -40,9 +40,6 @@ _BRIGHTNESSES, _LEAST_WINDOWS = 4, 0.5
 # Quantiles that part the camera's windows of a brightness by roughness; those below the first are flat.
 _ROUGHNESSES = (0.1, 0.4, 0.7)
 _LPF_SIGMA = 1.2
-LATE = 0.7
-"""The progress at which the second of the objective's two phases begins."""
-
 # Early, all that the spectra compare counts alike; late, brightness and low frequencies count more.
 _LATE_COLOURS, _LATE_SLOPE = 0.25, -0.7
 # Early, the anchor teaches that samples show the picture; late, it looks below what the camera blurs.
@@ -82,6 +79,7 @@ class ObjectiveConfig:
         content_noise: deviation of the noise on E(x) where the LR likelihood is taken, in [-1, 1] units.
         detach_content: the LR likelihood sends no gradient into E, which would learn to keep the noise.
         full_band: content_hr is taken at full band; the paper low-passes it.
+        late: the progress at which the second of two phases begins, see ``Objective.generator_loss``.
     """
 
     likelihood_lr: float = 1.0
@@ -105,6 +103,7 @@ class ObjectiveConfig:
     content_noise: float = 0.01
     detach_content: bool = True
     full_band: bool = True
+    late: float = 0.7
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -178,9 +177,9 @@ class Objective(nn.Module):
         Args:
             hr: (B, 3, sP, sP) uint8; lr: (B, 3, P, P) uint8.
             progress: of the training, 0 to 1: the likelihood and content terms begin alone, samples and
-                adversaries come in over the first tenth; in the last three tenths brightness and low
-                frequencies count more, the anchor looks at lower frequencies, texture counts behind the
-                camera's blur alone, noise has to be even, and colours have to go together as the camera's.
+                adversaries come in over the first tenth; late, brightness and low frequencies count more,
+                the anchor looks at lower frequencies, texture counts behind the camera's blur alone, noise
+                has to be even, and colours have to go together as the camera's.
             shares: draws the step's random numbers.
             perceptual: switches the perceptual terms on.
 
@@ -188,7 +187,7 @@ class Objective(nn.Module):
             The loss, the terms to be watched (detached), and what the discriminators are to judge.
         """
         weights = self.config
-        ramp, late = min(1.0, progress / 0.1), int(progress >= LATE)
+        ramp, late = min(1.0, progress / 0.1), int(progress >= weights.late)
         y, x = _dequantise(hr, shares), _dequantise(lr, shares)
         terms: dict[str, Tensor] = {}
 
@@ -293,13 +292,11 @@ class Objective(nn.Module):
             bicubic, _ = shares.summed(kinds[0], of_bicubic)
         pictures = [_spectra(picture, _FLAT_SIZE) for picture in (first - second, mean)]
         sums, numbers = shares.summed(kinds.flatten(0, 1), torch.stack(pictures, 2))
-        of_difference, of_mean = sums.unflatten(0, kinds.shape[:2]).unbind(2)
-        numbers, real_numbers = numbers.view(kinds.shape[:2]), real_numbers.view(kinds.shape[:2])
-        real, random, samples = (
-            real.unflatten(0, kinds.shape[:2]),
-            of_difference / 2,
-            of_mean + of_difference / 4,
-        )
+        by_kind = kinds.shape[:2]
+        numbers, real_numbers = numbers.view(by_kind), real_numbers.view(by_kind)
+        real, sums = real.unflatten(0, by_kind), sums.unflatten(0, by_kind)
+        of_difference, of_mean = sums.unbind(2)
+        random, samples = of_difference / 2, of_mean + of_difference / 4
         # No more than bicubic's texture counts: what is painted beyond that has to become random. Late, no
         # more than the camera's blur leaves of it; asked from the beginning, blur itself is learned later.
         limit = transfer.unsqueeze(-1) * bicubic if late else bicubic

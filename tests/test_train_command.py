@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 
 from sdflow_data.images import encode_png
 from sdflow_data.lock import OutputLock
+from sdflow_data.training_run import preset_settings
 
 PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
 COMMAND = [sys.executable, "-c", "from sdflow_cli.main import main; main()"]
@@ -92,6 +94,7 @@ def test_validation_needs_both_folders(folders: tuple[Path, Path], tmp_path: Pat
 
 SAVE_EACH_STEP = """
 import dataclasses, sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from sdflow_data.training_run import preset_settings, train
@@ -137,6 +140,17 @@ def test_a_run_can_begin_with_a_trained_model_s_weights(
     begun, drawn = (curve(out)[0]["likelihood_hr"] for out in (tmp_path / "run", trained))
     assert begun < drawn
     assert run([*call, "--resume"]).returncode == 0
+
+
+def test_a_run_that_begins_with_a_trained_model_is_late_from_the_first_step_and_slower(
+    trained: Path, tmp_path: Path
+) -> None:
+    ours, drawn = (
+        preset_settings("tiny", hr=(), lr=(), out=tmp_path, scale=2, init=init).training
+        for init in (trained / "model", None)
+    )
+    assert ours.objective == replace(drawn.objective, late=0)
+    assert ours.learning_rate == drawn.learning_rate / 4
 
 
 def test_another_model_to_begin_with_is_no_resumption(
