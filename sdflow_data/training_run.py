@@ -93,10 +93,10 @@ class RunSettings:
         """What a resumed run must have in common with the one that began."""
         return {
             "architecture": self.architecture.to_dict(),
+            "init": fingerprint(self.init) if self.init else None,  # before "training", which follows from it
             "training": dataclasses.asdict(self.training),
             "batch_size": self.batch_size,
             "perceptual_weights": sha256_file(self.perceptual_weights) if self.perceptual_weights else None,
-            "init": fingerprint(self.init) if self.init else None,
         }
 
 
