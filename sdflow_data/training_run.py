@@ -116,6 +116,7 @@ class _Run:
     def __init__(self, settings: RunSettings, say: Callable[[str], None]) -> None:
         self.rank, self.size = world()
         self.settings = settings
+        self.identity = settings.identity()
         self.say = say if self.rank == 0 else _nothing  # one process speaks, and it alone writes
         self.seconds = 0.0  # of training, over all resumptions
         self.rollbacks = 0
@@ -159,7 +160,7 @@ class _Run:
             raise SDFlowError(f"{out}: expected a new or empty folder, found other files in it")
         if (out / SETTINGS).exists():
             stored = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-            given = json.loads(json.dumps(self.settings.identity()))
+            given = json.loads(json.dumps(self.identity))
             for name, value in given.items():
                 if stored.get(name) != value:
                     raise SDFlowError(f"{out}: {_first_difference(name, stored.get(name), value)}")
@@ -168,7 +169,7 @@ class _Run:
         """Only when all that is given was found good: a corrected call must not find a run begun."""
         out = self.settings.out
         if not (out / SETTINGS).exists():
-            facts = {"library_version": __version__, **self.settings.identity()}
+            facts = {"library_version": __version__, **self.identity}
             write_file(out / SETTINGS, (json.dumps(facts, indent=2) + "\n").encode())
         (out / SAMPLES).mkdir(exist_ok=True)
 
@@ -263,6 +264,7 @@ class _Run:
             "skipped_steps": self.trainer.skipped,
             "seed": self.settings.training.seed,
             "batch_size": self.settings.batch_size,
+            "init": self.identity["init"],
             "settings": dataclasses.asdict(self.settings.training),
             "pictures": {"hr": self.crops.hr_pictures, "lr": self.crops.lr_pictures},
         }

@@ -1,6 +1,7 @@
 """``sdflow train`` as a process: what it leaves behind, killed and resumed, and what it refuses."""
 
 import csv
+import json
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from sdflow.checkpoint import fingerprint
 from sdflow_data.images import encode_png
 from sdflow_data.lock import OutputLock
 from sdflow_data.training_run import preset_settings
@@ -139,6 +141,8 @@ def test_a_run_can_begin_with_a_trained_model_s_weights(
     assert run(call).returncode == 0
     begun, drawn = (curve(out)[0]["likelihood_hr"] for out in (tmp_path / "run", trained))
     assert begun < drawn
+    description = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
+    assert description["training"]["init"] == fingerprint(trained / "model")
     assert run([*call, "--resume"]).returncode == 0
 
 
