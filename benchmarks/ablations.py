@@ -17,8 +17,8 @@ import torch
 from camera import Classifier, Scenes, measure  # type: ignore[import-not-found]
 
 from sdflow.objective import ObjectiveConfig
-from sdflow_data.degraders import load_degrader
-from sdflow_data.training_run import METRICS, preset_settings, train
+from sdflow_data.models.degraders import load_degrader
+from sdflow_data.training.run import METRICS, preset_settings, train
 
 LAST_STEPS = 50
 SHORT = Classifier(steps=250, splits=3)

@@ -26,15 +26,15 @@ from skimage.metrics import structural_similarity
 from sdflow.checkpoint import load_checkpoint
 from sdflow.resample import to_unit
 from sdflow.training import bits_at_noise_floor
-from sdflow_data.builtin import HAND_MADE, find_checkpoint
-from sdflow_data.degraders import BicubicDegrader, Degrader, load_degrader
-from sdflow_data.devices import choose_device
-from sdflow_data.images import find_pictures, read_picture
-from sdflow_data.pictures import downscale_picture, plan_pictures, upscale_picture
+from sdflow_data.images.reading import find_pictures, read_picture
+from sdflow_data.inspection.classifier import c2st_auc
+from sdflow_data.models.degraders import BicubicDegrader, Degrader, load_degrader
+from sdflow_data.models.registry import HAND_MADE, find_checkpoint
+from sdflow_data.models.tiles import downscale_picture, plan_pictures, upscale_picture
+from sdflow_data.models.upscaler import load_upscaler
 from sdflow_data.statistics import compare, frame_of_patches
-from sdflow_data.statistics.classifier import c2st_auc
 from sdflow_data.statistics.frames import cut_patches
-from sdflow_data.upscaler import load_upscaler
+from sdflow_data.system.devices import choose_device
 
 BORDER, PATCH, PATCHES, SAMPLES = 12, 48, 100, 16
 WATCHED = ("noise_sigma", "noise_channels", "spectrum_8", "spectrum_12", "spectrum_16", "sharpness")

@@ -22,7 +22,7 @@ from torch import Tensor
 from sdflow.config import PresetName, SDFlowConfig
 from sdflow.inference import Downscaler
 from sdflow.model import SDFlow
-from sdflow_data.degraders import load_degrader
+from sdflow_data.models.degraders import load_degrader
 
 VARIANTS = (1, 2, 4, 8, 16)
 SIDE = 256

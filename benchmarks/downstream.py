@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
-from sdflow_data.degraders import Degrader, load_degrader
-from sdflow_data.images import encode_png, find_pictures, read_picture
-from sdflow_data.progress import progress
-from sdflow_data.sheet import sheet
+from sdflow_data.images.reading import encode_png, find_pictures, read_picture
+from sdflow_data.images.sheet import sheet
+from sdflow_data.models.degraders import Degrader, load_degrader
 from sdflow_data.statistics.frames import cut_patches
 from sdflow_data.statistics.kernel import Kernel, kernel_sums
+from sdflow_data.system.progress import progress
 
 SCALE, PATCH, VARIANTS, CROP, BATCH = 2, 128, 2, 64, 16
 WIDTH, BLOCKS = 32, 8

@@ -21,11 +21,11 @@ import click
 from sdflow.checkpoint import save_checkpoint
 from sdflow.config import PresetName, SDFlowConfig
 from sdflow.model import SDFlow
-from sdflow_data import worker
-from sdflow_data.generate import Request
-from sdflow_data.plan import Plan, scan
-from sdflow_data.shards import ShardWriter
-from sdflow_data.worker import Job, ShardMaker, ShardTask
+from sdflow_data.dataset.plan import Plan, scan
+from sdflow_data.dataset.shards import ShardWriter
+from sdflow_data.generation import shard_maker as worker
+from sdflow_data.generation.run import Request
+from sdflow_data.generation.shard_maker import Job, ShardMaker, ShardTask
 
 STEPS = ("decode", "model", "statistics", "store")
 

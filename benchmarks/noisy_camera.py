@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sdflow_data.camera import SimulatedCamera
-from sdflow_data.images import encode_png, find_pictures, read_picture
+from sdflow_data.images.reading import encode_png, find_pictures, read_picture
+from sdflow_data.models.simulated_camera import SimulatedCamera
 
 SCALE, MULTIPLE = 4, 8
 CAMERA = SimulatedCamera(

@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sdflow_data import PairedShards
-from sdflow_data.engines.local import LocalEngine
+from sdflow_data.dataset.manifest import finish_dataset, read_dataset
 from sdflow_data.export.run import Request as ExportRequest
 from sdflow_data.export.run import export
-from sdflow_data.generate import Request, generate
-from sdflow_data.manifest import finish_dataset, read_dataset
+from sdflow_data.generation.engines.local import LocalEngine
+from sdflow_data.generation.run import Request, generate
 
 WORKERS = (0, 1, 2)
 

@@ -16,11 +16,11 @@ from typing import Any
 import click
 import numpy as np
 
-from sdflow_data import shards
-from sdflow_data.degraders import ClassicalDegrader
-from sdflow_data.images import find_pictures, read_header, read_picture
-from sdflow_data.patches import grid
-from sdflow_data.shards import ShardReader, ShardWriter
+from sdflow_data.dataset import shards
+from sdflow_data.dataset.shards import ShardReader, ShardWriter
+from sdflow_data.images.patches import grid
+from sdflow_data.images.reading import find_pictures, read_header, read_picture
+from sdflow_data.models.degraders import ClassicalDegrader
 
 SIZE, SCALE, VARIANTS = 256, 4, 4
 

@@ -61,7 +61,7 @@ def _table(demo: "Demo") -> str:
 
 
 def _rows(title: str, table: "DataFrame") -> list[str]:
-    from sdflow_data.statistics.tables import number
+    from sdflow_data.inspection.tables import number
 
     lines = [f"\n{title:<36}{'bicubic':>9}{'generated':>11}{'camera':>9}   nearer to the camera"]
     for name, row in table.iterrows():

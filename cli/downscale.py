@@ -54,8 +54,8 @@ def command(
       sdflow downscale --model runs/phone photos lr --variants 3
       sdflow downscale --model bicubic --scale 2 photo.jpg photo_small.png
     """
-    from sdflow_data.degraders import component_weights, load_degrader
-    from sdflow_data.pictures import downscale_picture, plan_pictures
+    from sdflow_data.models.degraders import component_weights, load_degrader
+    from sdflow_data.models.tiles import downscale_picture, plan_pictures
 
     jobs = plan_pictures(source, output, variants)
     degrader = load_degrader(model, int(scale) if scale else None, device, precision)

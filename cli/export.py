@@ -68,8 +68,8 @@ def command(
     """
     if format_ is None and trainer is None:
         raise click.UsageError("expected --format or --for")
+    from sdflow_data.dataset.manifest import read_dataset
     from sdflow_data.export.run import Request, export
-    from sdflow_data.manifest import read_dataset
 
     request = Request(format_, trainer, where, split, patches_per_shard)
     summary = export(read_dataset(dataset), out, request, workers)

@@ -9,8 +9,8 @@ from .options import device_options, existing_folder, model_option, new_folder, 
 from .wording import counted
 
 if TYPE_CHECKING:
-    from sdflow_data.engines import Engine
-    from sdflow_data.generate import Outcome, Request
+    from sdflow_data.generation.engines import Engine
+    from sdflow_data.generation.run import Outcome, Request
 
 
 class _ShardRange(click.ParamType):
@@ -114,7 +114,7 @@ def command(
     Example:
       sdflow generate --model runs/city --hr photos/sharp --out pairs --variants 4
     """
-    from sdflow_data.generate import Request, generate
+    from sdflow_data.generation.run import Request, generate
 
     if address is not None and engine != "ray":
         raise click.UsageError("--address: expected with --engine ray, found --engine local")
@@ -130,7 +130,7 @@ def command(
 
 
 def _weights_like(folder: Path, settings: dict[str, Any]) -> tuple[float, ...]:
-    from sdflow_data.likeness import likeness
+    from sdflow_data.models.likeness import likeness
 
     if settings["components"]:
         raise click.UsageError("--like, --component: expected one of the two, got both")
@@ -144,10 +144,10 @@ def _weights_like(folder: Path, settings: dict[str, Any]) -> tuple[float, ...]:
 
 def _engine(name: str, address: str | None, workers: int | None) -> "Engine":
     if name == "ray":
-        from sdflow_data.engines.ray import RayEngine
+        from sdflow_data.generation.engines.ray import RayEngine
 
         return RayEngine(address, workers)
-    from sdflow_data.engines.local import LocalEngine
+    from sdflow_data.generation.engines.local import LocalEngine
 
     return LocalEngine(workers)
 
@@ -183,7 +183,7 @@ def _report(out: Path, outcome: "Outcome") -> None:
 
 def _compare(request: "Request", hr_folders: tuple[Path, ...], out: Path, sample_id: str) -> None:
     from sdflow.errors import SDFlowError
-    from sdflow_data.remake import remake
+    from sdflow_data.generation.remake import remake
 
     difference = remake(request, hr_folders, out, sample_id)
     if difference.values:

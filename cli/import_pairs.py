@@ -66,7 +66,7 @@ def command(
       sdflow import-pairs --hr HR --lr LR_x4 --lr-name "{}x4" --out pairs
     """
     from sdflow.errors import SDFlowError
-    from sdflow_data.pairs_import import Request, import_pairs
+    from sdflow_data.generation.import_pairs import Request, import_pairs
 
     request = Request(
         patch_size=patch_size,

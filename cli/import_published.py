@@ -23,7 +23,7 @@ def command(folder: Path, out: Path) -> None:
     """
     from sdflow.checkpoint import save_checkpoint
     from sdflow.published import files_of, read_published
-    from sdflow_data.images import sha256_file
+    from sdflow_data.images.reading import sha256_file
 
     model = read_published(folder)
     files = files_of(model.parts)

@@ -8,7 +8,7 @@ import click
 from .options import FiniteRange, existing_folder
 
 if TYPE_CHECKING:
-    from sdflow_data.statistics.inspection import Inspection
+    from sdflow_data.inspection.inspection import Inspection
 
 _COLOURS = {True: "green", False: "red", None: "yellow"}
 
@@ -59,9 +59,9 @@ def command(
     """
     import json
 
-    from sdflow_data.atomic import write_file
-    from sdflow_data.manifest import read_dataset
-    from sdflow_data.statistics.inspection import inspect_dataset
+    from sdflow.files import write_file
+    from sdflow_data.dataset.manifest import read_dataset
+    from sdflow_data.inspection.inspection import inspect_dataset
 
     inspection = inspect_dataset(read_dataset(dataset), real, classifier_steps, workers)
     for skipped in [] if inspection.real is None else inspection.real.skipped:
@@ -72,7 +72,7 @@ def command(
         write_file(json_, _utf8(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False) + "\n"))
         click.echo(f"{json_}: everything as JSON")
     if report is not None:
-        from sdflow_data.report import report_html
+        from sdflow_data.inspection.report import report_html
 
         write_file(report, _utf8(report_html(inspection)))
         click.echo(f"{report}: the report, for a browser")
@@ -88,8 +88,8 @@ def _utf8(text: str) -> bytes:
 
 
 def _table(inspection: "Inspection") -> str:
+    from sdflow_data.inspection.tables import text_table
     from sdflow_data.statistics import STATISTICS
-    from sdflow_data.statistics.tables import text_table
 
     headline = [name for name in inspection.table.index if STATISTICS[name].headline]
     return text_table(inspection.table.loc[headline], with_real=inspection.real is not None)

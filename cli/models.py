@@ -14,7 +14,7 @@ def command() -> None:
     Example:
       sdflow models
     """
-    from sdflow_data.builtin import built_in_models
+    from sdflow_data.models.registry import built_in_models
 
     models = built_in_models()
     width = max(len(model.name) for model in models)

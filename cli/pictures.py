@@ -10,7 +10,7 @@ import click
 from .wording import counted
 
 if TYPE_CHECKING:
-    from sdflow_data.pictures import Job
+    from sdflow_data.models.tiles import Job
 
 
 def existing_option(command: Any) -> Any:
@@ -54,7 +54,7 @@ def convert(
     from tqdm import tqdm
 
     from sdflow.errors import SDFlowError
-    from sdflow_data.progress import progress
+    from sdflow_data.system.progress import progress
 
     left = _left_to_do(jobs, existing)
     written = failed = redrawn = 0

@@ -103,15 +103,13 @@ def command(
       sdflow train --hr sharp --lr camera --out runs/camera --minutes 60
     """
     from sdflow.distributed import joined, world
-    from sdflow_data.builtin import HAND_MADE, find_checkpoint
-    from sdflow_data.training_run import preset_settings, train
+    from sdflow_data.models.registry import find_checkpoint
+    from sdflow_data.training.run import preset_settings, train
 
     if steps is not None and minutes is not None:
         raise click.UsageError("--steps, --minutes: expected one of the two, got both")
     if (val_hr is None) != (val_lr is None):
         raise click.UsageError("--val-hr, --val-lr: expected both or neither, got one")
-    if init in HAND_MADE:
-        raise click.UsageError(f"--init: expected a trained model, got {init}, which has no weights")
     with joined(device):
         settings = preset_settings(
             cast("PresetName", preset),

@@ -39,8 +39,8 @@ def command(
       sdflow upscale --model runs/phone photos large
       sdflow upscale --model runs/phone --temperature 0 photo.jpg photo_large.png
     """
-    from sdflow_data.pictures import plan_pictures, upscale_picture
-    from sdflow_data.upscaler import load_upscaler
+    from sdflow_data.models.tiles import plan_pictures, upscale_picture
+    from sdflow_data.models.upscaler import load_upscaler
 
     jobs = plan_pictures(source, output)
     upscaler = load_upscaler(model, device, precision)

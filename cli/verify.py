@@ -20,8 +20,8 @@ def command(dataset: Path) -> None:
       sdflow verify pairs
     """
     from sdflow.errors import SDFlowError
-    from sdflow_data.manifest import read_dataset
-    from sdflow_data.verify import verify
+    from sdflow_data.dataset.manifest import read_dataset
+    from sdflow_data.dataset.verify import verify
 
     problems = verify(dataset)
     for problem in problems:

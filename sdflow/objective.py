@@ -26,6 +26,7 @@ from .spectra import (
     grid_loss,
     log_spectrum_loss,
     opponent_colours,
+    per_kind,
     powers_of,
     radial_frequency,
     windows,
@@ -328,8 +329,8 @@ class Objective(nn.Module):
         """``log_spectrum_loss`` of a batch's sums, over the kinds of windows that both sides have."""
         known = (fake_counts > _LEAST_WINDOWS) & (real_counts > _LEAST_WINDOWS)
         # Those that are known count the same, however few windows have them: dark places are rare.
-        weights = _values(known / known.sum().clamp(min=1), fake) * self.noise_weights
-        batch = fake / _values(fake_counts.clamp(min=_LEAST_WINDOWS), fake)
+        weights = per_kind(known / known.sum().clamp(min=1), fake) * self.noise_weights
+        batch = fake / per_kind(fake_counts.clamp(min=_LEAST_WINDOWS), fake)
         return log_spectrum_loss(batch, fake_mean, real_mean, weights)
 
     def _coherence(
@@ -340,7 +341,7 @@ class Objective(nn.Module):
         real = torch.stack([real.sum((0, 1)), real[0].sum(0), real[0].sum(0)])
         real_counts = torch.stack([real_numbers.sum(), real_numbers[0].sum(), real_numbers[0].sum()])
         means = self.fake_colours.update(fake, counts), self.real_colours.update(real, real_counts)
-        batch = fake / _values(self.fake_colours.counts.clamp(min=_LEAST_WINDOWS), fake)
+        batch = fake / per_kind(self.fake_colours.counts.clamp(min=_LEAST_WINDOWS), fake)
         return coherence_loss(batch, *means, self.coherence_weights)
 
     def _grid(self, first: Tensor, second: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
@@ -403,11 +404,6 @@ def _noise_weights() -> Tensor:
     bands = [(radial_frequency(_FLAT_SIZE) >= lowest).float() for lowest in _NOISE_BANDS]
     brightness, colours = (band / band.sum() for band in bands)
     return torch.stack([brightness, colours, colours], -1)
-
-
-def _values(kinds: Tensor, like: Tensor) -> Tensor:
-    """A number of each kind, to be multiplied with values of each kind."""
-    return kinds.view(*kinds.shape, *(1 for _ in range(like.ndim - kinds.ndim)))
 
 
 def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:

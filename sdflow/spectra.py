@@ -91,6 +91,11 @@ def radial_frequency(size: int) -> Tensor:
     return torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None, :])
 
 
+def per_kind(numbers: Tensor, values: Tensor) -> Tensor:
+    """A number of each kind, in a shape that multiplies values of each kind: (kinds..., 1, 1, ...)."""
+    return numbers.view(*numbers.shape, *(1 for _ in range(values.ndim - numbers.ndim)))
+
+
 class RunningMean(nn.Module):
     """What several kinds of windows have on average over the batches, newer ones more.
 
@@ -117,7 +122,7 @@ class RunningMean(nn.Module):
         self.sums.lerp_(sums.detach(), 1 - decay)
         self.counts.lerp_(counts, 1 - decay)
         self.batches += 1
-        return self.sums / self.counts.clamp(min=1e-9).view(-1, *(1 for _ in self.sums.shape[1:]))
+        return self.sums / per_kind(self.counts.clamp(min=1e-9), self.sums)
 
 
 def log_spectrum_loss(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .dataset import PairedShards, StreamedPairs
+    from .dataset.reading import PairedShards, StreamedPairs
 
 __all__ = ["PairedShards", "StreamedPairs"]
 
@@ -11,6 +11,6 @@ __all__ = ["PairedShards", "StreamedPairs"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import dataset  # needs torch, which takes seconds to load
+    from .dataset import reading  # needs torch, which takes seconds to load
 
-    return getattr(dataset, name)
+    return getattr(reading, name)

@@ -13,22 +13,22 @@ import pandas as pd
 import skimage
 
 from sdflow.errors import SDFlowError
+from sdflow.files import write_file
 from sdflow.noise import derive_seed
 
-from .atomic import write_file
-from .camera import SimulatedCamera
-from .engines.local import LocalEngine
+from .dataset.manifest import Dataset, read_dataset
 from .export.run import Request as ExportRequest
 from .export.run import export
-from .generate import Request, generate
-from .images import encode_png, read_picture
-from .manifest import Dataset, read_dataset
-from .report import report_html
-from .sheet import sheet
+from .generation.engines.local import LocalEngine
+from .generation.run import Request, generate
+from .images.reading import encode_png, read_picture
+from .images.sheet import sheet
+from .inspection.inspection import inspect_dataset
+from .inspection.report import report_html
+from .models.simulated_camera import SimulatedCamera
 from .statistics import STATISTICS, bicubic_frame, compare, frame_of_pairs
 from .statistics.frames import bicubic_patches
-from .statistics.inspection import inspect_dataset
-from .training_run import preset_settings, train
+from .training.run import preset_settings, train
 
 SCALE, PATCH, VARIANTS = 2, 128, 4
 CAMERA = SimulatedCamera(

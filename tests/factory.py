@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sdflow_data.engines import Made
-from sdflow_data.generate import Outcome, Request, generate
-from sdflow_data.manifest import read_dataset
-from sdflow_data.worker import Job, ShardMaker, ShardTask
+from sdflow_data.dataset.manifest import read_dataset
+from sdflow_data.generation.engines import Made
+from sdflow_data.generation.run import Outcome, Request, generate
+from sdflow_data.generation.shard_maker import Job, ShardMaker, ShardTask
 
 QUICK = Request(model="classical", scale=2, patch_size=16, variants=2, patches_per_shard=5)
 """Of a 40x36 picture this makes 9 patches."""

@@ -6,9 +6,9 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from sdflow_data.degraders import load_degrader
-from sdflow_data.manifest import Dataset, finish_dataset, read_dataset
-from sdflow_data.shards import ShardWriter, shard_path
+from sdflow_data.dataset.manifest import Dataset, finish_dataset, read_dataset
+from sdflow_data.dataset.shards import ShardWriter, shard_path
+from sdflow_data.models.degraders import load_degrader
 from sdflow_data.statistics.frames import cut_patches
 
 SCALE, SIZE, VARIANTS = 2, 32, 2

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sdflow_data.atomic import write_file
-from sdflow_data.manifest import Dataset, finish_dataset, read_dataset
-from sdflow_data.shards import Failure, ShardWriter, shard_path
+from sdflow.files import write_file
+from sdflow_data.dataset.manifest import Dataset, finish_dataset, read_dataset
+from sdflow_data.dataset.shards import Failure, ShardWriter, shard_path
 
 
 def write_dataset(

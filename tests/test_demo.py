@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdflow_data.demo import take_photographs
-from sdflow_data.images import read_picture
+from sdflow_data.images.reading import read_picture
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..atomic import write_file
-from ..manifest import Patch
+from sdflow.files import write_file
+
+from ..dataset.manifest import Patch
 from .parts import Pair, Part, encode
 from .staging import Staging
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..atomic import write_file
-from ..manifest import FAILURES, Dataset, Patch, finish_dataset
-from ..shards import Failure, ShardWriter, shard_path
+from sdflow.files import write_file
+
+from ..dataset.manifest import FAILURES, Dataset, Patch, finish_dataset
+from ..dataset.shards import Failure, ShardWriter, shard_path
 from .parts import Part
 from .staging import Staging
 
@@ -20,7 +21,7 @@ _MADE_ANEW = ("format_version", "library_version", "counts", "files")
 
 @dataclass(frozen=True)
 class HDF5Writer:
-    """A dataset, as `sdflow_data.manifest` reads it. Samples keep their ids; their variants are counted anew.
+    """A dataset, as `dataset.manifest` reads it. Samples keep their ids; their variants are counted anew.
 
     Attributes:
         source: the folder of the dataset that is exported.

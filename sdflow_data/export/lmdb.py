@@ -11,9 +11,9 @@ import lmdb
 import pandas as pd
 
 from sdflow.errors import SDFlowError
+from sdflow.files import write_file
 
-from ..atomic import write_file
-from ..manifest import Patch
+from ..dataset.manifest import Patch
 from .parts import Part
 from .staging import Staging
 from .webdataset import write_tar

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..atomic import replacing
-from ..manifest import Patch
+from sdflow.files import replacing
+
+from ..dataset.manifest import Patch
 from .parts import Part, encode
 from .staging import Staging
 

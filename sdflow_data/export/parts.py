@@ -10,9 +10,9 @@ import pandas as pd
 
 from sdflow.errors import SDFlowError
 
-from ..images import encode_png
-from ..manifest import Patch
-from ..shards import ShardReader, shard_path
+from ..dataset.manifest import Patch
+from ..dataset.shards import ShardReader, shard_path
+from ..images.reading import encode_png
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from sdflow.errors import SDFlowError
+from sdflow.files import write_file
 
-from ..atomic import write_file
-from ..images import sha256_file
-from ..lock import OutputLock
-from ..manifest import INFO, Dataset, Patch
-from ..processes import in_processes
-from ..progress import progress
+from ..dataset.manifest import INFO, Dataset, Patch
+from ..images.reading import sha256_file
+from ..system.lock import OutputLock
+from ..system.processes import in_processes
+from ..system.progress import progress
 from . import FORMATS
 from .folder import FolderWriter
 from .hdf5 import HDF5Writer

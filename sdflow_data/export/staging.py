@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdflow.errors import SDFlowError
+from sdflow.files import write_file
 
-from ..atomic import write_file
-from ..lock import LOCK
+from ..system.lock import LOCK
 
 MARKER = "export.json"
 """Written last: its presence says that an export is whole. It holds the settings of the export."""

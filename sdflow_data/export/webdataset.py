@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..atomic import replacing
-from ..manifest import Patch
+from sdflow.files import replacing
+
+from ..dataset.manifest import Patch
 from .parts import Part, encode
 from .staging import Staging
 

@@ -18,8 +18,8 @@ webdataset = pytest.importorskip("webdataset")
 
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
+from sdflow_data.dataset.manifest import Dataset as Pairs  # noqa: E402
 from sdflow_data.export.run import Request, export  # noqa: E402
-from sdflow_data.manifest import Dataset as Pairs  # noqa: E402
 
 WORKERS = 8
 SPLIT = "train=0.6,val=0.4"

@@ -1,0 +1,224 @@
+"""A dataset folder as a whole: finishing it from its shards, and reading it.
+
+    dataset.json      what holds for every sample, counts, checksums of the other tables; written last, so
+                      that its presence says that the dataset is whole
+    manifest.parquet  a row per sample, in the order of shards, rows in a shard, variants
+    failures.csv      every input that gave nothing, or less than asked for, and why
+    shards/           see `sdflow_data.dataset.shards`
+
+The manifest is a function of the shards alone, and is written and read in pieces of bounded size.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import sdflow
+from sdflow.errors import SDFlowError
+from sdflow.files import replacing, write_file
+
+from ..images.reading import sha256_file
+from .shards import Failure, ShardReader, shard_path
+
+FORMAT_VERSION = 1
+INFO, MANIFEST, FAILURES = "dataset.json", "manifest.parquet", "failures.csv"
+
+_PROMISED = {"scale", "patch_size", "variants", "counts", "files"}
+_ROWS_PER_GROUP = 1 << 16
+
+
+class Patch(NamedTuple):
+    """One HR patch with its variants: uint8 (P, P, 3), uint8 (K, P/s, P/s, 3), and its K manifest rows."""
+
+    hr: np.ndarray
+    lr: np.ndarray
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A whole dataset; made by :func:`read_dataset`.
+
+    Attributes:
+        folder: where it lies.
+        info: what dataset.json says.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+
+    @cached_property
+    def manifest(self) -> pd.DataFrame:
+        """A row per sample. Of a large dataset, read only the columns needed: :meth:`columns`."""
+        return self.columns(None)
+
+    def columns(self, names: Sequence[str] | None) -> pd.DataFrame:
+        """Some columns of the manifest (None: all)."""
+        path = self.folder / MANIFEST
+        try:
+            return pd.read_parquet(path, columns=None if names is None else list(names))
+        except (OSError, pa.ArrowException) as error:
+            raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
+
+    def patches_per_shard(self) -> np.ndarray:
+        """How many patches each shard holds: int64 (shards,). Needs little memory, however many there are."""
+        samples = np.zeros(self.info["counts"]["shards"], np.int64)
+        path = self.folder / MANIFEST
+        try:
+            for batch in pq.ParquetFile(path).iter_batches(columns=["shard"]):
+                samples += np.bincount(batch["shard"].to_numpy(), minlength=len(samples))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
+        return samples // self.info["variants"]
+
+    def shard(self, number: int) -> ShardReader:
+        """Open shard ``number``."""
+        return ShardReader(shard_path(self.folder, int(number)))
+
+    def patches(self) -> Iterator[Patch]:
+        """Every patch, in the order of the manifest."""
+        for number, in_shard in self.manifest.groupby("shard", sort=True):
+            with self.shard(number) as shard:
+                for row, rows in in_shard.groupby("row", sort=True):
+                    yield Patch(shard.hr[row], shard.lr[row], rows)
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Open a dataset.
+
+    Raises:
+        SDFlowError: the folder is no dataset, or one that is not finished, or of another format version.
+    """
+    path = folder / INFO
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        version = info["format_version"]
+        missing = _PROMISED - info.keys()
+    except FileNotFoundError:
+        raise SDFlowError(
+            f"{folder}: expected a dataset, found no {INFO} in it "
+            "(an unfinished one is finished by the same command that began it)"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, NotADirectoryError) as error:
+        raise SDFlowError(f"{path}: expected the description of a dataset, found: {error}") from error
+    if version != FORMAT_VERSION:
+        raise SDFlowError(f"{path}: expected dataset format {FORMAT_VERSION}, found {version}")
+    if missing:
+        raise SDFlowError(f"{path}: expected {', '.join(sorted(missing))} in it, found none")
+    return Dataset(folder, info)
+
+
+def finish_dataset(
+    folder: Path,
+    shards: int,
+    facts: Mapping[str, Any],
+    skipped: Sequence[Failure] = (),
+    others: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Turn shards 0 to ``shards - 1``, all in place, into a dataset: manifest, failures, then dataset.json.
+
+    Args:
+        folder: the dataset's.
+        shards: how many there are.
+        facts: what dataset.json shall say besides counts and checksums.
+        skipped: inputs that came into no shard.
+        others: names of further files in ``folder`` that belong to the dataset.
+
+    Returns:
+        What dataset.json says.
+
+    Raises:
+        SDFlowError: there is not one sample; failures.csv says why.
+    """
+    counts = dict.fromkeys(("sources", "patches", "samples", "shards", "failures", "redraws"), 0)
+    sources: set[str] = set()
+    failures: set[Failure] = set()  # a picture that cannot be read fails in each of its shards
+
+    def tables() -> Iterator[pa.Table]:
+        for number in range(shards):
+            with ShardReader(shard_path(folder, number)) as shard:
+                failures.update(shard.failures())
+                counts["patches"] += len(shard)
+                table = shard_table(shard, number)
+            if len(table):
+                sources.update(table["source_sha256"].unique().to_pylist())
+                counts["redraws"] += int(np.sum(table["draw"])) if "draw" in table.column_names else 0
+                yield table
+
+    counts["samples"] = _write_manifest(folder / MANIFEST, tables())
+    listed = sorted([*skipped, *failures], key=lambda f: (f.source, f.top or 0, f.left or 0, f.reason))
+    write_file(folder / FAILURES, failures_csv(listed))
+    if not counts["samples"]:
+        why = f"; for instance {listed[0].source}: {listed[0].reason}" if listed else ""
+        raise SDFlowError(f"{folder}: not one sample could be made{why}")
+    counts |= {"sources": len(sources), "shards": shards, "failures": len(listed)}
+    files = {name: sha256_file(folder / name) for name in sorted([MANIFEST, FAILURES, *others])}
+    info = {
+        "format_version": FORMAT_VERSION,
+        "library_version": sdflow.__version__,
+        **facts,
+        "counts": counts,
+        "files": files,
+    }
+    write_file(folder / INFO, (json.dumps(info, indent=2, ensure_ascii=False) + "\n").encode())
+    return info
+
+
+def shard_table(shard: ShardReader, number: int) -> pa.Table:
+    """The manifest rows of a shard: ``sample_id``, ``shard``, ``row``, ``variant``, then its own columns."""
+    count, variants = shard.lr.shape[:2]
+    rows, variant = np.mgrid[:count, :variants].astype(np.int32)
+    places = {"shard": np.full((count, variants), number, np.int32), "row": rows, "variant": variant}
+    columns = shard.columns()
+    ordered = {"sample_id": columns.pop("sample_id"), **places, **columns} if columns else places
+    flat = {
+        name: np.broadcast_to(values if values.ndim == 2 else values[:, None], (count, variants)).ravel()
+        for name, values in ordered.items()
+    }
+    return pa.table(flat)
+
+
+def failures_csv(failures: Iterable[Failure]) -> bytes:
+    """The bytes of failures.csv; ``top`` and ``left`` are empty where the whole picture failed."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Failure._fields)
+    writer.writerows(failures)
+    return text.getvalue().encode("utf-8")
+
+
+def _write_manifest(path: Path, tables: Iterator[pa.Table]) -> int:
+    """Write tables one after the other in row groups of a useful size; returns the number of rows.
+
+    Without any table nothing is written.
+    """
+    first = next(tables, None)
+    if first is None:
+        return 0
+    total = 0
+    with replacing(path) as aside, pq.ParquetWriter(aside, first.schema) as writer:
+        pending = [first]
+        for table in tables:
+            pending.append(table)
+            if sum(map(len, pending)) >= _ROWS_PER_GROUP:
+                total += _write_group(writer, pending)
+        total += _write_group(writer, pending)
+    return total
+
+
+def _write_group(writer: pq.ParquetWriter, pending: list[pa.Table]) -> int:
+    group = pa.concat_tables(pending)
+    pending.clear()
+    if len(group):
+        writer.write_table(group)
+    return len(group)

@@ -1,0 +1,171 @@
+"""Checking a whole dataset: every byte of every file, and whether the files agree with each other."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sdflow.errors import SDFlowError
+
+from ..generation.shard_maker import sample_id, shard_key
+from ..images.reading import sha256_file
+from ..system.progress import progress
+from .manifest import FAILURES, INFO, MANIFEST, Dataset, read_dataset, shard_table
+from .plan import PLAN, Plan
+from .shards import ShardReader, is_whole, shard_path
+
+
+def verify(folder: Path) -> list[str]:
+    """All that is wrong with a dataset, a line for each; none if it is sound. Reads everything.
+
+    Raises:
+        SDFlowError: the folder is no dataset, or one that is not finished.
+    """
+    dataset = read_dataset(folder)
+    problems = list(_check_files(dataset))
+    plan = None
+    try:
+        plan = Plan.load(folder)  # None: datasets that were exported have no plan
+    except SDFlowError as error:
+        problems.append(str(error))
+    if plan is not None:
+        problems += _check_settings(dataset, plan)
+    sound = set()
+    for number in progress(range(dataset.info["counts"]["shards"]), "checking shards", "shards"):
+        found = list(_check_shard(dataset, plan, number))
+        problems += found
+        if not found:
+            sound.add(number)
+    problems += _check_manifest(dataset, sound)
+    return problems or list(_check_counts(dataset))
+
+
+def _check_files(dataset: Dataset) -> Iterator[str]:
+    """The tables against their checksums, and what lies among the shards."""
+    for name, sha256 in dataset.info["files"].items():
+        path = dataset.folder / Path(name).name
+        if not path.is_file():
+            yield f"{path}: expected a file, found none"
+        elif sha256_file(path) != sha256:
+            yield f"{path}: its bytes are not those that were written"
+    expected = {shard_path(dataset.folder, number) for number in range(dataset.info["counts"]["shards"])}
+    for path in sorted((dataset.folder / "shards").glob("*")):
+        if path not in expected:
+            yield f"{path}: does not belong to the dataset"
+
+
+def _check_settings(dataset: Dataset, plan: Plan) -> Iterator[str]:
+    for name, value in plan.recipe.to_json().items():
+        found = dataset.info.get(name)
+        if found != value:
+            yield f"{dataset.folder / INFO}: expected {name} {value}, as in {PLAN}, found {found}"
+
+
+def _check_shard(dataset: Dataset, plan: Plan | None, number: int) -> Iterator[str]:
+    """One shard against its checksum and what it ought to hold."""
+    path = shard_path(dataset.folder, number)
+    if not is_whole(path):
+        damage = "its bytes are not those that were written"
+        yield f"{path}: {damage if path.exists() else 'expected a shard, found none'}"
+        return
+    info = dataset.info
+    size, low = info["patch_size"], info["patch_size"] // info["scale"]
+    with ShardReader(path) as shard:
+        for images, shape in ((shard.hr, (size, size, 3)), (shard.lr, (info["variants"], low, low, 3))):
+            if images.shape[1:] != shape or images.dtype != np.uint8:
+                yield f"{path}: expected uint8 {shape}, found {images.dtype} {images.shape[1:]}"
+        if plan is not None:
+            yield from (f"{path}: {problem}" for problem in _check_planned(shard, plan, number))
+
+
+def _check_planned(shard: ShardReader, plan: Plan, number: int) -> Iterator[str]:
+    """A shard against the plan: its patches, or reasons for their absence, and the ids of its samples."""
+    cuts, recipe = plan.shard(number), plan.recipe
+    if shard.key != shard_key(recipe, cuts):
+        yield "it was made for another plan"
+        return
+    planned = [
+        (cut.picture.source, cut.picture.sha256, *place) for cut in cuts for place in cut.positions(recipe)
+    ]
+    columns = shard.columns()
+    names = ("source", "source_sha256", "top", "left")
+    stored = list(zip(*(columns[name].tolist() for name in names))) if columns else []
+    present = set(stored)
+    if stored != [patch for patch in planned if patch in present]:
+        yield "it holds patches that were not planned for it, or holds them in another order"
+        return
+    excused = {(failure.source, failure.top, failure.left) for failure in shard.failures()}
+    for source, sha256, top, left in planned:
+        if (source, sha256, top, left) not in present and not excused & {
+            (source, None, None),
+            (source, top, left),
+        }:
+            yield f"the patch of {source} at {top}, {left} is missing without a reason"
+    for row, (_, sha256, top, left) in enumerate(stored):
+        ids = [sample_id(sha256, top, left, variant) for variant in range(recipe.variants)]
+        if columns["sample_id"][row].tolist() != ids:
+            yield f"row {row}: expected the sample_ids {ids[0]} and on, found {columns['sample_id'][row, 0]}"
+
+
+def _check_manifest(dataset: Dataset, sound: set[int]) -> Iterator[str]:
+    """The manifest against those shards that are ``sound``."""
+    path = dataset.folder / MANIFEST
+    shards, seen = range(dataset.info["counts"]["shards"]), set()
+    try:
+        for number, rows in _manifest_by_shard(path):
+            if number not in shards or number in seen:
+                yield f"{path}: has rows of shard {number} where none belong"
+                continue
+            seen.add(number)
+            if number in sound:
+                yield from _compare(path, number, rows, dataset)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        yield f"{path}: expected the manifest, found: {error}"
+        return
+    for number in sorted(sound - seen):
+        with dataset.shard(number) as shard:
+            if len(shard):
+                yield f"{path}: has no rows of shard {number}, which holds {len(shard)} patches"
+
+
+def _manifest_by_shard(path: Path) -> Iterator[tuple[int, pd.DataFrame]]:
+    """The rows of each shard, in pieces of bounded size; a row group never ends inside a shard."""
+    with pq.ParquetFile(path) as manifest:
+        for group in range(manifest.num_row_groups):
+            yield from manifest.read_row_group(group).to_pandas().groupby("shard", sort=False)
+
+
+def _compare(path: Path, number: int, rows: pd.DataFrame, dataset: Dataset) -> Iterator[str]:
+    with dataset.shard(number) as shard:
+        expected = shard_table(shard, number).to_pandas()
+    if len(rows) != len(expected):
+        yield f"{path}: expected {len(expected)} rows of shard {number}, found {len(rows)}"
+    elif list(rows.columns) != list(expected.columns):
+        yield f"{path}: expected the columns {', '.join(expected.columns)}, found {', '.join(rows.columns)}"
+    else:
+        rows = rows.reset_index(drop=True)
+        for name in expected.columns:
+            if not rows[name].equals(expected[name]):
+                yield f"{path}: column {name} is not that of shard {number}"
+
+
+def _check_counts(dataset: Dataset) -> Iterator[str]:
+    """The counts of dataset.json against the manifest and failures.csv, both of which are sound."""
+    found = {"sources": 0, "patches": 0, "samples": 0, "failures": 0, "redraws": 0}
+    sources: set[str] = set()
+    for _, rows in _manifest_by_shard(dataset.folder / MANIFEST):
+        found["samples"] += len(rows)
+        found["patches"] += rows["row"].nunique()
+        found["redraws"] += int(rows["draw"].sum()) if "draw" in rows else 0
+        sources.update(rows["source_sha256"])
+    found["sources"] = len(sources)
+    with (dataset.folder / FAILURES).open(newline="", encoding="utf-8") as file:
+        found["failures"] = sum(1 for _ in csv.DictReader(file))
+    for name, count in found.items():
+        said = dataset.info["counts"].get(name)
+        if said != count:
+            yield f"{dataset.folder / INFO}: says {said} {name}, there are {count}"

@@ -1,0 +1,95 @@
+"""Worker processes on a Ray cluster, whose nodes share the file system and have this package installed."""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from sdflow.errors import SDFlowError
+
+from ..shard_maker import Job, ShardMaker, ShardTask
+from . import ATTEMPTS, Made, worker_died
+
+
+class RayEngine:
+    """Shards as tasks of Ray actors, each with the degrader loaded once.
+
+    Args:
+        address: of a running cluster, as ``ray.init`` takes it; None starts one on this machine.
+        workers: actors, with a core each, and a GPU where the model runs on one; None for as many as the
+            cluster has room for.
+
+    Raises:
+        SDFlowError: Ray is not installed.
+    """
+
+    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise SDFlowError(
+                "--engine ray: expected the package ray, found none; `pip install ray` brings it"
+            ) from error
+        self._ray, self._address, self._workers = ray, address, workers
+
+    def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+        """See `Engine.run`; tells of whole shards alone."""
+        ray = self._ray
+        gpus = int(job.recipe.device == "cuda")
+        actor_class = ray.remote(num_cpus=1, num_gpus=gpus)(_Worker)
+        waiting, deaths = deque(tasks), Counter[int]()
+        at_work: dict[Any, tuple[Any, ShardTask]] = {}  # actor and task, by the reference to the result
+
+        def give(actor: Any) -> None:
+            task = waiting.popleft()
+            at_work[actor.make.remote(task)] = actor, task
+
+        self._connect()
+        try:
+            room = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1))
+            for _ in range(min(self._workers or room, len(tasks))):
+                give(actor_class.remote(job))
+            while at_work:
+                [result], _ = ray.wait(list(at_work))
+                actor, task = at_work.pop(result)
+                try:
+                    ray.get(result)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from error
+                except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
+                    deaths[task.number] += 1
+                    if deaths[task.number] == ATTEMPTS:
+                        raise worker_died(task.number, type(error).__name__) from error
+                    ray.kill(actor)  # it may only be out of reach, and must not go on
+                    waiting.appendleft(task)
+                    give(actor_class.remote(job))
+                    continue
+                if waiting:
+                    give(actor)
+                yield Made(task.number, whole=True)
+        finally:
+            for actor, _ in at_work.values():
+                ray.kill(actor)
+            ray.shutdown()
+
+    def _connect(self) -> None:
+        here: dict[str, Any] = {"num_cpus": self._workers, "include_dashboard": False}
+        self._ray.init(
+            address=self._address or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **({} if self._address else here),
+        )
+
+
+class _Worker:
+    """The actor. It loads the degrader with its first task, so that a failure to do so is that task's."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._maker: ShardMaker | None = None
+
+    def make(self, task: ShardTask) -> None:
+        if self._maker is None:
+            self._maker = ShardMaker(self._job)
+        self._maker.make(task)

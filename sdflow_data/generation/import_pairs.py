@@ -1,0 +1,297 @@
+"""Aligned pairs of pictures to a dataset like any other: real pairs, or a set that someone else made."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sdflow.errors import SDFlowError
+from sdflow.files import write_file
+
+from ..dataset.manifest import INFO, finish_dataset
+from ..dataset.plan import PLAN, Cut, Found, Plan, Planned, scan
+from ..dataset.recipe import Recipe
+from ..dataset.shards import Failure, ShardReader, ShardWriter, is_whole, shard_path
+from ..models.degraders import NO_COMPONENT
+from ..statistics import cheap_statistics
+from ..system.lock import LOCK, OutputLock
+from ..system.processes import in_processes
+from ..system.progress import progress
+from .shard_maker import UnusableError, read_planned, sample_id, shard_key, turn
+
+MODEL = "pairs"
+"""What dataset.json says in place of a model."""
+
+_SCALES = range(2, 9)
+_USUAL_PATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for; the options of ``sdflow import-pairs``.
+
+    Attributes:
+        patch_size: P, the side of an HR patch, a multiple of the scale; None for about 256.
+        stride: between patches, in HR pixels, a multiple of the scale; None for P.
+        patches_per_shard: the most a shard holds.
+        hr_name, lr_name: what names look like on either side, without their endings; ``{}`` stands for what
+            both have in common. Other files are not asked for.
+    """
+
+    patch_size: int | None = None
+    stride: int | None = None
+    patches_per_shard: int = 128
+    hr_name: str = "{}"
+    lr_name: str = "{}"
+
+    def recipe(self, scale: int, pairs: "Sequence[_Pair]") -> Recipe:
+        """The settings of the dataset. The hash, which elsewhere is a model's, is of the pictures.
+
+        Raises:
+            SDFlowError: a size that is no multiple of the scale.
+        """
+        patch_size = _USUAL_PATCH // scale * scale if self.patch_size is None else self.patch_size
+        stride = patch_size if self.stride is None else self.stride
+        for option, size in (("--patch-size", patch_size), ("--stride", stride)):
+            if size < 1 or size % scale:
+                raise SDFlowError(f"{option}: expected a multiple of the pairs' scale {scale}, found {size}")
+        names = sorted((side.source, side.sha256) for pair in pairs for side in pair)
+        return Recipe(
+            model=MODEL,
+            model_hash=hashlib.sha256(json.dumps(names).encode()).hexdigest(),
+            scale=scale,
+            patch_size=patch_size,
+            stride=stride,
+            variants=1,
+            temperature=0.0,
+            components=(),
+            weights=(),
+            seed=0,
+            device="cpu",
+            precision="fp32",
+            patches_per_shard=self.patches_per_shard,
+        )
+
+
+class _Pair(NamedTuple):
+    hr: Found
+    lr: Found
+
+
+class _Task(NamedTuple):
+    """A shard to make, with the pairs that it takes patches of, by the source of the HR picture."""
+
+    number: int
+    cuts: tuple[Cut, ...]
+    pairs: dict[str, _Pair]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an import came to.
+
+    Attributes:
+        info: what dataset.json says.
+        planned: patches that were planned.
+        skipped: files that were left out.
+    """
+
+    info: dict[str, Any]
+    planned: int
+    skipped: int
+
+    @property
+    def missing(self) -> int:
+        """Patches that were planned and could not be made."""
+        return self.planned - int(self.info["counts"]["patches"])
+
+
+def import_pairs(
+    request: Request, hr_folder: Path, lr_folder: Path, out: Path, workers: int | None = None
+) -> Outcome:
+    """Make a dataset of the pictures that two folders have in common by their names.
+
+    The scale is that of the sizes of most pairs. Pairs of another one, pictures without a partner and files
+    that are no pictures are listed in failures.csv, and so is all but one of pairs with the same HR picture.
+
+    Args:
+        request: how.
+        hr_folder, lr_folder: searched to any depth; partners lie at the same path, but for the ending.
+        out: the dataset's folder: new, empty, or begun with the same request and pictures.
+        workers: processes; None for one per core.
+
+    Raises:
+        SDFlowError: a wrong setting, no usable pair, or an output folder that is something else or in use.
+    """
+    pairs, failures = _match(request, hr_folder, lr_folder)
+    scale = _common_scale(pairs)
+    fitting = [pair for pair in pairs if _scale(pair) == scale]
+    failures += [_misfit(pair, scale) for pair in pairs if _scale(pair) != scale]
+    plan = Plan(request.recipe(scale, fitting)).extended([pair.hr for pair in fitting], failures)
+    if not plan.patches:
+        first = plan.skipped[0]
+        raise SDFlowError(
+            f"{hr_folder}: not one pair can be used; for instance {first.source}: {first.reason}"
+        )
+    with OutputLock(out, None):
+        _begin(plan, out)
+        _make(plan, {pair.hr.source: pair for pair in fitting}, out, workers)
+        info = finish_dataset(out, plan.shards, plan.recipe.to_json(), plan.skipped, [PLAN])
+    return Outcome(info, plan.patches, len(plan.skipped))
+
+
+def _match(request: Request, hr_folder: Path, lr_folder: Path) -> tuple[list[_Pair], list[Failure]]:
+    """Pairs by their names, and what has no partner.
+
+    Raises:
+        SDFlowError: there is not one pair.
+    """
+    hr_found, failures = scan([hr_folder])
+    lr_found, lr_failures = scan([lr_folder])
+    failures += [failure._replace(reason=f"LR picture: {failure.reason}") for failure in lr_failures]
+    hr_by_name = _by_name(hr_found, "--hr-name", request.hr_name)
+    lr_by_name = _by_name(lr_found, "--lr-name", request.lr_name)
+    pairs = []
+    for name in sorted(hr_by_name.keys() | lr_by_name.keys()):
+        hr, lr = hr_by_name.get(name, []), lr_by_name.get(name, [])
+        if len(hr) == len(lr) == 1:
+            pairs.append(_Pair(hr[0], lr[0]))
+            continue
+        for side, own, others in (("HR", hr, lr), ("LR", lr, hr)):
+            reason = f"one of {len(own)} {side} pictures for {len(others)} on the other side"
+            failures += [Failure(picture.source, None, None, reason) for picture in own]
+    if not pairs:
+        raise SDFlowError(f"{lr_folder}: expected pictures of the names that {hr_folder} has, found none")
+    return pairs, failures
+
+
+def _by_name(pictures: Sequence[Found], option: str, pattern: str) -> dict[str, list[Found]]:
+    """Pictures by their paths without ending and without what the pattern adds to the name."""
+    if pattern.count("{}") != 1:
+        raise SDFlowError(f"{option}: expected a name with one {{}} in it, found {pattern!r}")
+    before, after = pattern.split("{}")
+    by_name: dict[str, list[Found]] = {}
+    for picture in pictures:
+        path = PurePosixPath(picture.source)
+        middle = path.stem.removeprefix(before).removesuffix(after)
+        if middle and before + middle + after == path.stem:
+            by_name.setdefault(str(path.with_name(middle)), []).append(picture)
+    return by_name
+
+
+def _scale(pair: _Pair) -> int | None:
+    """The whole number by which both sides of the HR picture are longer, if there is one that serves."""
+    hr, lr = pair
+    scale = hr.height // lr.height
+    fits = (lr.height * scale, lr.width * scale) == (hr.height, hr.width)
+    return scale if fits and scale in _SCALES else None
+
+
+def _common_scale(pairs: Sequence[_Pair]) -> int:
+    """The scale of most pairs."""
+    counts = Counter(scale for pair in pairs if (scale := _scale(pair)) is not None)
+    if not counts:
+        hr, lr = pairs[0]
+        raise SDFlowError(
+            f"{hr.path}: expected {_SCALES[0]} to {_SCALES[-1]} times the {lr.width}x{lr.height} pixels of "
+            f"{lr.path}, found {hr.width}x{hr.height}; no other pair fits either"
+        )
+    return max(counts, key=lambda scale: (counts[scale], -scale))
+
+
+def _misfit(pair: _Pair, scale: int) -> Failure:
+    hr, lr = pair
+    expected = f"{lr.width * scale}x{lr.height * scale} pixels, {scale} times its LR picture as most are"
+    return Failure(hr.source, None, None, f"expected {expected}, found {hr.width}x{hr.height}")
+
+
+def _begin(plan: Plan, out: Path) -> None:
+    """Take the folder for this plan, unless it holds something else."""
+    begun = Plan.load(out)
+    if begun is not None:
+        begun.recipe.check_same(out, plan.recipe)
+    else:
+        foreign = sorted(path.name for path in out.iterdir() if path.name not in (LOCK, f".{PLAN}.tmp"))
+        if foreign:
+            raise SDFlowError(f"{out}: expected a new or empty folder, found {foreign[0]} in it")
+    if plan != begun:
+        (out / INFO).unlink(missing_ok=True)
+        plan.save(out)
+    (out / "shards").mkdir(exist_ok=True)
+
+
+def _make(plan: Plan, pairs: dict[str, _Pair], out: Path, workers: int | None) -> None:
+    """Make the shards that are not there yet."""
+    tasks = []
+    for number in range(plan.shards):
+        cuts = plan.shard(number)
+        if not _is_made(out, number, shard_key(plan.recipe, cuts)):
+            tasks.append(_Task(number, cuts, {cut.picture.source: pairs[cut.picture.source] for cut in cuts}))
+    if tasks:
+        (out / INFO).unlink(missing_ok=True)
+    with progress(plan.patches, "importing", "patches") as bar:
+        bar.update(plan.patches - sum(cut.end - cut.first for task in tasks for cut in task.cuts))
+        for patches in in_processes(partial(_make_shard, plan.recipe, out), tasks, workers):
+            bar.update(patches)
+
+
+def _is_made(out: Path, number: int, key: str) -> bool:
+    path = shard_path(out, number)
+    if not is_whole(path):
+        return False
+    with ShardReader(path) as shard:
+        return shard.key == key and not shard.failures()
+
+
+def _make_shard(recipe: Recipe, out: Path, task: _Task) -> int:
+    """Make one shard; returns the number of patches that were planned for it."""
+    writer = ShardWriter(recipe.patch_size, recipe.scale, recipe.variants)
+    failures = []
+    for cut in task.cuts:
+        pair = task.pairs[cut.picture.source]
+        try:
+            with turn(cut.picture):
+                hr = read_planned(cut.picture, pair.hr.path)
+                lr = _read_lr(pair.lr)
+        except UnusableError as error:
+            failures.append(Failure(cut.picture.source, None, None, str(error)))
+            continue
+        for top, left in cut.positions(recipe):
+            hr_patch = hr[top:, left:][: recipe.patch_size, : recipe.patch_size]
+            lr_top, lr_left, lr_size = (n // recipe.scale for n in (top, left, recipe.patch_size))
+            lr_patch = lr[lr_top:, lr_left:][:lr_size, :lr_size][None]
+            columns = _columns(pair, top, left) | cheap_statistics(hr_patch, lr_patch)
+            writer.add(hr_patch, lr_patch, columns)
+    content = writer.finish(recipe.to_json(), shard_key(recipe, task.cuts), failures)
+    write_file(shard_path(out, task.number), content)
+    return sum(cut.end - cut.first for cut in task.cuts)
+
+
+def _read_lr(lr: Found) -> np.ndarray:
+    try:
+        return read_planned(Planned(lr.source, lr.sha256, lr.height, lr.width, patches=0, slot=0), lr.path)
+    except UnusableError as error:
+        raise UnusableError(f"its LR picture: {error}") from error
+
+
+def _columns(pair: _Pair, top: int, left: int) -> dict[str, Any]:
+    """The columns that generated samples have too, and where the LR picture came from."""
+    return {
+        "sample_id": [sample_id(pair.hr.sha256, top, left, 0)],
+        "source": pair.hr.source,
+        "source_sha256": pair.hr.sha256,
+        "lr_source": pair.lr.source,
+        "lr_source_sha256": pair.lr.sha256,
+        "top": top,
+        "left": left,
+        "component": np.array([NO_COMPONENT], np.int32),
+        "temperature": 0.0,
+        "seed": np.zeros(1, np.int64),
+        "draw": np.zeros(1, np.int32),
+    }

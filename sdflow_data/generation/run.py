@@ -1,0 +1,276 @@
+"""Mass production: HR folders in, a dataset of LR/HR pairs out.
+
+    scan -> plan.parquet -> shards -> manifest.parquet -> failures.csv -> dataset.json
+
+Whatever interrupts a run, the same call goes on from the last finished shard; a later call with more pictures
+appends theirs. Sources of randomness are the recipe's seed and the identity of each sample, nothing else.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdflow.errors import SDFlowError
+
+from ..dataset.manifest import INFO, finish_dataset, read_dataset
+from ..dataset.plan import PLAN, Plan, locate, scan
+from ..dataset.recipe import Recipe
+from ..dataset.shards import ShardReader, is_whole, shard_path
+from ..models.degraders import component_weights, load_degrader
+from ..models.registry import HAND_MADE, anywhere
+from ..system.devices import choose_device, choose_precision
+from ..system.lock import LOCK, OutputLock
+from ..system.progress import progress
+from .engines import Engine
+from .shard_maker import Job, ShardTask, shard_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for; the options of ``sdflow generate``.
+
+    Attributes:
+        model: a checkpoint, a run of training, or the name of a model that needs none.
+        scale: of the hand-made degraders; None for 4, and for a model's own.
+        patch_size: P, the side of an HR patch.
+        stride: between patches, in HR pixels; None for P.
+        variants: LR samples per patch.
+        temperature: of the latent noise; 0 gives the mean.
+        components: the mixture components to draw from; empty for all.
+        weights: how likely each component of the model is, instead; sum 1 (see `likeness.likeness`).
+        seed: of the run.
+        device, precision: where and how the model runs; "auto" for the best there is, and for what a dataset
+            was begun with.
+        patches_per_shard: the most a shard holds: the unit of work, and of what a crash can cost.
+    """
+
+    model: str
+    scale: int | None = None
+    patch_size: int = 256
+    stride: int | None = None
+    variants: int = 4
+    temperature: float = 0.8
+    components: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    patches_per_shard: int = 128
+
+    def recipe(self, begun: Recipe | None) -> Recipe:
+        """The recipe that this comes to, for a dataset that was ``begun`` with a recipe or is new.
+
+        Raises:
+            SDFlowError: the model cannot be loaded, or a setting does not go with it.
+        """
+        device = self._device(begun)
+        precision = self._precision(begun, device)
+        degrader = load_degrader(self.model, self.scale, device, precision)
+        if self.patch_size % degrader.multiple or self.patch_size < 2 * degrader.multiple:
+            raise SDFlowError(
+                f"--patch-size: expected a multiple of {degrader.multiple} from {2 * degrader.multiple} up, "
+                f"for {self.model} at scale {degrader.scale}, found {self.patch_size}"
+            )
+        component_weights(degrader, self.components)  # refuses those that are not there
+        if self.weights and (self.components or len(self.weights) != degrader.components):
+            raise ValueError(
+                f"weights: expected {degrader.components} alone, got {len(self.weights)} and components"
+            )
+        return Recipe(
+            model=Path(self.model).resolve().name,
+            model_hash=degrader.fingerprint,
+            scale=degrader.scale,
+            patch_size=self.patch_size,
+            stride=self.patch_size if self.stride is None else self.stride,
+            variants=self.variants,
+            temperature=self.temperature,
+            components=tuple(sorted(set(self.components))),
+            weights=self.weights,
+            seed=self.seed,
+            device=device,
+            precision=precision,
+            patches_per_shard=self.patches_per_shard,
+        )
+
+    def _device(self, begun: Recipe | None) -> str:
+        if self.model in HAND_MADE:
+            return "cpu"
+        return choose_device(begun.device if begun and self.device == "auto" else self.device)
+
+    def _precision(self, begun: Recipe | None, device: str) -> str:
+        if self.model in HAND_MADE:
+            return "fp32"
+        asked = begun.precision if begun and self.precision == "auto" else self.precision
+        return choose_precision(asked, device)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of :func:`generate` came to.
+
+    Attributes:
+        info: what dataset.json says; None while shards that other calls are to make are missing.
+        planned: patches that were planned; for this call's shards, where ``info`` is None.
+        made: those of them that are there.
+        skipped: inputs that were left out of the plan: no picture, too small, a duplicate.
+    """
+
+    info: dict[str, Any] | None
+    planned: int
+    made: int
+    skipped: int
+
+    @property
+    def missing(self) -> int:
+        """Patches that were planned and could not be made."""
+        return self.planned - self.made
+
+
+def generate(
+    request: Request, hr_folders: Sequence[Path], out: Path, engine: Engine, shards: range | None = None
+) -> Outcome:
+    """Make a dataset, or go on with one.
+
+    Args:
+        request: how.
+        hr_folders: where the HR pictures lie.
+        out: the dataset's folder: new, empty, or begun with the same request.
+        engine: does the work.
+        shards: make only these and go by the plan as it stands, for calls that share one plan on many
+            machines; the call that finds all shards in place finishes the dataset.
+
+    Raises:
+        SDFlowError: a wrong setting, no usable picture, an output folder that is something else or in use.
+            Shards that were finished stay, and the same call goes on from there.
+    """
+    if out.exists() and not out.is_dir():
+        raise SDFlowError(f"{out}: expected a folder for the dataset, found a file")
+    begun = Plan.load(out)
+    recipe, model = request.recipe(None if begun is None else begun.recipe), anywhere(request.model)
+    with OutputLock(out, shards) as lock:
+        with lock.plan():
+            _check_folder(out)
+            if begun is None and (now := Plan.load(out)) is not None:
+                recipe = request.recipe(now.recipe)  # another call has begun it since: "auto" is what it took
+            was_whole = (out / INFO).exists()
+            plan, paths = _plan(recipe, hr_folders, out, shards)
+            if shards is not None and shards.start >= plan.shards:
+                asked = f"{shards.start}:{shards.stop}"
+                raise SDFlowError(f"--shards {asked}: expected some of the plan's {plan.shards}, found none")
+        todo = _unfinished(plan, paths, out, shards, was_whole)  # ours: nobody else waits for it
+        if todo:
+            with lock.plan():
+                (out / INFO).unlink(missing_ok=True)
+                (out / "shards").mkdir(exist_ok=True)
+                for number in todo:  # so that no other call takes what is made again now for finished
+                    shard_path(out, number).unlink(missing_ok=True)
+            _make(engine, Job(out.absolute(), model, plan.recipe), plan, todo, paths)
+        with lock.plan():
+            info = _finish(plan, out, all_are_made=shards is None)
+    if info is not None:
+        return Outcome(info, plan.patches, info["counts"]["patches"], len(plan.skipped))
+    planned = sum(cut.end - cut.first for number in _numbers(plan, shards) for cut in plan.shard(number))
+    return Outcome(None, planned, sum(_patches(out, n) for n in _numbers(plan, shards)), len(plan.skipped))
+
+
+def _check_folder(out: Path) -> None:
+    ours = {LOCK, f".{PLAN}.tmp"}  # what a run that was killed before it had a plan leaves
+    if not (out / PLAN).exists():
+        foreign = sorted(path.name for path in out.iterdir() if path.name not in ours)
+        if foreign:
+            raise SDFlowError(
+                f"{out}: expected a new or empty folder, or a dataset begun by the same command, "
+                f"found {foreign[0]}"
+            )
+
+
+def _plan(
+    recipe: Recipe, folders: Sequence[Path], out: Path, shards: range | None
+) -> tuple[Plan, dict[str, Path]]:
+    """The plan, brought up to date and stored, and where its pictures lie (by SHA-256)."""
+    begun = Plan.load(out)
+    if begun is not None:
+        begun.recipe.check_same(out, recipe)
+        if shards is not None:
+            needed = {cut.picture for number in shards for cut in begun.shard(number)}
+            return begun, locate(sorted(needed), folders)
+    found, failures = scan(folders)
+    plan = (begun or Plan(recipe)).extended(found, failures)
+    if not plan.pictures:
+        first = plan.skipped[0]
+        raise SDFlowError(
+            f"{folders[0]}: not one of {len(plan.skipped)} files can be used; "
+            f"for instance {first.source}: {first.reason}"
+        )
+    if plan != begun:
+        (out / INFO).unlink(missing_ok=True)
+        plan.save(out)
+    return plan, {picture.sha256: picture.path for picture in found}
+
+
+def _unfinished(
+    plan: Plan, paths: dict[str, Path], out: Path, shards: range | None, was_whole: bool
+) -> list[int]:
+    """The shards that are yet to be made, or were made with failures and may come out better now.
+
+    The latter only where all their pictures (``paths``) are there still, or what they hold would be lost.
+    Every byte of a shard is checked, unless the dataset ``was_whole`` before: then its shards were checked
+    already, and only damage that shows at a glance is looked for.
+    """
+
+    def is_finished(number: int) -> bool:
+        path = shard_path(out, number)
+        if not path.exists() or not (was_whole or is_whole(path)):
+            return False
+        cuts = plan.shard(number)
+        try:
+            with ShardReader(path) as shard:
+                if shard.key != shard_key(plan.recipe, cuts):
+                    return False
+                return not shard.failures() or any(cut.picture.sha256 not in paths for cut in cuts)
+        except SDFlowError:
+            return False
+
+    numbers = _numbers(plan, shards)
+    return [n for n in progress(numbers, "looking for finished shards", "shards") if not is_finished(n)]
+
+
+def _numbers(plan: Plan, shards: range | None) -> range:
+    """The shards that this call is to make."""
+    return range(plan.shards) if shards is None else range(shards.start, min(shards.stop, plan.shards))
+
+
+def _patches(out: Path, number: int) -> int:
+    with ShardReader(shard_path(out, number)) as shard:
+        return len(shard)
+
+
+def _make(engine: Engine, job: Job, plan: Plan, numbers: Sequence[int], paths: dict[str, Path]) -> None:
+    tasks = []
+    for number in numbers:
+        cuts = plan.shard(number)
+        needed = paths.keys() & {cut.picture.sha256 for cut in cuts}
+        tasks.append(ShardTask(number, cuts, {sha256: paths[sha256].absolute() for sha256 in needed}))
+    left = {task.number: sum(cut.end - cut.first for cut in task.cuts) for task in tasks}
+    bar = progress(sum(left.values()), "making pairs", "patches")
+    with bar, closing(engine.run(job, tasks)) as run:
+        for made in run:
+            count = left[made.number] if made.whole else min(1, left[made.number])
+            left[made.number] -= count  # after a worker's death patches come again, and count once
+            bar.update(count)
+
+
+def _finish(plan: Plan, out: Path, all_are_made: bool) -> dict[str, Any] | None:
+    """Complete the dataset, if that is still to be done and can be; returns what dataset.json then says."""
+    if (out / INFO).exists():
+        return read_dataset(out).info
+    if not all_are_made:
+        paths = [shard_path(out, number) for number in range(plan.shards)]
+        if not all(path.exists() for path in paths):
+            return None
+        for path in progress(paths, "checking all shards", "shards"):
+            if not is_whole(path):
+                raise SDFlowError(f"{path}: expected a whole shard, found a damaged one; make it again")
+    return finish_dataset(out, plan.shards, plan.recipe.to_json(), plan.skipped, [PLAN])

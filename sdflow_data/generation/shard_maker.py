@@ -1,0 +1,258 @@
+"""Making one shard: pictures are decoded, degraded and stored, three steps that overlap.
+
+This runs in worker processes. What comes out is a function of the task alone: the model sees one HR patch at
+a time, on one thread.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+import torch
+
+from sdflow.errors import SDFlowError
+from sdflow.files import write_file
+from sdflow.noise import derive_seed
+from sdflow.resample import quantise
+
+from ..dataset.plan import Cut, Planned
+from ..dataset.recipe import Recipe
+from ..dataset.shards import Failure, ShardWriter, shard_path
+from ..images.reading import PictureError, read_picture, sha256_file
+from ..models.degraders import MAX_DRAWS, component_weights, load_degrader
+from ..statistics import CHEAP_COLUMNS, cheap_statistics
+
+_LARGE_PICTURE = 50_000_000
+"""Pixels from which on pictures are decoded one at a time on a machine."""
+
+_DECODED_AHEAD = 8
+_DEGRADED_AHEAD = 2
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all tasks of a run have in common: the dataset's folder, the degrader to load, the recipe.
+
+    Paths are absolute, here and in tasks: a worker may have another working directory.
+    """
+
+    folder: Path
+    model: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard to make: its number, what it is to hold, and where the pictures lie (by SHA-256)."""
+
+    number: int
+    cuts: tuple[Cut, ...]
+    paths: dict[str, Path]
+
+
+class _Patch(NamedTuple):
+    source: Planned
+    top: int
+    left: int
+    hr: np.ndarray  # uint8 (P, P, 3)
+
+
+class Samples(NamedTuple):
+    """The K samples of a patch: grey levels float32 (K, P/s, P/s, 3), all finite, and how they were drawn."""
+
+    lr: np.ndarray
+    component: np.ndarray
+    seed: np.ndarray
+    draw: np.ndarray
+
+    def levels(self) -> np.ndarray:
+        """The samples as they are stored, uint8 (K, P/s, P/s, 3)."""
+        return quantise(torch.from_numpy(self.lr)).numpy()
+
+
+def shard_key(recipe: Recipe, cuts: tuple[Cut, ...]) -> str:
+    """Names all that a shard is asked to hold, so that one that holds something else is not taken for it."""
+    asked = [recipe.to_json(), CHEAP_COLUMNS, [(cut.picture.sha256, cut.first, cut.end) for cut in cuts]]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def sample_id(sha256: str, top: int, left: int, variant: int) -> str:
+    """The name of a sample, the same in every dataset that holds it."""
+    return f"{sha256[:16]}-{top:06d}-{left:06d}-v{variant:02d}"
+
+
+def sample_seed(recipe: Recipe, sha256: str, top: int, left: int, variant: int, draw: int) -> int:
+    """The seed that a sample is drawn from; ``draw`` counts how often it came out not finite before."""
+    return derive_seed(recipe.seed, int(sha256, 16), top, left, variant, draw)
+
+
+class ShardMaker:
+    """Makes shards, one after the other, with the degrader loaded once.
+
+    It holds this process to one thread for arithmetic, since the number of threads changes roundings.
+    """
+
+    def __init__(self, job: Job) -> None:
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        recipe = job.recipe
+        self.job, self.recipe = job, recipe
+        self.degrader = load_degrader(job.model, recipe.scale, recipe.device, recipe.precision)
+        if self.degrader.fingerprint != recipe.model_hash:
+            raise SDFlowError(f"{job.model}: expected the model that this run began with, found another one")
+        listed = component_weights(self.degrader, recipe.components)
+        self._weights = np.array(recipe.weights) if recipe.weights else listed
+
+    def make(self, task: ShardTask, on_patch: Callable[[], object] = lambda: None) -> None:
+        """Make a shard and put it in its place; ``on_patch`` is called after each patch."""
+        recipe = self.recipe
+        writer = ShardWriter(recipe.patch_size, recipe.scale, recipe.variants)
+        failures: list[Failure] = []
+        for made in _ahead(self._degraded(_ahead(self._decoded(task), _DECODED_AHEAD)), _DEGRADED_AHEAD):
+            if isinstance(made, Failure):
+                failures.append(made)
+                continue
+            patch, samples = made
+            lr = samples.levels()
+            writer.add(patch.hr, lr, self._columns(patch, samples) | cheap_statistics(patch.hr, lr))
+            on_patch()
+        content = writer.finish(recipe.to_json(), shard_key(recipe, task.cuts), failures)
+        write_file(shard_path(self.job.folder, task.number), content)
+
+    def draw(self, hr: np.ndarray, sha256: str, top: int, left: int) -> Samples | None:
+        """The samples of a patch; None if one of them did not come out finite in ``MAX_DRAWS`` draws."""
+        count, side = self.recipe.variants, self.recipe.patch_size // self.recipe.scale
+        samples = Samples(
+            lr=np.empty((count, side, side, 3), np.float32),
+            component=np.empty(count, np.int32),
+            seed=np.empty(count, np.int64),
+            draw=np.empty(count, np.int32),
+        )
+        pending = list(range(count))
+        for draw in range(MAX_DRAWS):
+            seeds = [sample_seed(self.recipe, sha256, top, left, variant, draw) for variant in pending]
+            degraded = self.degrader.degrade(hr, seeds, self.recipe.temperature, self._weights)
+            samples.lr[pending], samples.component[pending] = degraded.lr, degraded.component
+            samples.seed[pending], samples.draw[pending] = seeds, draw
+            pending = [variant for variant in pending if not np.isfinite(samples.lr[variant]).all()]
+            if not pending:
+                return samples
+        return None
+
+    def _decoded(self, task: ShardTask) -> Iterator[_Patch | Failure]:
+        size = self.recipe.patch_size
+        for cut in task.cuts:
+            picture, positions = cut.picture, cut.positions(self.recipe)
+            first = positions[0][0]  # the rows of this shard, all that is kept of a large picture
+            try:
+                with turn(picture):
+                    pixels = read_planned(picture, task.paths.get(picture.sha256))
+                    rows = pixels[first : positions[-1][0] + size].copy()
+                    del pixels
+            except UnusableError as error:
+                yield Failure(picture.source, None, None, str(error))
+                continue
+            for top, left in positions:
+                yield _Patch(picture, top, left, rows[top - first :, left:][:size, :size].copy())
+            del rows  # before the next picture is decoded
+
+    def _degraded(self, patches: Iterator[_Patch | Failure]) -> Iterator[tuple[_Patch, Samples] | Failure]:
+        for patch in patches:
+            if isinstance(patch, Failure):
+                yield patch
+                continue
+            samples = self.draw(patch.hr, patch.source.sha256, patch.top, patch.left)
+            if samples is None:
+                reason = f"a sample was not finite in {MAX_DRAWS} draws"
+                yield Failure(patch.source.source, patch.top, patch.left, reason)
+            else:
+                yield patch, samples
+
+    def _columns(self, patch: _Patch, samples: Samples) -> dict[str, Any]:
+        sha256, top, left, count = patch.source.sha256, patch.top, patch.left, self.recipe.variants
+        return {
+            "sample_id": [sample_id(sha256, top, left, variant) for variant in range(count)],
+            "source": patch.source.source,
+            "source_sha256": sha256,
+            "top": top,
+            "left": left,
+            "component": samples.component,
+            "temperature": self.recipe.temperature,
+            "seed": samples.seed,
+            "draw": samples.draw,
+        }
+
+
+class UnusableError(Exception):
+    """Why a planned picture gives no patches now."""
+
+
+def read_planned(picture: Planned, path: Path | None) -> np.ndarray:
+    """Decode a planned picture.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        UnusableError: it is not there any more, is not the one that was planned, or cannot be decoded.
+    """
+    if path is None:
+        raise UnusableError("the file is gone")
+    try:
+        if sha256_file(path) != picture.sha256:
+            raise UnusableError("the file has changed since it was planned")
+        pixels = read_picture(path)
+    except PictureError as error:
+        raise UnusableError(error.reason) from error
+    except OSError as error:
+        raise UnusableError(f"cannot be read: {error.strerror}") from error
+    if pixels.shape[:2] != (picture.height, picture.width):
+        height, width = pixels.shape[:2]
+        raise UnusableError(
+            f"its header says {picture.width}x{picture.height} pixels, its data {width}x{height}"
+        )
+    return pixels
+
+
+@contextmanager
+def turn(picture: Planned) -> Iterator[None]:
+    """Wait until no other worker on this machine decodes a large picture; each takes gigabytes.
+
+    The lock is on the folder for temporary files, since that is there on every machine, belongs to this
+    machine alone, and needs no cleaning up; like all of its kind it dies with the process.
+    """
+    if picture.height * picture.width < _LARGE_PICTURE:
+        yield
+        return
+    descriptor = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+    """The same items, computed in a thread of their own, up to ``depth`` of them before they are needed."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        pending = deque(pool.submit(next, items, end) for _ in range(depth))
+        try:
+            while (item := pending.popleft().result()) is not end:
+                pending.append(pool.submit(next, items, end))
+                yield item  # type: ignore[misc]  # it is no end
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,1 @@
+"""Pictures as files and as patches: finding, decoding, cutting, augmenting, writing."""

@@ -1,0 +1,136 @@
+"""Pictures: patches with their bicubic and real counterparts, and what each component makes."""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from ...statistics.compare import FeatureScale
+from ...statistics.distances import squared_distances
+from ...statistics.frames import bicubic_patches
+from ..inspection import Inspection
+from ..tables import number
+from .plots import picture
+
+_ROWS, _VARIANTS, _NEAREST = 4, 4, 2
+_NEIGHBOURS = 5
+_STRIP, _STRIP_SIZE = 8, 64
+_MOST_COMPONENTS = 32
+
+
+def patches(inspection: Inspection) -> str:
+    """HR, bicubic, variants and the nearest real patches, of the best, the usual and the worst patches."""
+    samples, real = inspection.measured.samples, inspection.real
+    against = samples if real is None else real.patches
+    scale = FeatureScale(against.frame)
+    thinned = samples.frame.iloc[:: -(-len(samples.frame) // 4000)]
+    own = scale(thinned)
+    others = scale(against.frame.iloc[against.rows])
+    distances = np.sqrt(squared_distances(own, others))
+    if real is None:
+        by_sample = pd.Series(np.median(distances, axis=1), thinned.index)
+        names = ("Most ordinary", "In between", "Most unusual")
+        measured = "by the median distance of a sample’s statistics from all others’"
+    else:
+        near = min(_NEIGHBOURS, distances.shape[1])
+        nearest = np.partition(distances, near - 1, axis=1)[:, :near]
+        by_sample = pd.Series(nearest.mean(axis=1), thinned.index)
+        names = ("Most like real photographs", "In between", "Least like real photographs")
+        measured = f"by the distance of a sample’s statistics from its {near} nearest real patches"
+    order = _telling(samples.frame.loc[by_sample.sort_values().index])
+    middle = order.iloc[np.argsort(np.abs(np.arange(len(order)) - len(order) // 2), kind="stable")]
+    groups = "".join(
+        f"<h3>{name}</h3>" + "".join(_patch(inspection, row, scale, others) for row in _first(ranked))
+        for name, ranked in zip(names, (order, middle, order.iloc[::-1]))
+    )
+    return f"""
+<section id="gallery">
+  <h2>Gallery</h2>
+  <p class="note">Ranked {measured}. Click on a picture to see every pixel.</p>
+  {groups}
+</section>"""
+
+
+def _telling(ranked: pd.DataFrame) -> pd.DataFrame:
+    """Those that show an edge, if they are not too few: one piece of sky says little."""
+    telling = ranked[ranked["sharpness"].notna()]
+    return telling if len(telling) >= 3 * _ROWS else ranked
+
+
+def _first(ranked: pd.DataFrame) -> list[int]:
+    """The first rows that are of different photographs, then any, to the number shown."""
+    distinct = ranked.drop_duplicates("group").index
+    rest = ranked.index.difference(distinct, sort=False)
+    return [int(row) for row in [*distinct, *rest][:_ROWS]]
+
+
+def _patch(inspection: Inspection, row: int, scale: FeatureScale, others: np.ndarray) -> str:
+    dataset = inspection.dataset
+    columns = dataset.columns(["shard", "row", "source", "top", "left", "sample_id", "variant"]).iloc[row]
+    with dataset.shard(columns["shard"]) as shard:
+        hr, lr = shard.hr[columns["row"]], shard.lr[columns["row"]]
+    where = f"{columns['source']} at {columns['top']}, {columns['left']}"
+    first = int(columns["variant"])
+    order = [first, *(k for k in range(len(lr)) if k != first)][:_VARIANTS]
+    cells = [_cell(hr, "HR", where), _cell(bicubic_patches(hr[None], lr.shape[1])[0], "bicubic", where)]
+    cells += [_cell(lr[k], f"variant {k}", f"{where}, variant {k}") for k in order]
+    if inspection.real is not None:
+        real = inspection.real.patches
+        own = scale(inspection.measured.samples.frame.iloc[[row]])
+        nearest = np.argsort(squared_distances(own, others)[0])[:_NEAREST]
+        cells += [_cell(real.pixels[i], "real", str(real.groups[i]), "real") for i in nearest]
+    title = f"{escape(where)} <code>{escape(columns['sample_id'])}</code>"
+    return f'<div class="patch"><p>{title}</p><div class="row">{"".join(cells)}</div></div>'
+
+
+def _cell(pixels: np.ndarray, label: str, title: str, kind: str = "") -> str:
+    size = f"{pixels.shape[1]} px"
+    return (
+        f'<figure class="{kind}"><img class="pixels zoomable" src="{picture(pixels)}" '
+        f'alt="{escape(label)}" title="{escape(title)}"><figcaption>{escape(label)} <small>{size}</small>'
+        "</figcaption></figure>"
+    )
+
+
+def components(inspection: Inspection) -> str:
+    """How often each mixture component was drawn, and a strip of its samples; nothing if there are none.
+
+    Weights are those that photographs asked for, where the dataset was made after the likeness of some.
+    """
+    manifest = inspection.dataset.columns(["shard", "row", "variant", "component"])
+    counts = manifest["component"].value_counts().sort_index()
+    counts = counts[counts.index >= 0]
+    if len(counts) < 2:
+        return ""
+    weights = inspection.dataset.info.get("weights")
+    heads = ("component", "samples", *(["weight"] if weights else []), "noise", "sharpness", "")
+    rows = []
+    for component in counts.index[:_MOST_COMPONENTS]:
+        of = np.flatnonzero(manifest["component"] == component)
+        some = of[np.linspace(0, len(of) - 1, min(_STRIP, len(of))).astype(int)]
+        strip = np.concatenate([_sample(inspection, manifest.iloc[i]) for i in some], axis=1)
+        frame = inspection.measured.samples.frame.iloc[of]
+        cells = [f"{counts[component]:,}", *([f"{weights[component]:.1%}"] if weights else [])]
+        cells += [number(frame[name].dropna().median()) for name in ("noise_sigma", "sharpness")]
+        rows.append(
+            f"<tr><th>{component}</th>"
+            + "".join(f"<td>{cell}</td>" for cell in cells)
+            + f'<td><img class="strip zoomable" src="{picture(strip)}" alt="component {component}" '
+            f'title="component {component}"></td></tr>'
+        )
+    return f"""
+<section id="components">
+  <h2>Mixture components</h2>
+  <div class="scroll"><table class="components">
+    <thead><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr></thead>
+    <tbody>{"".join(rows)}</tbody>
+  </table></div>
+</section>"""
+
+
+def _sample(inspection: Inspection, place: pd.Series) -> np.ndarray:
+    """The middle of a sample."""
+    with inspection.dataset.shard(place["shard"]) as shard:
+        sample: np.ndarray = shard.lr[place["row"], place["variant"]]
+    start = max(0, (len(sample) - _STRIP_SIZE) // 2)
+    return sample[start : start + _STRIP_SIZE, start : start + _STRIP_SIZE]

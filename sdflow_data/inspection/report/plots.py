@@ -1,0 +1,112 @@
+"""What the plots show, as numbers for the page's script, and the picture of the kernel."""
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...images.reading import encode_png
+from ...statistics.kernel import Kernel
+from ...statistics.noise import noise_curve
+from ...statistics.spectrum import BANDS
+from ..inspection import Inspection
+
+_BINS, _POINTS = 60, 400
+
+
+def data(inspection: Inspection) -> dict[str, Any]:
+    """Everything that is plotted, rounded to what a plot can show."""
+    sets = {"generated": inspection.measured.samples.frame, "bicubic": inspection.measured.bicubic.frame}
+    if inspection.real is not None:
+        sets["real"] = inspection.real.patches.frame
+    return {
+        "statistics": {
+            str(name): {
+                "unit": row["unit"],
+                "description": row["description"],
+                "numbers": {key: _round(row[key]) for key in _NUMBERS},
+                "histogram": _histogram({side: frame[name] for side, frame in sets.items() if name in frame}),
+            }
+            for name, row in inspection.table.iterrows()
+        },
+        "spectrum": {side: _spectrum(frame) for side, frame in sets.items()},
+        "noise": {side: _noise(frame) for side, frame in sets.items()},
+        "shift": _shift(inspection.measured.samples.frame),
+    }
+
+
+_NUMBERS = ("generated", "real", "bicubic", "distance", "low", "high", "floor", "ceiling")
+
+
+def picture(pixels: np.ndarray) -> str:
+    """A picture, uint8 (H, W, 3), as the address of itself."""
+    return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(pixels))).decode()
+
+
+def kernel_figure(kernel: Kernel | None) -> str:
+    """The figure of the kernel: blue is positive, red negative, by the square root."""
+    if kernel is None:
+        return ""
+    taps = kernel.taps / kernel.taps.max()
+    strength = np.sqrt(np.abs(taps)).clip(0, 1)[..., None]
+    ink = np.where(taps[..., None] > 0, (30, 80, 170), (200, 50, 40))
+    pixels = np.rint(255 + (ink - 255) * strength).astype(np.uint8)
+    wide, narrow = kernel.widths
+    right, down = kernel.shift
+    turned = f", longest at {kernel.angle:.0f}°" if wide - narrow > 0.05 else ""
+    return f"""
+<figure><figcaption>Kernel from HR to LR <small>least squares over the dataset</small></figcaption>
+  <div class="kernel"><img class="pixels" src="{picture(pixels)}" alt="kernel"></div>
+  <p>Blur beyond bicubic: {wide:.2f} × {narrow:.2f} LR pixels{turned}. Shift {right:+.2f}, {down:+.2f}.</p>
+</figure>"""
+
+
+def _histogram(values: dict[str, pd.Series]) -> dict[str, Any] | None:
+    """Shares of each set in common bins over the range that holds 99 % of each; the rest in the end bins."""
+    finite = {side: column.dropna().to_numpy(np.float64) for side, column in values.items()}
+    finite = {side: column for side, column in finite.items() if len(column)}
+    if not finite:
+        return None
+    low = min(np.quantile(column, 0.005) for column in finite.values())
+    high = max(np.quantile(column, 0.995) for column in finite.values())
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, _BINS + 1)
+    shares = {
+        side: [round(float(n) / len(column), 5) for n in np.histogram(column.clip(low, high), edges)[0]]
+        for side, column in finite.items()
+    }
+    return {"low": _round(low), "high": _round(high), "shares": shares}
+
+
+def _spectrum(frame: pd.DataFrame) -> dict[str, Any]:
+    columns = frame[[f"spectrum_{n}" for n in range(1, len(BANDS) + 1)]].dropna(axis=1, how="all")
+    bands = [BANDS[int(str(name).rsplit("_")[-1]) - 1] for name in columns]
+    low, middle, high = columns.quantile([0.16, 0.5, 0.84]).to_numpy()
+    return {"x": _rounded(bands), "y": _rounded(middle), "low": _rounded(low), "high": _rounded(high)}
+
+
+def _noise(frame: pd.DataFrame) -> dict[str, Any]:
+    curve = noise_curve(frame)
+    numbers: dict[str, Any] = {"x": _rounded(curve.levels), "y": _rounded(curve.sigmas), "fit": None}
+    if not math.isnan(curve.gain):
+        x = np.linspace(curve.levels.min(), curve.levels.max(), 40)
+        fit = np.sqrt((curve.gain * x + curve.dark**2).clip(0))
+        numbers["fit"] = {"x": _rounded(x), "y": _rounded(fit)}
+    return numbers
+
+
+def _shift(frame: pd.DataFrame) -> dict[str, list[float]]:
+    found = frame[["shift_x", "shift_y"]].dropna()
+    some = found.iloc[:: -(-len(found) // _POINTS) or 1].clip(-1.5, 1.5)
+    return {"x": _rounded(some["shift_x"]), "y": _rounded(some["shift_y"])}
+
+
+def _round(value: float) -> float | None:
+    return None if math.isnan(value) else float(f"{value:.4g}")
+
+
+def _rounded(values: Any) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]

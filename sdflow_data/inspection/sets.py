@@ -1,0 +1,203 @@
+"""Measuring whole datasets and folders of photographs, in parallel."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sdflow.errors import SDFlowError
+
+from ..dataset.manifest import Dataset
+from ..dataset.shards import ShardReader, shard_path
+from ..images.reading import PictureError, find_pictures, read_picture
+from ..statistics.frames import bicubic_frame, bicubic_patches, cut_patches, frame_of_pairs, frame_of_patches
+from ..statistics.kernel import Kernel, KernelSums, kernel_sums, least_kernel_size
+from ..system.parallel import in_order
+
+_PATCHES_PER_TASK = 128
+_WORTH_A_PROCESS = 512
+"""Patches under which starting processes takes longer than the work."""
+
+_MOST_KEPT, _MOST_KEPT_BYTES = 2000, 2**26
+_MOST_FOR_KERNEL = 200
+
+
+@dataclass(frozen=True)
+class MeasuredPatches:
+    """LR patches and what was measured of them.
+
+    Attributes:
+        frame: a row per patch or sample, with ``group``, the photograph that it is from.
+        pixels: (M, p, p, 3) uint8: some of them, spread evenly over the set.
+        rows: (M,): the row of each in the frame.
+    """
+
+    frame: pd.DataFrame
+    pixels: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def groups(self) -> np.ndarray:
+        """(M,): the photograph of each of ``pixels``."""
+        return self.frame["group"].to_numpy()[self.rows]
+
+
+@dataclass(frozen=True)
+class MeasuredDataset:
+    """A dataset, its bicubic counterpart, and the kernel between HR and LR.
+
+    Attributes:
+        samples: every sample, in the order of the manifest.
+        bicubic: the bicubic LR of some of its patches, spread evenly.
+        kernel: None where LR patches are too small to see it.
+    """
+
+    samples: MeasuredPatches
+    bicubic: MeasuredPatches
+    kernel: Kernel | None
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows ``start`` to ``stop`` of a shard; every ``kept``-th patch is kept, every ``fitted``-th has a part
+    in the kernel, counted from the first patch of the dataset, which is ``before`` patches before."""
+
+    shard: Path
+    start: int
+    stop: int
+    before: int
+    kept: int
+    fitted: int
+
+
+@dataclass(frozen=True)
+class _RowsMeasured:
+    frame: pd.DataFrame
+    kept: np.ndarray
+    lr: np.ndarray
+    bicubic: np.ndarray
+    bicubic_frame: pd.DataFrame
+    kernel: KernelSums | None
+
+
+def measure_dataset(dataset: Dataset, workers: int | None = None) -> MeasuredDataset:
+    """Measure every sample of a dataset, and the bicubic LR of up to 2000 of its patches.
+
+    Samples are grouped by the SHA-256 of the photograph that they are from.
+    """
+    places = dataset.columns(["shard", "row", "source_sha256"])
+    patches, variants = dataset.info["counts"]["patches"], dataset.info["variants"]
+    kept = -(-patches // _most_kept(dataset.info["patch_size"] // dataset.info["scale"]))
+    tasks: list[_Rows] = []
+    before = 0
+    for number, rows in (places.groupby("shard")["row"].max() + 1).items():
+        for start in range(0, rows, _PATCHES_PER_TASK):
+            stop = min(start + _PATCHES_PER_TASK, rows)
+            fitted = -(-patches // _MOST_FOR_KERNEL)
+            tasks.append(_Rows(shard_path(dataset.folder, number), start, stop, before + start, kept, fitted))
+        before += rows
+    if patches < _WORTH_A_PROCESS:
+        workers = 1
+    done = in_order(
+        _measure_rows, tasks, [t.stop - t.start for t in tasks], workers, "Measuring pairs", "patches"
+    )
+    groups = places["source_sha256"].to_numpy()
+    frame = pd.concat([part.frame for part in done], ignore_index=True).assign(group=groups)
+    chosen = np.concatenate([part.kept for part in done])
+    kernels = [part.kernel for part in done if part.kernel is not None]
+    bicubic = pd.concat([part.bicubic_frame for part in done], ignore_index=True)
+    return MeasuredDataset(
+        samples=MeasuredPatches(
+            frame,
+            np.concatenate([p.lr for p in done]),
+            chosen * variants + _kept_variant(chosen, kept, variants),
+        ),
+        bicubic=MeasuredPatches(
+            bicubic.assign(group=groups[chosen * variants]),
+            np.concatenate([p.bicubic for p in done]),
+            np.arange(len(chosen)),
+        ),
+        kernel=sum(kernels[1:], kernels[0]).solve() if kernels else None,
+    )
+
+
+def measure_photographs(
+    folder: Path, size: int, most: int = 2000, workers: int | None = None
+) -> tuple[MeasuredPatches, list[PictureError]]:
+    """Measure patches of the photographs in a folder, cut to the size of the LR patches to compare with.
+
+    Args:
+        folder: searched to any depth.
+        size: side of a patch in pixels.
+        most: patches in all; every photograph gives the same number, if it is large enough. Of more
+            photographs than that, a part is taken, spread evenly over their names.
+
+    Returns:
+        The patches, and the files that gave none, with the reason.
+
+    Raises:
+        SDFlowError: there are no pictures, or none is large enough.
+    """
+    names = find_pictures(folder)
+    names = names[:: -(-len(names) // most)]
+    most = min(most, _most_kept(size))
+    tasks = [_Photograph(folder / name, str(name), size, -(-most // len(names))) for name in names]
+    if len(tasks) < _WORTH_A_PROCESS // 8:
+        workers = 1
+    each = [1] * len(tasks)
+    done = in_order(_measure_photograph, tasks, each, workers, "Measuring photographs", "photographs")
+    skipped = [part for part in done if isinstance(part, PictureError)]
+    found = [part for part in done if not isinstance(part, PictureError)]
+    if not found:
+        why = f"; {skipped[0]}" if skipped else ""
+        raise SDFlowError(f"{folder}: expected photographs of at least {size}x{size} pixels, found none{why}")
+    frame = pd.concat([frame for frame, _ in found], ignore_index=True)
+    pixels = np.concatenate([pixels for _, pixels in found])
+    return MeasuredPatches(frame, pixels, np.arange(len(pixels))), skipped
+
+
+@dataclass(frozen=True)
+class _Photograph:
+    path: Path
+    name: str
+    size: int
+    most: int
+
+
+def _measure_photograph(task: _Photograph) -> tuple[pd.DataFrame, np.ndarray] | PictureError:
+    try:
+        picture = read_picture(task.path)
+    except PictureError as error:
+        return error
+    patches = cut_patches(picture, task.size, task.most)
+    if not len(patches):
+        found = f"{picture.shape[1]}x{picture.shape[0]}"
+        return PictureError(task.path, f"expected at least {task.size}x{task.size} pixels, found {found}")
+    return frame_of_patches(patches, [task.name] * len(patches)), patches
+
+
+def _measure_rows(task: _Rows) -> _RowsMeasured:
+    with ShardReader(task.shard) as shard:
+        hr, lr = shard.hr[task.start : task.stop], shard.lr[task.start : task.stop]
+    numbers = task.before + np.arange(len(hr))
+    kept, fitted = numbers % task.kept == 0, numbers % task.fitted == 0
+    size, variants = lr.shape[2], lr.shape[1]
+    seen = fitted.any() and size >= least_kernel_size(hr.shape[1] // size)
+    return _RowsMeasured(
+        frame=frame_of_pairs(hr, lr),
+        kept=numbers[kept],
+        lr=lr[kept, _kept_variant(numbers[kept], task.kept, variants)],
+        bicubic=bicubic_patches(hr[kept], size),
+        bicubic_frame=bicubic_frame(hr[kept], size),
+        kernel=kernel_sums(hr[fitted], lr[fitted]) if seen else None,
+    )
+
+
+def _most_kept(size: int) -> int:
+    return max(1, min(_MOST_KEPT, _MOST_KEPT_BYTES // (3 * size * size)))
+
+
+def _kept_variant(numbers: np.ndarray, kept: int, variants: int) -> np.ndarray:
+    """Of each kept patch another variant, in turn."""
+    return numbers // kept % variants

@@ -1,0 +1,319 @@
+"""Degraders: HR pictures and seeds in, LR pictures out, behind one protocol.
+
+Three kinds: a trained SDFlow; bicubic downscaling, which degrades nothing; and a classical, hand-made chain
+of blur, resizing, noise and JPEG. Whatever the kind, the LR picture of one seed depends on nothing but the HR
+picture and that seed.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import albumentations
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdflow.checkpoint import fingerprint, load_checkpoint
+from sdflow.errors import SDFlowError
+from sdflow.inference import Downscaler
+from sdflow.noise import component_field, draw_component, noise_field
+from sdflow.resample import bicubic_downscale, to_levels, to_unit
+
+from ..images.augment import augment
+from ..system.devices import choose_device, choose_precision
+from .registry import find_checkpoint
+
+NO_COMPONENT = -1
+"""Of a sample that belongs to no single mixture component."""
+
+MAX_DRAWS = 8
+"""How often a sample that comes out not finite is drawn at most, each time from another seed."""
+
+_HALO = 16
+"""LR pixels of surroundings that an SDFlow tile gets; see `SDFlowDegrader`."""
+
+
+@dataclass(frozen=True)
+class Degraded:
+    """LR samples of one HR picture.
+
+    Attributes:
+        lr: float32 (K, H/s, W/s, 3), RGB grey levels, neither rounded nor clipped; maybe not finite.
+        component: int (K,), the mixture component of each, or ``NO_COMPONENT``.
+    """
+
+    lr: np.ndarray
+    component: np.ndarray
+
+
+class Degrader(Protocol):
+    """Anything that makes LR samples of HR pictures.
+
+    Attributes:
+        name: for people.
+        scale: s, the ratio of HR to LR size.
+        multiple: HR heights and widths must be multiples of this, and at least twice it.
+        components: number of mixture components; 0 if there are none to choose from.
+        halo: HR pixels of surroundings, a multiple of ``multiple``, that a tile of a larger picture needs on
+            each side for its inner part to come out as in the whole; None if only the whole picture will do.
+        fingerprint: hex sha256 of all that determines the output.
+    """
+
+    name: str
+    scale: int
+    multiple: int
+    components: int
+    halo: int | None
+    fingerprint: str
+
+    def degrade(
+        self,
+        hr: np.ndarray,
+        seeds: Sequence[int],
+        temperature: float,
+        weights: np.ndarray | None = None,
+        *,
+        top: int = 0,
+        left: int = 0,
+    ) -> Degraded:
+        """One LR sample for each seed, each as if it were the only one.
+
+        Args:
+            hr: uint8 (H, W, 3), RGB.
+            seeds: K seeds.
+            temperature: of the latent noise, >= 0; degraders without latents ignore it.
+            weights: (components,), >= 0 with sum 1: how likely each mixture component is; None is uniform.
+            top, left: where ``hr`` lies in a larger picture, multiples of ``multiple``. The noise belongs to
+                places in that picture, so that overlapping tiles agree on it.
+        """
+        ...
+
+
+class SDFlowDegrader:
+    """A trained SDFlow: one encoding of the HR picture, and a latent for each seed.
+
+    A sample is of one mixture component, but where the model's mixture is one of elements, each element of
+    the latent is. At temperature 0 the latent is the mean of the one component that has weight, else that of
+    the mixture.
+
+    Its receptive field is larger than any useful halo, but what comes from afar fades quickly. Differences
+    between the middle of a tile and the whole picture, in grey levels at the 99.9th percentile:
+
+    =====  ====================  =====================  ========================
+    halo   trained ``tiny``, x2  random ``paper``, x4   random ``tiny``, x2 - x8
+    =====  ====================  =====================  ========================
+    0      25                    47                     27
+    8 LR   0.13                  0.035                  0.004
+    16 LR  0.0001                0.0003                 0.0002
+    =====  ====================  =====================  ========================
+
+    Args:
+        checkpoint: its folder.
+        device: where the model runs.
+        precision: "fp32" or "bf16", of the networks.
+    """
+
+    def __init__(self, checkpoint: Path, device: str = "cpu", precision: str = "fp32") -> None:
+        self._model = load_checkpoint(checkpoint, device, needs=["downscale"])
+        self._downscaler = Downscaler(self._model, precision)
+        self._device = torch.device(device)
+        self.name = checkpoint.name
+        self.scale = self._model.scale
+        self.multiple = self._model.multiple
+        self.halo: int | None = _HALO * self.scale
+        self.components = self._model.prior.components
+        self.fingerprint = fingerprint(checkpoint)
+
+    @torch.no_grad()
+    def degrade(
+        self,
+        hr: np.ndarray,
+        seeds: Sequence[int],
+        temperature: float,
+        weights: np.ndarray | None = None,
+        *,
+        top: int = 0,
+        left: int = 0,
+    ) -> Degraded:
+        """See `Degrader.degrade`."""
+        weights = np.full(self.components, 1 / self.components) if weights is None else weights
+        shape = self._model.latent_shape_lr(hr.shape[0] // self.scale, hr.shape[1] // self.scale)
+        place = (top // self.multiple, left // self.multiple)
+        latents, components = zip(*(self._latent(seed, temperature, weights, shape, place) for seed in seeds))
+        encoded = self._downscaler.encode(to_unit(_to_tensor(hr).to(self._device)))
+        samples = self._downscaler.sample(encoded, torch.stack(latents))
+        return Degraded(to_levels(samples).permute(0, 2, 3, 1).cpu().numpy(), np.array(components))
+
+    def _latent(
+        self,
+        seed: int,
+        temperature: float,
+        weights: np.ndarray,
+        shape: tuple[int, int, int],
+        place: tuple[int, int],
+    ) -> tuple[Tensor, int]:
+        """z'_d for a window of the picture, and the one component that it is of."""
+        prior, (top, left) = self._model.prior, place
+        noise = torch.from_numpy(noise_field(seed, *shape, top=top, left=left)).to(self._device)
+        several = np.count_nonzero(weights) > 1
+        if several and temperature == 0:
+            return prior.latent(None, noise, temperature), NO_COMPONENT
+        if several and prior.law == "element":
+            field = torch.from_numpy(component_field(seed, weights, *shape, top=top, left=left))
+            return prior.latent(field.to(self._device), noise, temperature), NO_COMPONENT
+        component = draw_component(seed, weights)
+        return prior.latent(component, noise, temperature), component
+
+
+class BicubicDegrader:
+    """Antialiased bicubic downscaling: the clean reference, the same for every seed."""
+
+    name = "bicubic"
+    components = 0
+
+    def __init__(self, scale: int = 4) -> None:
+        self.scale = self.multiple = scale
+        self.halo: int | None = 4 * scale  # the kernel reaches over 2 LR pixels
+        self.fingerprint = hashlib.sha256(f"bicubic {scale}".encode()).hexdigest()
+
+    def degrade(
+        self,
+        hr: np.ndarray,
+        seeds: Sequence[int],
+        temperature: float,
+        weights: np.ndarray | None = None,
+        *,
+        top: int = 0,
+        left: int = 0,
+    ) -> Degraded:
+        """See `Degrader.degrade`."""
+        lr = bicubic_downscale(_to_tensor(hr).float(), self.scale)[0].permute(1, 2, 0).numpy()
+        return Degraded(np.repeat(lr[None], len(seeds), axis=0), np.full(len(seeds), NO_COMPONENT))
+
+
+class ClassicalDegrader:
+    """Hand-made degradation in the manner of BSRGAN (Zhang et al.) and Real-ESRGAN (Wang et al.), 2021.
+
+    Twice in a row: blur (isotropic or not), resizing, Gaussian or Poisson noise, JPEG; all strengths random,
+    as albumentations draws them. It has no latent noise to scale, so the temperature changes nothing. It is
+    not for huge pictures: at scale 2 it takes up to 50 bytes of memory per HR pixel, at higher scales less.
+    """
+
+    name = "classical"
+    components = 0
+    halo: int | None = None  # blur, noise and JPEG blocks of one photograph are drawn for the whole of it
+
+    def __init__(self, scale: int = 4) -> None:
+        self.scale = self.multiple = scale
+        recipe = json.dumps(_classical_pipeline(scale, 64, 64).to_dict(), sort_keys=True, default=str)
+        self.fingerprint = hashlib.sha256(f"{recipe} OpenCV {cv2.__version__}".encode()).hexdigest()
+
+    def degrade(
+        self,
+        hr: np.ndarray,
+        seeds: Sequence[int],
+        temperature: float,
+        weights: np.ndarray | None = None,
+        *,
+        top: int = 0,
+        left: int = 0,
+    ) -> Degraded:
+        """See `Degrader.degrade`; ``hr`` is the whole picture."""
+        pipeline = _classical_pipeline(self.scale, hr.shape[0] // self.scale, hr.shape[1] // self.scale)
+        lr = np.stack([augment(pipeline, hr, seed) for seed in seeds]).astype(np.float32)
+        return Degraded(lr, np.full(len(seeds), NO_COMPONENT))
+
+
+@lru_cache(maxsize=4)
+def _classical_pipeline(scale: int, height: int, width: int) -> albumentations.Compose:
+    """The recipe for LR pictures of that size. Blur is in pixels of the size that it is applied at."""
+    methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
+    sizes = (1 / scale - 1, 2 / scale - 1)  # between the LR size and twice that, as albumentations counts
+    return albumentations.Compose(
+        [
+            _blur((7, 21), (0.1 * scale, 0.7 * scale), p=0.9),
+            albumentations.OneOf(
+                [albumentations.RandomScale(sizes, interpolation=method, p=1) for method in methods], p=1
+            ),
+            _noise(0.06, p=0.8),
+            albumentations.ImageCompression(quality_range=(50, 95), p=0.5),
+            _blur((3, 7), (0.1, 0.8), p=0.4),
+            albumentations.OneOf(
+                [albumentations.Resize(height, width, interpolation=method, p=1) for method in methods], p=1
+            ),
+            _noise(0.03, p=0.5),
+            albumentations.ImageCompression(quality_range=(50, 95), p=0.8),
+        ]
+    )
+
+
+def _blur(sides: tuple[int, int], sigmas: tuple[float, float], p: float) -> albumentations.BasicTransform:
+    return albumentations.AdvancedBlur(
+        blur_limit=sides, sigma_x_limit=sigmas, sigma_y_limit=sigmas, noise_limit=(0.95, 1.05), p=p
+    )
+
+
+def _noise(strongest: float, p: float) -> albumentations.BaseCompose:
+    """Gaussian noise up to a deviation (white is 1), or Poisson noise of about that deviation in mid-grey."""
+    return albumentations.OneOf(
+        [
+            albumentations.GaussNoise(std_range=(0.002, strongest), p=1),
+            albumentations.ShotNoise(scale_range=(0.0005, 4 * strongest**2), p=1),
+        ],
+        p=p,
+    )
+
+
+def load_degrader(
+    model: str, scale: int | None = None, device: str = "auto", precision: str = "auto"
+) -> Degrader:
+    """The degrader that ``--model`` names.
+
+    Args:
+        model: "bicubic", "classical", or what `find_checkpoint` takes.
+        scale: 2, 4 or 8. None is the checkpoint's own, and 4 for the degraders that know every scale.
+        device, precision: of a trained model; "auto" for what is best here.
+
+    Raises:
+        SDFlowError: no such model, one of another scale, or one that only upscales; no such device.
+    """
+    if scale not in (None, 2, 4, 8):
+        raise SDFlowError(f"--scale: expected 2, 4 or 8, found {scale}")
+    if model == "bicubic":
+        return BicubicDegrader(scale or 4)
+    if model == "classical":
+        return ClassicalDegrader(scale or 4)
+    checkpoint = find_checkpoint(model)
+    device = choose_device(device)
+    degrader = SDFlowDegrader(checkpoint, device, choose_precision(precision, device))
+    if scale not in (None, degrader.scale):
+        raise SDFlowError(f"--scale {scale}: the model {model} was trained for scale {degrader.scale}")
+    return degrader
+
+
+def component_weights(degrader: Degrader, components: Sequence[int]) -> np.ndarray | None:
+    """Weights that draw these components alone, all alike; None, which draws from all, if none are given.
+
+    Raises:
+        SDFlowError: a component that the degrader does not have.
+    """
+    for component in components:
+        if component >= degrader.components:
+            has = f"components 0 to {degrader.components - 1}" if degrader.components else "no components"
+            raise SDFlowError(f"--component {component}: the model {degrader.name} has {has}")
+    if not components:
+        return None
+    weights = np.zeros(degrader.components)
+    weights[list(components)] = 1 / len(set(components))
+    return weights
+
+
+def _to_tensor(picture: np.ndarray) -> Tensor:
+    """uint8 (H, W, 3) -> uint8 (1, 3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]

@@ -1,0 +1,279 @@
+"""Whole pictures of any size, down and up, through tiles where they are large, to PNG files.
+
+The picture is held as 8-bit pixels; of what is made of it, one row of tiles at a time. Noise belongs to
+places in the picture, so that the tiles of one sample fit together.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sdflow.errors import SDFlowError
+from sdflow.noise import derive_seed
+from sdflow.resample import quantise
+
+from ..images.reading import SUFFIXES, PictureError, find_pictures, read_picture, sha256_file, writing_png
+from .degraders import MAX_DRAWS, Degrader
+from .upscaler import SDFlowUpscaler
+
+MAX_SR_PIXELS = 2**32
+"""Larger SR pictures are refused before the work. From 2^30 pixels on, many programs no longer open them."""
+
+_TOGETHER = 16
+"""Variants that are made in one pass over a picture: more would take more memory and hardly less time."""
+
+
+class Job(NamedTuple):
+    """A picture to convert and the files to make of it, one for each variant.
+
+    Attributes:
+        variants: their numbers; empty for 0, 1, 2, ...
+    """
+
+    source: Path
+    targets: tuple[Path, ...]
+    variants: tuple[int, ...] = ()
+
+
+def downscale_picture(
+    job: Job,
+    degrader: Degrader,
+    *,
+    temperature: float = 0.8,
+    weights: np.ndarray | None = None,
+    seed: int = 0,
+    tile: int = 1024,
+) -> int:
+    """Write LR samples of a picture, of ceil(H/s) x ceil(W/s) pixels.
+
+    Args:
+        job: a picture of any size from 1x1 up, and a PNG file for each sample.
+        degrader: makes the samples.
+        temperature, weights: see `Degrader.degrade`.
+        seed: of the run. A sample depends on it, the file's bytes and the variant's number.
+        tile: side of a tile in HR pixels, without its surroundings; taken to the multiple that the model
+            needs. The classical degrader always sees the whole picture.
+
+    Returns:
+        How many draws were thrown away because they held values that are not finite.
+
+    Raises:
+        PictureError: the file gives no picture.
+        SDFlowError: a sample was not finite in any of its draws.
+    """
+
+    def of_tile(hr: np.ndarray, seeds: Sequence[int], top: int, left: int) -> np.ndarray:
+        return degrader.degrade(hr, seeds, temperature, weights, top=top, left=left).lr
+
+    cuts = _Cuts(tile, degrader.halo, degrader.multiple)
+    return _convert(job, read_picture(job.source), cuts, Fraction(1, degrader.scale), of_tile, seed)
+
+
+def upscale_picture(
+    job: Job, upscaler: SDFlowUpscaler, *, temperature: float = 0.8, seed: int = 0, tile: int = 256
+) -> int:
+    """Write SR samples of a picture, of sH x sW pixels.
+
+    Args:
+        job: a picture of any size from 1x1 up, and a PNG file for each sample.
+        upscaler: makes the samples.
+        temperature: of the latent noise.
+        seed: of the run. A sample depends on it, the file's bytes and the variant's number.
+        tile: side of a tile in LR pixels, without its surroundings; taken to an even number.
+
+    Returns:
+        How many draws were thrown away because they held values that are not finite.
+
+    Raises:
+        PictureError: the file gives no picture, or one whose SR would have over 2^32 pixels.
+        SDFlowError: a sample was not finite in any of its draws.
+    """
+    picture = read_picture(job.source)
+    height, width = (side * upscaler.scale for side in picture.shape[:2])
+    if height * width > MAX_SR_PIXELS:
+        reason = f"its SR picture of {width}x{height} would be over {MAX_SR_PIXELS} pixels"
+        raise PictureError(job.source, reason)
+
+    def of_tile(lr: np.ndarray, seeds: Sequence[int], top: int, left: int) -> np.ndarray:
+        return upscaler.upscale(lr, seeds, temperature, top=top, left=left)
+
+    cuts = _Cuts(tile, upscaler.halo, upscaler.multiple)
+    return _convert(job, picture, cuts, Fraction(upscaler.scale), of_tile, seed)
+
+
+def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
+    """Which files a file or a folder of pictures becomes: PNG under the same names and subfolders.
+
+    Args:
+        source: a picture or a folder of pictures.
+        output: a folder; or, for a single picture, the PNG file to write if the name ends in ``.png``.
+        variants: where there are more than one, ``NAME.png`` becomes ``NAME_v0.png``, ``NAME_v1.png``, ...
+
+    Raises:
+        SDFlowError: no pictures, an output within the source folder, an output that is neither a folder nor
+            ends in ``.png``, or two files of one name.
+    """
+    if source.is_dir():
+        _refuse_files(output, "a folder")
+        if output.resolve().is_relative_to(source.resolve()):
+            raise SDFlowError(f"{output}: expected an output folder outside of {source}, found it inside")
+        pairs = [(source / path, output / path.with_suffix(".png")) for path in find_pictures(source)]
+    elif not source.exists():
+        raise SDFlowError(f"{source}: expected a picture or a folder of pictures, found nothing")
+    elif output.suffix.lower() == ".png" and not output.is_dir():
+        pairs = [(source, output)]
+    else:
+        _refuse_files(output, "a folder or a file that ends in .png")
+        pairs = [(source, output / f"{source.stem}.png")]
+    jobs = [Job(path, _variant_names(target, variants)) for path, target in pairs]
+    _refuse_collisions(jobs)
+    return jobs
+
+
+def _refuse_files(output: Path, expected: str) -> None:
+    found = "a file" if output.exists() else f"a name that ends in {output.suffix}"
+    if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+        raise SDFlowError(f"{output}: expected {expected}, found {found}")
+
+
+def _variant_names(target: Path, variants: int) -> tuple[Path, ...]:
+    if variants == 1:
+        return (target,)
+    return tuple(target.with_name(f"{target.stem}_v{k}.png") for k in range(variants))
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    made: dict[Path, Path] = {}
+    for job in jobs:
+        for target in job.targets:
+            if target in made:
+                raise SDFlowError(f"{job.source}: would be written to {target}, and so would {made[target]}")
+            if target.resolve() == job.source.resolve():
+                raise SDFlowError(f"{target}: expected an output that is not the input itself")
+            made[target] = job.source
+
+
+class _Span(NamedTuple):
+    """One tile along one axis: what is computed, and within it what is kept."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """How a model wants pictures cut into tiles: see `Degrader` for ``halo`` and ``multiple``."""
+
+    tile: int
+    halo: int | None
+    multiple: int
+
+    def spans(self, length: int) -> Iterator[_Span]:
+        tile = max(self.tile // self.multiple, 1) * self.multiple
+        if self.halo is None or length <= tile:
+            yield _Span(0, length, 0, length)
+            return
+        for start in range(0, length, tile):
+            stop = min(start + tile, length)
+            yield _Span(max(start - self.halo, 0), min(stop + self.halo, length), start, stop)
+
+
+_OfTile = Callable[[np.ndarray, Sequence[int], int, int], np.ndarray]
+"""A window of the picture, seeds, its top and its left -> float32 (seeds, h, w, 3), grey levels."""
+
+
+def _convert(
+    job: Job,
+    picture: np.ndarray,
+    cuts: _Cuts,
+    ratio: Fraction,
+    of_tile: _OfTile,
+    run_seed: int,
+) -> int:
+    """Write all variants of a picture; see `downscale_picture`."""
+    identity = int(sha256_file(job.source), 16)
+    size = ceil(picture.shape[0] * ratio), ceil(picture.shape[1] * ratio)
+    padded = _pad(picture, cuts.multiple)
+    draws = [0] * len(job.targets)
+    numbers = job.variants or range(len(draws))
+    for first in range(0, len(draws), _TOGETHER):
+        indices = range(first, min(first + _TOGETHER, len(draws)))
+        targets = [job.targets[index] for index in indices]
+        while True:
+            seeds = [derive_seed(run_seed, identity, numbers[index], draws[index]) for index in indices]
+            try:
+                _write(targets, size, _bands(padded, cuts, ratio, of_tile, seeds))
+                break
+            except _NotFinite as error:
+                for index in error.samples:
+                    draws[first + index] += 1
+            if MAX_DRAWS in draws:
+                failed = numbers[draws.index(MAX_DRAWS)]
+                raise SDFlowError(
+                    f"{job.source}: variant {failed} was not finite in any of {MAX_DRAWS} draws"
+                )
+    return sum(draws)
+
+
+def _write(targets: Sequence[Path], size: tuple[int, int], bands: Iterator[np.ndarray]) -> None:
+    """Write pictures of one size, side by side, cut off at the bottom and the right: all of them or none."""
+    height, width = size
+    top = 0
+    with ExitStack() as files:
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        writers = [files.enter_context(writing_png(target, height, width)) for target in targets]
+        for band in bands:
+            rows = min(band.shape[1], height - top)
+            for writer, pixels in zip(writers, band):
+                writer.write(pixels[:rows, :width])
+            top += rows
+
+
+class _NotFinite(Exception):
+    """A pass over a picture met values that are not finite, in these of its samples."""
+
+    def __init__(self, samples: Sequence[int]) -> None:
+        super().__init__(samples)
+        self.samples = samples
+
+
+def _pad(picture: np.ndarray, multiple: int) -> np.ndarray:
+    """Reflect a picture at its lower and right border to multiples of ``multiple``, at least two of them."""
+    wanted = (max(-(-side // multiple), 2) * multiple for side in picture.shape[:2])
+    missing = [(0, want - side) for want, side in zip(wanted, picture.shape[:2])]
+    return np.pad(picture, (*missing, (0, 0)), mode="reflect") if any(m for _, m in missing) else picture
+
+
+def _bands(
+    picture: np.ndarray, cuts: _Cuts, ratio: Fraction, of_tile: _OfTile, seeds: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """One sample of a picture for each seed, one row of tiles after the other: uint8 (K, rows, width, 3).
+
+    Raises:
+        _NotFinite: at the first tile that holds such values.
+    """
+
+    def part(start: int, stop: int) -> slice:
+        return slice(int(start * ratio), int(stop * ratio))
+
+    for y in cuts.spans(picture.shape[0]):
+        rows = part(y.keep_start - y.start, y.keep_stop - y.start)
+        band = np.empty((len(seeds), rows.stop - rows.start, int(picture.shape[1] * ratio), 3), np.uint8)
+        for x in cuts.spans(picture.shape[1]):
+            values = of_tile(picture[y.start : y.stop, x.start : x.stop], seeds, y.start, x.start)
+            kept = values[:, rows, part(x.keep_start - x.start, x.keep_stop - x.start)]
+            finite = np.isfinite(kept).all((1, 2, 3))
+            if not finite.all():
+                raise _NotFinite(np.flatnonzero(~finite).tolist())
+            band[:, :, part(x.keep_start, x.keep_stop)] = quantise(torch.from_numpy(kept)).numpy()
+        yield band

@@ -1,0 +1,1 @@
+"""What the operating system has to offer: locks, processes, progress bars, devices."""

@@ -1,0 +1,1 @@
+"""Training: crops of two unpaired folders in, a RUN folder out."""

@@ -1,0 +1,106 @@
+"""How near a model in training comes to a real camera: aligned pairs that it does not learn from."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdflow.errors import SDFlowError
+from sdflow.model import SDFlow
+from sdflow.resample import bicubic_downscale, quantise, to_levels, to_unit
+
+from ..images.reading import find_pictures, read_header, read_picture
+
+PICTURES, SIDE, BORDER = 8, 160, 12
+"""Pairs that are looked at, spread evenly over the folder; side of their central crop and the border that is
+left out of the comparison, in LR pixels: about the work of two training steps."""
+
+_SMALLEST = 2 * BORDER + 16
+
+
+class ValidationPairs:
+    """Central crops of aligned pairs: an HR and an LR picture of the same name, in two folders.
+
+    Args:
+        hr_folder, lr_folder: searched to any depth; partners lie at the same path, but for the ending.
+        scale: s; HR pictures have s times the sides of their LR pictures.
+
+    Raises:
+        SDFlowError: a missing or empty folder, a picture without a partner, sizes that do not fit, or a file
+            that is no picture.
+    """
+
+    def __init__(self, hr_folder: Path, lr_folder: Path, scale: int) -> None:
+        hr_found, lr_found = (
+            {path.with_suffix(""): path for path in find_pictures(folder)}
+            for folder in (hr_folder, lr_folder)
+        )
+        for folder, missing in (
+            (lr_folder, hr_found.keys() - lr_found.keys()),
+            (hr_folder, lr_found.keys() - hr_found.keys()),
+        ):
+            if missing:
+                raise SDFlowError(
+                    f"{folder}: expected aligned pairs by name, found none of the name {min(missing)} "
+                    f"({len(missing)} missing)"
+                )
+        pairs = [(hr_folder / hr_found[name], lr_folder / lr_found[name]) for name in sorted(hr_found)]
+        for pair in pairs:
+            _check_sizes(*pair, scale)
+        chosen = np.unique(np.linspace(0, len(pairs) - 1, PICTURES).round().astype(int)).tolist()
+        self._pairs = [_crops(hr, lr, scale) for hr, lr in (pairs[index] for index in chosen)]
+        self.bicubic = self._mean_psnr(
+            [quantise(to_levels(bicubic_downscale(to_unit(hr), scale))) for hr, _ in self._pairs]
+        )
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @torch.no_grad()
+    def psnr(self, model: SDFlow, device: str) -> float:
+        """Grey PSNR in dB of the model's output at temperature 0 against the real LR, mean over the pairs."""
+        outputs = []
+        for hr, _ in self._pairs:
+            content = model.encode_hr(to_unit(hr.to(device)))
+            noise = content.new_zeros(1, *model.latent_shape_lr(*content.shape[-2:]))
+            output = model.decode_lr(content, model.prior.latent(None, noise, temperature=0))
+            outputs.append(quantise(to_levels(output.nan_to_num()).cpu()))
+        return self._mean_psnr(outputs)
+
+    def _mean_psnr(self, outputs: list[Tensor]) -> float:
+        return float(np.mean([grey_psnr(output, lr) for output, (_, lr) in zip(outputs, self._pairs)]))
+
+
+def grey_psnr(image: Tensor, truth: Tensor) -> float:
+    """PSNR in dB of brightness (ITU-R BT.601) of (B, 3, H, W) uint8 images, ``BORDER`` pixels cropped."""
+    difference = (image.double() - truth.double())[..., BORDER:-BORDER, BORDER:-BORDER]
+    error = torch.einsum("bchw,c->bhw", difference, difference.new_tensor([0.299, 0.587, 0.114]))
+    return float(10 * torch.log10(255**2 / error.square().mean().clamp_min(1e-10)))
+
+
+def _check_sizes(hr: Path, lr: Path, scale: int) -> None:
+    large, small = read_header(hr), read_header(lr)
+    expected = (scale * small.height, scale * small.width)
+    if (large.height, large.width) != expected:
+        raise SDFlowError(
+            f"{hr}: expected {expected[1]}x{expected[0]} pixels, {scale} times those of {lr.name} in "
+            f"{lr.parent}, found {large.width}x{large.height}"
+        )
+    if min(small.height, small.width) < _SMALLEST:
+        raise SDFlowError(
+            f"{lr}: expected at least {_SMALLEST}x{_SMALLEST} pixels, found {small.width}x{small.height}"
+        )
+
+
+def _crops(hr: Path, lr: Path, scale: int) -> tuple[Tensor, Tensor]:
+    """The central crops of a pair, (1, 3, s*h, s*w) and (1, 3, h, w) uint8; h and w are even."""
+    pictures = [torch.from_numpy(read_picture(path)).permute(2, 0, 1)[None] for path in (hr, lr)]
+    sides = [min(SIDE, side) // 2 * 2 for side in pictures[1].shape[-2:]]
+    tops = [(whole - side) // 2 for whole, side in zip(pictures[1].shape[-2:], sides)]
+    return _window(pictures[0], tops, sides, scale), _window(pictures[1], tops, sides, 1)
+
+
+def _window(picture: Tensor, tops: list[int], sides: list[int], scale: int) -> Tensor:
+    rows, columns = (slice(scale * top, scale * (top + side)) for top, side in zip(tops, sides))
+    return picture[..., rows, columns].contiguous()

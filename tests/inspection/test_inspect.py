@@ -1,0 +1,186 @@
+"""``sdflow inspect`` on datasets on disk: what it measures, prints, writes and how it ends."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from inspected import SCALE, SIZE, VARIANTS, write_dataset, write_photographs
+from sdflow_cli.inspect import command
+from sdflow_cli.main import main
+
+from sdflow.errors import SDFlowError
+from sdflow_data.dataset.manifest import read_dataset
+from sdflow_data.inspection.inspection import inspect_dataset
+from sdflow_data.inspection.sets import measure_dataset, measure_photographs
+from sdflow_data.statistics import CHEAP_COLUMNS, STATISTICS, frame_of_pairs
+
+
+@pytest.fixture(scope="module")
+def classical(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("sets") / "classical ü").folder
+
+
+@pytest.fixture(scope="module")
+def bicubic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("sets") / "bicubic", "bicubic").folder
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photographs(tmp_path_factory.mktemp("real") / "my photos")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(
+        command, [str(a) for a in arguments], standalone_mode=False, catch_exceptions=False
+    )
+
+
+def test_every_sample_is_measured_in_the_order_of_the_manifest(classical: Path) -> None:
+    dataset = read_dataset(classical)
+    measured = measure_dataset(dataset).samples
+    patches = list(dataset.patches())
+    assert len(measured.frame) == len(dataset.manifest)
+    for number in (0, 7, len(patches) - 1):
+        expected = frame_of_pairs(patches[number].hr[None], patches[number].lr[None])
+        rows = measured.frame.iloc[number * VARIANTS : (number + 1) * VARIANTS]
+        np.testing.assert_allclose(rows[list(STATISTICS)], expected[list(STATISTICS)], rtol=1e-4, atol=1e-4)
+        assert set(rows["group"]) == set(patches[number].rows["source_sha256"])
+
+
+def test_the_kept_pictures_are_those_of_their_rows(classical: Path) -> None:
+    dataset = read_dataset(classical)
+    measured = measure_dataset(dataset)
+    samples = np.concatenate([patch.lr for patch in dataset.patches()])
+    np.testing.assert_array_equal(measured.samples.pixels, samples[measured.samples.rows])
+    assert len(measured.bicubic.pixels) == len(measured.bicubic.frame) == len(samples) // VARIANTS
+
+
+def test_processes_measure_what_one_process_measures(
+    classical: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = measure_dataset(read_dataset(classical), workers=1)
+    monkeypatch.setattr("sdflow_data.inspection.sets._WORTH_A_PROCESS", 0)
+    together = measure_dataset(read_dataset(classical), workers=2)
+    pd.testing.assert_frame_equal(alone.samples.frame, together.samples.frame, rtol=1e-4, atol=1e-4)
+    assert alone.kernel is not None
+    assert together.kernel is not None
+    np.testing.assert_allclose(alone.kernel.taps, together.kernel.taps, atol=1e-5)
+
+
+def test_cheap_statistics_are_those_that_generate_stores(classical: Path) -> None:
+    assert set(CHEAP_COLUMNS) <= set(measure_dataset(read_dataset(classical)).samples.frame.columns)
+
+
+def test_photographs_that_give_nothing_are_told_and_the_rest_is_measured(real: Path) -> None:
+    patches, skipped = measure_photographs(real, SIZE, most=30)
+    assert sorted(set(patches.groups)) == ["ihc.png", "m 1.png", "m2.png"]
+    assert sorted(error.path.name for error in skipped) == ["no picture.png", "small.png"]
+    assert len(patches.pixels) == 3 * 6
+
+
+def test_a_folder_whose_photographs_are_all_too_small_is_refused(real: Path) -> None:
+    with pytest.raises(SDFlowError, match="at least 4000x4000 pixels, found none"):
+        measure_photographs(real, 4000)
+
+
+def test_the_table_and_the_verdicts_are_printed(classical: Path) -> None:
+    result = run(classical)
+    assert result.return_value == 0
+    lines = result.output.splitlines()
+    assert lines[0].split() == ["statistic", "unit", "generated", "bicubic"]
+    for statistic in ("noise_sigma", "residual_mean_r", "residual_std", "residual_correlation", "sharpness"):
+        assert any(line.startswith(statistic) for line in lines)
+    assert any(line.startswith("realistic?") and "--real" in line for line in lines)
+    assert lines[-1].startswith("Score ")
+
+
+def test_real_photographs_stand_beside_it(classical: Path, real: Path) -> None:
+    result = run(classical, "--real", real, "--classifier-steps", 0)
+    assert "real" in result.stdout.splitlines()[0].split()
+    assert "skipped" in result.stderr
+    assert "no picture.png" in result.stderr
+
+
+def test_a_dataset_of_real_pairs_can_be_what_is_held_against(classical: Path, bicubic: Path) -> None:
+    inspection = inspect_dataset(read_dataset(classical), bicubic, classifier=0)
+    assert inspection.table.loc["residual_std", "real"] < 1  # statistics of pairs have a counterpart too
+    assert inspection.table.loc["residual_std", "distance"] > 1
+
+
+def test_patches_of_another_size_are_no_counterpart(classical: Path, tmp_path: Path) -> None:
+    from pairs import write_dataset as write_small
+
+    write_small(tmp_path / "small")
+    with pytest.raises(SDFlowError, match="expected LR patches of 32 pixels"):
+        inspect_dataset(read_dataset(classical), tmp_path / "small")
+
+
+def test_the_json_has_everything_and_no_nan(classical: Path, real: Path, tmp_path: Path) -> None:
+    run(classical, "--real", real, "--classifier-steps", 0, "--json", tmp_path / "all.json")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    found = json.loads((tmp_path / "all.json").read_text("utf-8"), parse_constant=refuse)
+    assert found["dataset"]["model"] == "classical"
+    assert found["real"]["photographs"] == 3
+    assert len(found["real"]["skipped"]) == 2
+    assert set(found["statistics"]) == set(STATISTICS)
+    assert found["statistics"]["noise_sigma"]["distance"] > 0
+    assert found["statistics"]["residual_std"]["distance"] is None
+    assert {v["question"] for v in found["verdicts"]} >= {"realistic?", "aligned?", "collapsed?"}
+    assert len(found["kernel"]["taps"]) == len(found["kernel"]["taps"][0]) == 4 * SCALE + 8
+
+
+def test_the_classifier_has_its_say_where_there_are_photographs_enough(
+    bicubic: Path, real: Path, tmp_path: Path
+) -> None:
+    run(bicubic, "--real", real, "--json", tmp_path / "all.json", "--workers", 1, "--classifier-steps", 25)
+    found = json.loads((tmp_path / "all.json").read_text("utf-8"))["classifier_auc"]
+    assert 0 <= found["generated"] <= 1
+    assert 0 <= found["bicubic"] <= 1
+    assert found["real"] is None  # three photographs do not make two sets of three
+
+
+def test_fail_under_is_a_gate(bicubic: Path, classical: Path) -> None:
+    assert run(classical, "--fail-under", 50).return_value == 0
+    refused = run(bicubic, "--fail-under", 50)
+    assert refused.return_value == 1
+    assert "Error: --fail-under" in refused.stderr
+
+
+def test_the_gate_closes_the_process_with_status_1(bicubic: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from sdflow_cli.main import main; main()",
+            "inspect",
+            bicubic,
+            "--fail-under",
+            "50",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_no_dataset_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", str(tmp_path)])
+    assert ended.value.code == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("Error: ")
+    assert "dataset.json" in error
+    assert "\n" not in error

@@ -1,0 +1,196 @@
+"""`sdflow downscale`, `upscale` and `models` as a user meets them: files, messages and exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sdflow_cli.main import main
+
+from sdflow_data.images.reading import read_picture
+from sdflow_data.models import tiles as pictures
+from sdflow_data.models.tiles import Job, downscale_picture
+
+
+def run(*arguments: str | Path) -> int:
+    """The exit code of the program."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Three pictures of 21x30, one of them in a subfolder."""
+    folder = tmp_path / "photos 写真"
+    (folder / "sub").mkdir(parents=True)
+    for n, name in enumerate(("a.png", "b.jpg", "sub/c.webp")):
+        pixels = np.random.default_rng(n).integers(60, 200, (21, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_becomes_png_files_of_the_same_names(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("downscale", "--model", "bicubic", "--scale", "2", photographs, out) == 0
+    assert files(out) == ["a.png", "b.png", "sub/c.png"]
+    assert read_picture(out / "sub" / "c.png").shape == (11, 15, 3)
+
+
+def test_variants_are_numbered_and_differ(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("downscale", "--model", "classical", "--variants", "2", photographs / "a.png", out) == 0
+    assert files(out) == ["a_v0.png", "a_v1.png"]
+    assert (out / "a_v0.png").read_bytes() != (out / "a_v1.png").read_bytes()
+
+
+def test_the_last_line_says_how_many_pictures_were_written_where(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run("downscale", "--model", "bicubic", "--variants", "2", photographs, out) == 0
+    assert capsys.readouterr().out == f"{out}: 6 pictures written\n"
+    assert run("downscale", "--model", "bicubic", photographs / "a.png", tmp_path / "a.png") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: 1 picture written\n"
+
+
+def test_a_model_goes_down_and_up_again(tiny_checkpoint: Path, photographs: Path, tmp_path: Path) -> None:
+    lr, sr = tmp_path / "lr.png", tmp_path / "sr.png"
+    run_folder = tiny_checkpoint.parent
+    options = ("--component", "1", "--temperature", "0.5", "--seed", "3", "--device", "cpu")
+    assert run("downscale", "--model", run_folder, *options, photographs / "a.png", lr) == 0
+    assert run("upscale", "--model", run_folder, "--device", "cpu", lr, sr) == 0
+    assert read_picture(lr).shape == (11, 15, 3) and read_picture(sr).shape == (22, 30, 3)
+
+
+def test_the_same_command_makes_the_same_bytes(
+    tiny_checkpoint: Path, photographs: Path, tmp_path: Path
+) -> None:
+    for out in ("one", "two"):
+        assert run("downscale", "--model", tiny_checkpoint, photographs, tmp_path / out) == 0
+    for name in files(tmp_path / "one"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_picture_that_fails_is_told_and_the_rest_is_made(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photographs / "broken\n.png").write_text("no picture")
+    out = tmp_path / "out"
+    assert run("downscale", "--model", "bicubic", photographs, out) == 1
+    assert files(out) == ["a.png", "b.png", "sub/c.png"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert "broken .png: expected a picture" in told[0]
+    assert told[-1] == "Error: 1 of 4 pictures failed, as told above"
+
+
+def test_files_that_are_there_are_refused_skipped_or_replaced(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("downscale", "--model", "bicubic", photographs, tmp_path / "out")
+    old = tmp_path / "out" / "a.png"
+    old.parent.mkdir()
+    old.write_bytes(b"old")
+    assert run(*command) == 1
+    assert "a.png: expected no such file yet, found 1" in capsys.readouterr().err
+    assert files(tmp_path / "out") == ["a.png"]
+    assert run(*command, "--existing", "skip") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}: 2 pictures written, 1 kept\n"
+    assert old.read_bytes() == b"old" and len(files(tmp_path / "out")) == 3
+    assert run(*command, "--existing", "replace") == 0
+    assert read_picture(old).shape == (6, 8, 3)
+
+
+def test_variants_that_are_there_are_kept_and_the_others_are_those_of_a_whole_call(
+    photographs: Path, tmp_path: Path
+) -> None:
+    command = ("downscale", "--model", "classical", photographs / "a.png", "--variants", "3")
+    assert run(*command, tmp_path / "whole") == 0
+    assert run(*command, tmp_path / "part") == 0
+    (tmp_path / "part" / "a_v0.png").write_bytes(b"old")
+    (tmp_path / "part" / "a_v2.png").unlink()
+    assert run(*command, tmp_path / "part", "--existing", "skip") == 0
+    assert (tmp_path / "part" / "a_v0.png").read_bytes() == b"old"
+    whole, part = (tmp_path / name / "a_v2.png" for name in ("whole", "part"))
+    assert whole.read_bytes() == part.read_bytes()
+
+
+def test_an_interruption_tells_how_to_go_on_and_that_is_true(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("downscale", "--model", "bicubic", photographs, tmp_path / "out")
+
+    def interrupted(job: Job, *rest: object, **options: object) -> int:
+        if job.source.name == "b.jpg":
+            raise KeyboardInterrupt
+        return downscale_picture(job, *rest, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "downscale_picture", interrupted)
+        assert run(*command) == 130
+    assert "Finished pictures are kept; with --existing skip" in capsys.readouterr().err
+    assert files(tmp_path / "out") == ["a.png"]
+    assert run(*command, "--existing", "skip") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}: 2 pictures written, 1 kept\n"
+    assert files(tmp_path / "out") == ["a.png", "b.png", "sub/c.png"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["downscale", "--model", "nothing"], "Error: --model nothing: expected"),
+        (["downscale", "--model", "bicubic", "--component", "0"], "Error: --component 0:"),
+        (["upscale", "--model", "classical"], "Error: --model classical: expected a trained model"),
+    ],
+)
+def test_a_wrong_model_is_one_line_before_any_work(
+    arguments: list[str],
+    message: str,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(*arguments, photographs, tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert told.startswith(message) and told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--variants", "0"],
+        ["--scale", "3"],
+        ["--temperature", "-1"],
+        ["--temperature", "nan"],
+        ["--temperature", "inf"],
+        ["--tile", "0"],
+        ["--no"],
+    ],
+)
+def test_a_wrong_call_ends_with_2(wrong: list[str], photographs: Path, tmp_path: Path) -> None:
+    assert run("downscale", "--model", "bicubic", *wrong, photographs, tmp_path / "out") == 2
+
+
+def test_models_are_listed_with_scale_and_description(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("bicubic") and "x2/4/8" in lines[0]
+    assert lines[1].startswith("classical") and "JPEG" in lines[1]
+
+
+def test_the_program_itself_downscales(photographs: Path, tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "from sdflow_cli.main import main; main()", "downscale"]
+    done = subprocess.run(
+        [*program, "--model", "bicubic", photographs, tmp_path / "out"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(files(tmp_path / "out")) == 3

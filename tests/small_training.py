@@ -1,0 +1,32 @@
+"""A training small enough for a test: architecture, settings, batches of noise."""
+
+import torch
+from torch import Tensor
+
+from sdflow.config import SDFlowConfig
+from sdflow.training import TrainingConfig
+
+ARCHITECTURE = SDFlowConfig(
+    scale=2,
+    hr_steps=1,
+    lr_steps=1,
+    hf_steps=1,
+    degradation_steps=1,
+    width=8,
+    condition_channels=8,
+    growth=4,
+    hf_blocks=1,
+    degradation_blocks=1,
+    encoder_channels=8,
+    encoder_blocks=1,
+    encoder_modulation=1,
+    components=2,
+)
+CONFIG = TrainingConfig(patch_size=32, learning_rate=1e-3, judge_width=4, warmup=3)
+
+
+def batch(step: int, size: int = 4) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    hr = torch.randint(0, 256, (size, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    lr = torch.randint(0, 256, (size, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    return hr, lr

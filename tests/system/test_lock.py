@@ -1,0 +1,102 @@
+"""Locks on an output folder, between real processes."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from sdflow.errors import SDFlowError
+from sdflow_data.system.lock import OutputLock
+
+
+def _hold(folder: Path, shards: range | None, connection: Connection) -> None:
+    with OutputLock(folder, shards):
+        connection.send("locked")
+        connection.recv()
+
+
+@contextmanager
+def held(folder: Path, shards: range | None = None) -> Iterator[BaseProcess]:
+    """Another process that holds the lock until the block ends or it is killed."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_hold, args=(folder, shards, theirs))
+    process.start()
+    assert ours.recv() == "locked"
+    yield process
+    if process.is_alive():
+        ours.send("go")
+    process.join()
+
+
+def test_a_second_run_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    with (
+        held(tmp_path),
+        pytest.raises(SDFlowError, match="another run is at work"),
+        OutputLock(tmp_path, None),
+    ):
+        pass
+    with OutputLock(tmp_path, None):
+        pass
+
+
+def test_a_killed_run_gives_its_lock_back(tmp_path: Path) -> None:
+    with held(tmp_path) as process:
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        with OutputLock(tmp_path, None):
+            pass
+
+
+def test_a_folder_that_nothing_came_into_is_removed_again(tmp_path: Path) -> None:
+    with OutputLock(tmp_path / "new", None):
+        pass
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_was_there_before_stays(tmp_path: Path) -> None:
+    with OutputLock(tmp_path, None):
+        pass
+    assert tmp_path.exists()
+
+
+def test_no_file_is_left(tmp_path: Path) -> None:
+    with held(tmp_path, range(0, 2)), OutputLock(tmp_path, range(2, 4)):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_stays_while_another_run_uses_it(tmp_path: Path) -> None:
+    with held(tmp_path, range(0, 2)):
+        with OutputLock(tmp_path, range(2, 4)):
+            pass
+        with pytest.raises(SDFlowError), OutputLock(tmp_path, range(1, 2)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "side_by_side"),
+    [
+        (range(0, 2), range(2, 4), True),
+        (range(0, 3), range(2, 4), False),
+        (range(0, 2), None, False),
+        (None, range(7, 9), False),
+    ],
+)
+def test_runs_go_side_by_side_where_their_shards_differ(
+    tmp_path: Path, theirs: range | None, ours: range | None, side_by_side: bool
+) -> None:
+    with held(tmp_path, theirs):
+        if side_by_side:
+            with OutputLock(tmp_path, ours):
+                pass
+        else:
+            with pytest.raises(SDFlowError), OutputLock(tmp_path, ours):
+                pass

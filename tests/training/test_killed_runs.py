@@ -1,0 +1,158 @@
+"""The command, killed, interrupted or out of space: what is finished stays, and a new run completes it."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from factory import QUICK, files_of, make, write_picture, write_pictures
+
+from sdflow.errors import SDFlowError
+from sdflow_data.dataset.shards import is_whole
+
+MANY = replace(QUICK, patches_per_shard=1)
+"""A shard takes a few milliseconds, so that a random moment is often one of writing."""
+
+
+@pytest.fixture
+def hr(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "hr", range(5))
+
+
+def start(hr: Path, out: Path, workers: int = 1, *more: str) -> "subprocess.Popen[str]":
+    program = "from sdflow_cli.main import main; main()"
+    settings = "--model classical --scale 2 --patch-size 16 --variants 2 --patches-per-shard 1"
+    arguments = ["--hr", str(hr), "--out", str(out), "--workers", str(workers), *settings.split(), *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", program, "generate", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_shards(out: Path, count: int, run: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 300
+    while len(list((out / "shards").glob("*.h5"))) < count and run.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def kill_and_finish(hr: Path, out: Path, seed: int, kills: int, workers: int) -> None:
+    """Kill a run, and those that go on from it, at random moments, and let the last come to its end."""
+    moments = random.Random(seed)
+    for _ in range(kills):
+        run = start(hr, out, workers)
+        already = len(list((out / "shards").glob("*.h5")))
+        wait_for_shards(out, already + moments.randrange(20), run)
+        time.sleep(moments.uniform(0, 0.02))
+        run.kill()  # the parent alone, by SIGKILL: its workers must notice
+        run.communicate()
+    last = start(hr, out, workers)
+    _, errors = last.communicate(timeout=120)
+    assert last.returncode == 0, errors
+
+
+def test_a_killed_run_ends_in_the_same_files_as_an_uninterrupted_one(hr: Path, tmp_path: Path) -> None:
+    make(hr, tmp_path / "expected", MANY)
+    kill_and_finish(hr, tmp_path / "out", seed=0, kills=1, workers=1)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "expected")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 14))
+def test_runs_killed_at_random_moments_end_in_the_same_files(hr: Path, tmp_path: Path, seed: int) -> None:
+    make(hr, tmp_path / "expected", MANY)
+    kill_and_finish(hr, tmp_path / "out", seed, kills=2, workers=2)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "expected")
+
+
+def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: Path, tmp_path: Path) -> None:
+    run = start(hr, tmp_path / "out")
+    wait_for_shards(tmp_path / "out", 3, run)
+    begin = time.monotonic()
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does it: to the run and its workers
+    _, errors = run.communicate(timeout=60)
+    assert time.monotonic() - begin < 5
+    assert run.returncode == 130
+    assert errors.splitlines()[-1].startswith("Interrupted. What was finished is kept")
+    assert "Traceback" not in errors
+    shards = sorted((tmp_path / "out" / "shards").glob("[0-9]*.h5"))
+    assert len(shards) >= 3
+    assert all(map(is_whole, shards))
+    assert not (tmp_path / "out" / "dataset.json").exists()
+
+
+def test_calls_at_the_same_time_share_the_shards_of_a_dataset(hr: Path, tmp_path: Path) -> None:
+    make(hr, tmp_path / "expected", MANY)
+    parts = [start(hr, tmp_path / "out", 1, "--shards", part) for part in ("0:25", "25:99")]
+    for part in parts:
+        _, errors = part.communicate(timeout=120)
+        assert part.returncode == 0, errors
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "expected")
+
+
+def test_a_second_call_on_the_same_shards_is_refused(hr: Path, tmp_path: Path) -> None:
+    first = start(hr, tmp_path / "out")
+    wait_for_shards(tmp_path / "out", 1, first)
+    with pytest.raises(SDFlowError, match="another run is at work on this output folder"):
+        make(hr, tmp_path / "out", MANY)
+    first.kill()
+    first.communicate()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Writes beyond that size fail, as they do on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_failed_write_names_the_file_and_finished_shards_stay(hr: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(hr, out, MANY, shards=range(0, 4))
+    finished = files_of(out)
+    smallest = min(len(finished[name]) for name in finished if name.endswith(".h5"))
+    with pytest.raises(OSError, match=r"File too large.*shards/\d{6}\.h5"), files_of_at_most(smallest - 1):
+        make(hr, out, MANY)
+    assert files_of(out) == finished
+    make(hr, out, MANY)
+    make(hr, tmp_path / "expected", MANY)
+    assert files_of(out) == files_of(tmp_path / "expected")
+
+
+def test_a_full_disk_while_the_plan_grows_leaves_the_old_one(hr: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(hr, out, MANY, shards=range(0, 4))
+    before = files_of(out)
+    write_picture(hr / "new.png", 77)
+    with pytest.raises(OSError, match=r"plan\.parquet"), files_of_at_most(1000):
+        make(hr, out, MANY)
+    assert files_of(out) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for the superuser")
+def test_a_read_only_folder_is_refused_by_its_name_and_left_alone(hr: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(hr, out, MANY, shards=range(0, 4))
+    before = files_of(out)
+    out.chmod(0o555)
+    try:
+        with pytest.raises(PermissionError, match="out"):
+            make(hr, out, MANY)
+        assert files_of(out) == before
+    finally:
+        out.chmod(0o755)
