@@ -3,7 +3,8 @@
 import os
 import random
 
-# At its import albumentations would ask the network for its newest version.
+# At its import albumentations asks the network for its newest version. So this module alone imports it, and the
+# others take it from here.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations

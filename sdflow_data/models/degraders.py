@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-import albumentations
 import cv2
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from sdflow.inference import Downscaler
 from sdflow.noise import component_field, draw_component, noise_field
 from sdflow.resample import bicubic_downscale, to_levels, to_unit
 
-from ..images.augment import augment
+from ..images.augment import albumentations, augment
 from ..system.devices import choose_device, choose_precision
 from .registry import find_checkpoint
 
