@@ -3,7 +3,7 @@
 import os
 import random
 
-# At its import albumentations asks the network for its newest version. So this module alone imports it, and the
+# At its import albumentations asks the network for its newest version. So this module alone imports it;
 # others take it from here.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 

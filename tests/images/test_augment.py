@@ -15,7 +15,8 @@ def __getattr__(name):
 
 _IMPORT_EACH = """
 import importlib, os, pkgutil, sys
-import cv2, h5py, lmdb, pandas, pyarrow.parquet, scipy.ndimage, torch.utils.data, tqdm  # once: forks import the modules
+# once: the modules are imported in forks of this process
+import cv2, h5py, lmdb, pandas, pyarrow.parquet, scipy.ndimage, torch.utils.data, tqdm
 import sdflow, sdflow_cli, sdflow_data
 
 assert "albumentations" not in sys.modules
