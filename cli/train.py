@@ -102,7 +102,7 @@ def command(
     Example:
       sdflow train --hr sharp --lr camera --out runs/camera --minutes 60
     """
-    from sdflow.distributed import joined, world
+    from sdflow.distributed import process_group, world
     from sdflow_data.models.registry import find_checkpoint
     from sdflow_data.training.run import preset_settings, train
 
@@ -110,7 +110,7 @@ def command(
         raise click.UsageError("--steps, --minutes: expected one of the two, got both")
     if (val_hr is None) != (val_lr is None):
         raise click.UsageError("--val-hr, --val-lr: expected both or neither, got one")
-    with joined(device):
+    with process_group(device):
         settings = preset_settings(
             cast("PresetName", preset),
             hr=hr,

@@ -26,16 +26,15 @@ class Chain(Bijection):
         self.maps = nn.ModuleList(maps)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total = z.new_zeros(z.shape[0])
-        for bijection in self.maps:
-            z, log_det = bijection(z, condition)
-            total = total + log_det
-        return z, total
+        return self._cascade(z, condition, inverse=False)
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self._cascade(z, condition, inverse=True)
+
+    def _cascade(self, z: Tensor, condition: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
         total = z.new_zeros(z.shape[0])
-        for bijection in reversed(self.maps):
+        for bijection in reversed(self.maps) if inverse else self.maps:
             assert isinstance(bijection, Bijection)
-            z, log_det = bijection.inverse(z, condition)
+            z, log_det = bijection.inverse(z, condition) if inverse else bijection(z, condition)
             total = total + log_det
         return z, total

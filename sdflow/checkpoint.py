@@ -23,24 +23,20 @@ FORMAT_VERSION = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
-def save_checkpoint(
-    folder: Path, model: SDFlow, training: dict[str, Any], weights: dict[str, torch.Tensor] | None = None
-) -> None:
+def save_checkpoint(folder: Path, model: SDFlow, training: dict[str, Any]) -> None:
     """Write a checkpoint; an older one of that name is replaced at once or not at all.
 
     A model without some of its parts is stored without them, and ``parts`` says which there are.
 
     Args:
         folder: the checkpoint.
-        model: gives the architecture, and the weights unless they are given.
+        model: gives the architecture and the weights.
         training: how it was trained, plain values.
-        weights: a state dict to store instead of the model's own (the averaged one).
 
     Raises:
         SDFlowError: the folder holds something else, which replacing it would delete.
     """
     _refuse_strangers(folder)
-    state = model.state_dict() if weights is None else weights
     description = {
         "format_version": FORMAT_VERSION,
         "library_version": __version__,
@@ -52,7 +48,7 @@ def save_checkpoint(
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, aside / WEIGHTS)
+        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, aside / WEIGHTS)
         (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         for path in (aside / WEIGHTS, aside / DESCRIPTION, aside):
             _sync(path)

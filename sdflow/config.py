@@ -13,38 +13,40 @@ PresetName = Literal["tiny", "small", "paper"]
 class SDFlowConfig:
     """All that decides the shapes of a model's weights and how they are used.
 
-    Attributes:
-        scale: s, the ratio of HR to LR size: 2, 4 or 8.
-        hr_steps: flow steps of each level of f_HR.
-        lr_steps: flow steps of f_LR.
-        hf_steps, degradation_steps: conditional flow steps of f_HF and f_Deg.
-        width: hidden channels of the coupling networks.
-        condition_channels, growth: channels of the condition extractors and of their dense blocks.
-        hf_blocks, degradation_blocks: RRDBs of the two condition extractors.
-        encoder_channels, encoder_blocks, encoder_modulation: channels, modulated residual blocks and
-            modulation convolutions of the LR content extractor.
-        components: N, of the mixture prior.
-        mixture: its law, see ``GaussianMixture``.
-
     Raises:
         ValueError: a value out of its range; the message names it.
     """
 
     scale: int = 4
+    """s, the ratio of HR to LR size: 2, 4 or 8."""
     hr_steps: int = 16
+    """Flow steps of each level of f_HR."""
     lr_steps: int = 16
+    """Flow steps of f_LR."""
     hf_steps: int = 8
+    """Conditional flow steps of f_HF."""
     degradation_steps: int = 8
+    """Conditional flow steps of f_Deg."""
     width: int = 64
+    """Hidden channels of the coupling networks."""
     condition_channels: int = 64
+    """Channels of the condition extractors."""
     growth: int = 32
+    """Channels that each convolution of their dense blocks adds."""
     hf_blocks: int = 8
+    """RRDBs of the condition extractor of f_HF."""
     degradation_blocks: int = 4
+    """RRDBs of the condition extractor of f_Deg."""
     encoder_channels: int = 64
+    """Channels of the LR content extractor E."""
     encoder_blocks: int = 16
+    """Modulated residual blocks of E."""
     encoder_modulation: int = 8
+    """Modulation convolutions of E."""
     components: int = 16
+    """N, of the mixture prior."""
     mixture: MixtureLaw = "image"
+    """The law of the mixture, see ``GaussianMixture``."""
 
     def __post_init__(self) -> None:
         if self.scale not in (2, 4, 8):

@@ -1,4 +1,4 @@
-"""The networks that training plays against: they judge patches, and are thrown away afterwards."""
+"""The discriminators of training and their losses; a finished model has none of them."""
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class TextureDiscriminator(nn.Module):
-    """Judges an image (B, 3, H, W) by what a blur takes away from it, given the brightness around.
+    """Scores an image (B, 3, H, W) by what a blur takes away from it, given the brightness around.
 
     Unpaired sets show different scenes, so their colours differ, and a discriminator that saw them would pull
     the samples towards the other set's colours. Brightness is told (camera noise grows with it) but no
@@ -47,11 +47,11 @@ class TextureDiscriminator(nn.Module):
         return self.patches(torch.cat([4 * (images - low), brightness], 1))
 
 
-def judge_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Least squares (Mao et al., LSGAN, 2017): real is to be judged 1, fake 0."""
+def lsgan_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares (Mao et al., LSGAN, 2017): real is to score 1, fake 0."""
     return 0.5 * (F.mse_loss(real, torch.ones_like(real)) + F.mse_loss(fake, torch.zeros_like(fake)))
 
 
-def fooling_loss(fake: Tensor) -> Tensor:
-    """What the generator pays while fake is not judged 1."""
+def lsgan_generator_loss(fake: Tensor) -> Tensor:
+    """The generator's side of it: fake is to score 1."""
     return 0.5 * F.mse_loss(fake, torch.ones_like(fake))

@@ -1,4 +1,4 @@
-"""Training over several processes: each takes its share of one global batch, and they agree on the rest.
+"""Training over several processes: each is a replica of the model with a share of one global batch.
 
 Random numbers are drawn for the global batch and cut by rank, and averages go over all ranks, so that N
 processes compute what one process with the whole batch would.
@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 @contextmanager
-def joined(device: str) -> Iterator[None]:
-    """Work together with the other processes that ``torchrun`` has started; alone, if it has not.
+def process_group(device: str) -> Iterator[None]:
+    """The process group that ``torchrun`` has started; without torchrun, this process alone.
 
     On CUDA each process of a machine takes the GPU of its number. Where a process fails the others cannot go
     on: the first to fail raises what went wrong, the others end quietly.
@@ -67,8 +67,8 @@ def world() -> tuple[int, int]:
     return 0, 1
 
 
-def everyones(value: T) -> list[T]:
-    """The value that each process has, in the order of ranks; all processes have to ask."""
+def all_gather_object(value: T) -> list[T]:
+    """The values of all processes, in the order of ranks; every process has to call it."""
     _, size = world()
     if size == 1:
         return [value]
@@ -90,12 +90,12 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
         gradient.copy_(average.view_as(gradient))
 
 
-class Shares:
-    """This process's share of a step's random numbers, and averages over all processes.
+class ReplicaGroup:
+    """All replicas in one step: a replica's share of the random numbers, and sums over all replicas.
 
     Args:
         seed: of the step.
-        device: where the numbers are drawn; those of one kind of device are always the same.
+        device: where the numbers are drawn; a seed gives the same numbers on every device of one type.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -133,7 +133,7 @@ class Shares:
         dist.all_reduce(total)
         return value + (total / self.size - value.detach())
 
-    def gathered(self, values: Tensor) -> Tensor:
+    def all_gather(self, values: Tensor) -> Tensor:
         """The values of all processes, (B, ...) -> (size * B, ...), without gradient."""
         if self.size == 1:
             return values
@@ -141,19 +141,19 @@ class Shares:
         dist.all_gather(parts, values.contiguous())
         return torch.cat(parts)
 
-    def summed(self, kinds: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of values by kind over all processes, and how many of each kind there are.
+    def stratum_sums(self, strata: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums and counts of the values of each stratum, over all processes.
 
         Args:
-            kinds: (kinds, B, N), 1 where a value is of the kind, else 0.
+            strata: (strata, B, N), 1 where a value is of the stratum, else 0.
             values: (B, N, ...).
 
         Returns:
-            (kinds, ...), with gradient as in ``mean``, and (kinds,).
+            (strata, ...), with gradient as in ``mean``, and (strata,).
         """
-        counts = kinds.sum((1, 2))
+        counts = strata.sum((1, 2))
         if self.size > 1:
             dist.all_reduce(counts)
         with torch.autocast(values.device.type, enabled=False):  # a matrix product, which bf16 would round
-            sums = torch.einsum("kbn,bn...->k...", kinds, values)
+            sums = torch.einsum("kbn,bn...->k...", strata, values)
         return self.mean(sums * self.size), counts

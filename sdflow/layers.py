@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bijection import Bijection
-from .networks import keep_variance
+from .networks import kaiming_init
 
 LOG_SCALE_BOUND, LOG_SCALE_SLOPE = 0.318, 2.0
 """A coupling's log-scale is ``0.318 * atan(2 * raw)``: within +-0.5, so that no layer can blow up."""
@@ -58,6 +58,9 @@ class ActNorm(Bijection):
         self.log_scale = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.register_buffer("initialised", torch.tensor(not from_data))
         self._is_known = False  # that it is initialised: to ask the buffer each time would wait for a GPU
+
+    def extra_repr(self) -> str:
+        return str(self.loc.shape[1])
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
@@ -120,6 +123,9 @@ class InvertibleConv1x1(Bijection):
         self.upper = nn.Parameter(upper.triu(1).to(dtype))
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
 
+    def extra_repr(self) -> str:
+        return str(len(self.sign))
+
     def _factors(self) -> tuple[Tensor, Tensor]:
         identity = torch.eye(len(self.sign), dtype=self.lower.dtype, device=self.lower.device)
         lower = self.lower.tril(-1) + identity
@@ -171,8 +177,8 @@ class ScaleShiftNet(nn.Module):
         self.conv_mid = nn.Conv2d(width, width, 1)
         self.conv_out = nn.Conv2d(width, 2 * out_channels, 3, padding=1)
         self.log_gain = nn.Parameter(torch.zeros(1, 2 * out_channels, 1, 1))
-        keep_variance(self.conv_in, slope=0.01)
-        keep_variance(self.conv_mid, slope=0.01)
+        kaiming_init(self.conv_in, slope=0.01)
+        kaiming_init(self.conv_mid, slope=0.01)
         nn.init.zeros_(self.conv_out.weight)
         if self.conv_out.bias is not None:
             nn.init.zeros_(self.conv_out.bias)
@@ -198,6 +204,9 @@ class AffineCoupling(Bijection):
             raise ValueError(f"channels: expected at least 2 to couple, got {channels}")
         self.split = channels // 2
         self.net = ScaleShiftNet(self.split + condition_channels, channels - self.split, width)
+
+    def extra_repr(self) -> str:
+        return f"split={self.split}"
 
     def _parts(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         a, b = z[:, : self.split], z[:, self.split :]

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def keep_variance(network: nn.Module, slope: float, gain: float = 1.0) -> None:
-    """Begin a network's convolutions such that signals keep their size through LeakyReLUs (He et al., 2015).
+def kaiming_init(network: nn.Module, slope: float, gain: float = 1.0) -> None:
+    """Kaiming initialisation of a network's convolutions (He et al., 2015), biases zero.
 
-    torch's own beginning shrinks them by 0.6 a layer: what a condition says about the picture would reach the
-    flow steps as a hundredth of itself, and be learned as slowly.
+    PyTorch's default shrinks signals by 0.6 a layer: a condition would reach the flow steps as a hundredth of
+    itself, and be learned as slowly.
 
     Args:
         slope: of the LeakyReLUs.
@@ -70,8 +70,8 @@ class ConditionExtractor(nn.Module):
         self.conv_out = nn.Sequential(
             reflecting_conv(channels, channels), nn.LeakyReLU(0.2), reflecting_conv(channels, channels)
         )
-        keep_variance(self, slope=0.2)
-        keep_variance(self.trunk, slope=0.2, gain=0.1)
+        kaiming_init(self, slope=0.2)
+        kaiming_init(self.trunk, slope=0.2, gain=0.1)
 
     def forward(self, content: Tensor) -> Tensor:
         features = self.conv_in(content)
@@ -85,7 +85,7 @@ class DegradationExtractor(nn.Module):
         super().__init__()
         self.features = ConditionExtractor(channels, growth, blocks)
         self.squeeze = nn.Conv2d(4 * channels, channels, 1)
-        keep_variance(self.squeeze, slope=0.2)
+        kaiming_init(self.squeeze, slope=0.2)
 
     def forward(self, content: Tensor) -> Tensor:
         return F.leaky_relu(self.squeeze(F.pixel_unshuffle(self.features(content), 2)), 0.2)
@@ -132,7 +132,7 @@ class ContentExtractor(nn.Module):
         self.trunk = nn.ModuleList(ModulatedBlock(channels) for _ in range(blocks))
         self.conv_out = reflecting_conv(channels, channels)
         self.project = nn.Conv2d(channels, 3, 1)
-        keep_variance(self, slope=0.2)
+        kaiming_init(self, slope=0.2)
         self._begin_as_blur()
 
     @torch.no_grad()

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .discriminators import TextureDiscriminator, fooling_loss, judge_loss
-from .distributed import Shares
+from .discriminators import TextureDiscriminator, lsgan_discriminator_loss, lsgan_generator_loss
+from .distributed import ReplicaGroup
 from .filters import gaussian_blur
 from .model import SDFlow
 from .perceptual import PerceptualDistance
@@ -26,7 +26,7 @@ from .spectra import (
     grid_loss,
     log_spectrum_loss,
     opponent_colours,
-    per_kind,
+    per_stratum,
     powers_of,
     radial_frequency,
     windows,
@@ -51,60 +51,58 @@ _FROM_THE_START = {"likelihood_hr", "likelihood_lr", "content_hr", "content_lr",
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """The weight of each term; 0 leaves it out. Likelihoods are in bits per dimension.
-
-    Attributes:
-        likelihood_lr, likelihood_hr: of LR images given their content, and of HR images.
-        content_hr: |f_LR^-1(z_c^HR) - down(y)|_1 at full band: HR content shows the picture and nothing else.
-        content_lr: the same for E(x) against x, low-passed alone: E must not keep the noise.
-        domain: E against a discriminator that tells E(x) from z_c^HR.
-        cycle: |E(x^) - z_c^HR|_1: E removes what a degradation added and nothing can predict (ours).
-        spectrum: log power spectrum of samples against that of real LR images (ours).
-        noise: in flat places of each brightness, log power spectrum of the noise, which is what differs
-            between two samples, and of the HR picture's texture together, against that of real LR images: the
-            noise has to be random, not texture that looks like it, nor the HR picture's own noise (ours).
-        evenness: late, log power spectrum of what differs between two samples in textured places against
-            that in flat ones of the same brightness: noise depends on that, not on what is shown (ours).
-        coherence: late, how colours go together and lag behind each other, everywhere and in flat places,
-            against real LR images; what differs between two samples against real flat places (ours).
-        grid: coherence, in the noise and in what two samples share, of frequencies half a cycle per pixel
-            apart, which a camera's pictures do not have: the flows squeeze 2x2 pixels into channels, and the
-            four places must not differ (ours).
-        anchor: low frequencies of the samples' mean against those of down(y): no colour drift (ours).
-        gan_lr: samples against real LR images, by texture.
-        super_resolution: |f_HR^-1(E(x^), z'_h = 0) - y|_1.
-        gan_hr: super-resolved real LR images against HR images, by texture.
-        perceptual_content, perceptual_downscaling, perceptual_super_resolution: VGG-19 features of the two
-            decoded contents, of the mean of two samples (both low-passed where the pixels are), and of the
-            super-resolved samples; only where the user gives the network's weights.
-        content_noise: deviation of the noise on E(x) where the LR likelihood is taken, in [-1, 1] units.
-        detach_content: the LR likelihood sends no gradient into E, which would learn to keep the noise.
-        full_band: content_hr is taken at full band; the paper low-passes it.
-        late: the progress at which the second of two phases begins, see ``Objective.generator_loss``.
-    """
+    """The weight of each term; 0 leaves it out."""
 
     likelihood_lr: float = 1.0
+    """Negative log-likelihood of LR images given their content, in bits per dimension."""
     likelihood_hr: float = 0.3
+    """Negative log-likelihood of HR images, in bits per dimension."""
     content_hr: float = 5.0
+    """|f_LR^-1(z_c^HR) - down(y)|_1 at full band: HR content shows the picture and nothing else."""
     content_lr: float = 5.0
+    """The same for E(x) against x, low-passed only: E must not keep the noise."""
     domain: float = 0.1
+    """E against a discriminator that tells E(x) from z_c^HR."""
     cycle: float = 10.0
+    """|E(x^) - z_c^HR|_1: E removes what a degradation added and nothing can predict (ours)."""
     spectrum: float = 3.0
+    """Log power spectrum of samples against that of real LR images (ours)."""
     noise: float = 3.0
+    """In flat places of each brightness, log power spectrum of the noise (the difference of two samples) and
+    of the HR picture's texture together, against that of real LR images. The noise has to be random: neither
+    texture that looks like noise, nor the HR picture's own noise (ours)."""
     evenness: float = 3.0
+    """Late, log power spectrum of the difference of two samples in textured places against that in flat ones
+    of the same brightness: noise depends on brightness, not on what is shown (ours)."""
     coherence: float = 10.0
+    """Late, how colours go together and lag behind each other, everywhere and in flat places, against real LR
+    images; the difference of two samples is held against real flat places (ours)."""
     grid: float = 10.0
+    """Coherence, in the noise and in what two samples share, of frequencies half a cycle per pixel apart. A
+    camera's pictures have none; the flows squeeze 2x2 pixels into channels, and the four places must not
+    differ (ours)."""
     anchor: float = 500.0
+    """Low frequencies of the samples' mean against those of down(y): no colour drift (ours)."""
     gan_lr: float = 0.5
+    """Samples against real LR images, by texture."""
     super_resolution: float = 1.0
+    """|f_HR^-1(E(x^), z'_h = 0) - y|_1."""
     gan_hr: float = 0.05
+    """Super-resolved real LR images against HR images, by texture."""
     perceptual_content: float = 0.05
+    """VGG-19 features of the two decoded contents; only where the user gives the network's weights."""
     perceptual_downscaling: float = 0.5
+    """VGG-19 features of the mean of two samples against down(y), both low-passed."""
     perceptual_super_resolution: float = 0.5
+    """VGG-19 features of the super-resolved samples against y."""
     content_noise: float = 0.01
+    """Standard deviation of the noise on E(x) where the LR likelihood is taken, in [-1, 1] units."""
     detach_content: bool = True
+    """The LR likelihood sends no gradient into E, which would learn to keep the noise."""
     full_band: bool = True
+    """``content_hr`` is taken at full band; the paper low-passes it."""
     late: float = 0.7
+    """The progress at which the second of two phases begins, see ``Objective.generator_loss``."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -114,7 +112,7 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True)
-class Judged:
+class DiscriminatorInputs:
     """What the discriminators see of a step, without gradient: (real, fake) of each."""
 
     lr: tuple[Tensor, Tensor]
@@ -142,9 +140,9 @@ class Objective(nn.Module):
         if lr_patch < 16:
             raise ValueError(f"patch size: expected LR crops of at least 16 pixels, got {lr_patch}")
         self.config = config
-        self.judge_lr = TextureDiscriminator(width)
-        self.judge_content = TextureDiscriminator(width)
-        self.judge_hr = TextureDiscriminator(width, strides=(1, 2, 2))
+        self.discriminator_lr = TextureDiscriminator(width)
+        self.discriminator_content = TextureDiscriminator(width)
+        self.discriminator_hr = TextureDiscriminator(width, strides=(1, 2, 2))
         self.spectrum_size = min(_SPECTRUM_SIZE, lr_patch)
         spectra, noise = (radial_frequency(size).shape for size in (self.spectrum_size, _FLAT_SIZE))
         self.real_spectrum, self.fake_spectrum = (RunningMean(1, (*spectra, 3)) for _ in range(2))
@@ -160,9 +158,9 @@ class Objective(nn.Module):
         self.register_buffer("coherence_weights", anywhere / anywhere.sum() / 3, persistent=False)
 
     @property
-    def judges(self) -> list[nn.Module]:
+    def discriminators(self) -> list[nn.Module]:
         """The discriminators."""
-        return [self.judge_lr, self.judge_content, self.judge_hr]
+        return [self.discriminator_lr, self.discriminator_content, self.discriminator_hr]
 
     def generator_loss(
         self,
@@ -170,9 +168,9 @@ class Objective(nn.Module):
         hr: Tensor,
         lr: Tensor,
         progress: float,
-        shares: Shares,
+        group: ReplicaGroup,
         perceptual: PerceptualDistance | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor], Judged]:
+    ) -> tuple[Tensor, dict[str, Tensor], DiscriminatorInputs]:
         """The model's loss on one batch of unpaired crops.
 
         Args:
@@ -181,15 +179,15 @@ class Objective(nn.Module):
                 adversaries come in over the first tenth; late, brightness and low frequencies count more,
                 the anchor looks at lower frequencies, texture counts behind the camera's blur alone, noise
                 has to be even, and colours have to go together as the camera's.
-            shares: draws the step's random numbers.
+            group: draws the step's random numbers.
             perceptual: switches the perceptual terms on.
 
         Returns:
-            The loss, the terms to be watched (detached), and what the discriminators are to judge.
+            The loss, the terms to be watched (detached), and the inputs of the discriminators.
         """
         weights = self.config
         ramp, late = min(1.0, progress / 0.1), int(progress >= weights.late)
-        y, x = _dequantise(hr, shares), _dequantise(lr, shares)
+        y, x = _dequantise(hr, group), _dequantise(lr, group)
         terms: dict[str, Tensor] = {}
 
         # Contents and likelihoods. What runs twice through a network runs as one batch.
@@ -202,15 +200,15 @@ class Objective(nn.Module):
         terms["likelihood_hr"] = _bits_per_dimension(log_prob, y)
         content_lr = model.encode_lr(x)
         given = content_lr.detach() if weights.detach_content else content_lr
-        noisy = given + weights.content_noise * shares.normal(content_lr.shape)
+        noisy = given + weights.content_noise * group.normal(content_lr.shape)
         terms["likelihood_lr"] = _bits_per_dimension(model.log_prob_lr(x, noisy), x)
-        terms["domain"] = fooling_loss(self.judge_content(content_lr))
+        terms["domain"] = lsgan_generator_loss(self.discriminator_content(content_lr))
 
         # Contents as pictures, and two samples of each HR content.
         twice = content.detach().repeat(2, 1, 1, 1)
         features = model.degradation_flow.features(content.detach())
         shape = (len(y), *model.latent_shape_lr(*x.shape[-2:]))
-        latents = torch.cat([shares.prior(model.prior, shape) for _ in range(2)])
+        latents = torch.cat([group.prior(model.prior, shape) for _ in range(2)])
         z_d, _ = model.degradation_flow.inverse_given(latents, features.repeat(2, 1, 1, 1))
         decoded, _ = model.lr_flow.inverse(torch.cat([content, content_lr, twice + z_d]))
         shown, shown_lr, samples = decoded.split([len(y), len(x), 2 * len(y)])
@@ -223,29 +221,29 @@ class Objective(nn.Module):
             terms["perceptual_content"] = perceptual(*band) + perceptual(_low(shown_lr), _low(x))
             terms["perceptual_downscaling"] = perceptual(_low((first + second) / 2), _low(target))
         terms["anchor"] = _bias(first, second, target, late)
-        distances: dict[str, Tensor] = {}  # shown in the place of the two losses, whose values say nothing
+        distances: dict[str, Tensor] = {}  # shown in place of losses whose values say nothing
         seen, real = _as_stored(samples), to_unit(lr)
-        terms["spectrum"], distances["spectrum"] = self._spectrum(seen, real, late, shares)
+        terms["spectrum"], distances["spectrum"] = self._spectrum(seen, real, late, group)
         first_seen, second_seen = seen.chunk(2)
-        for name, pair in self._places(first_seen, second_seen, real, target, late, shares).items():
+        for name, pair in self._places(first_seen, second_seen, real, target, late, group).items():
             terms[name], distances[name] = pair
-        terms["grid"], distances["grid"] = self._grid(first_seen, second_seen, shares)
-        terms["gan_lr"] = fooling_loss(self.judge_lr(seen))
+        terms["grid"], distances["grid"] = self._grid(first_seen, second_seen, group)
+        terms["gan_lr"] = lsgan_generator_loss(self.discriminator_lr(seen))
 
         # Back from the samples: E and the SR direction learn from pairs that the model made itself.
         recovered = model.encode_lr(seen.detach())
         terms["cycle"] = F.l1_loss(recovered, twice)
-        judged_hr = None
+        hr_inputs = None
         if weights.super_resolution or weights.gan_hr:
-            noise = 0.8 * shares.normal((len(x), *model.latent_shape_hr(*x.shape[-2:])))
+            noise = 0.8 * group.normal((len(x), *model.latent_shape_hr(*x.shape[-2:])))
             mean = torch.zeros_like(noise[:1]).expand(len(y), -1, -1, -1)
             enlarged = model.decode_hr(torch.cat([recovered[: len(y)], content_lr]), torch.cat([mean, noise]))
             restored, resolved = enlarged.split([len(y), len(x)])
             terms["super_resolution"] = F.l1_loss(restored, y)
             if perceptual:
                 terms["perceptual_super_resolution"] = perceptual(restored, y)
-            terms["gan_hr"] = fooling_loss(self.judge_hr(resolved))
-            judged_hr = (y, resolved.detach())
+            terms["gan_hr"] = lsgan_generator_loss(self.discriminator_hr(resolved))
+            hr_inputs = (y, resolved.detach())
 
         begun = (
             dict.fromkeys(terms, ramp)
@@ -255,47 +253,49 @@ class Objective(nn.Module):
         weighted = [getattr(weights, name) * begun[name] * value for name, value in terms.items()]
         loss = torch.stack(weighted).sum()
         difference = (to_levels(first) - to_levels(second)).detach()
-        spread = (shares.mean(difference.square().mean()) / 2).sqrt()
+        spread = (group.mean(difference.square().mean()) / 2).sqrt()
         watched = {name: value.detach() for name, value in terms.items()} | distances | {"spread": spread}
-        judged = Judged((real, seen.detach()), (content.detach(), content_lr.detach()), judged_hr)
-        return loss, watched, judged
+        inputs = DiscriminatorInputs(
+            (real, seen.detach()), (content.detach(), content_lr.detach()), hr_inputs
+        )
+        return loss, watched, inputs
 
-    def judge_losses(self, judged: Judged) -> tuple[Tensor, dict[str, Tensor]]:
-        """The discriminators' loss on what ``generator_loss`` gave them to judge."""
+    def discriminator_loss(self, inputs: DiscriminatorInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        """The discriminators' loss on what ``generator_loss`` gave them."""
         losses = {
-            "judge_lr": _verdict(self.judge_lr, *judged.lr),
-            "judge_content": _verdict(self.judge_content, *judged.content),
+            "discriminator_lr": _real_against_fake(self.discriminator_lr, *inputs.lr),
+            "discriminator_content": _real_against_fake(self.discriminator_content, *inputs.content),
         }
-        if judged.hr is not None:
-            losses["judge_hr"] = _verdict(self.judge_hr, *judged.hr)
+        if inputs.hr is not None:
+            losses["discriminator_hr"] = _real_against_fake(self.discriminator_hr, *inputs.hr)
         return torch.stack(list(losses.values())).sum(), {k: v.detach() for k, v in losses.items()}
 
-    def _spectrum(self, samples: Tensor, x: Tensor, late: int, shares: Shares) -> tuple[Tensor, Tensor]:
+    def _spectrum(self, samples: Tensor, x: Tensor, late: int, group: ReplicaGroup) -> tuple[Tensor, Tensor]:
         size, one = self.spectrum_size, x.new_ones(1)
-        fake = shares.mean(powers_of(_spectra(samples, size)).mean((0, 1)))[None]
+        fake = group.mean(powers_of(_spectra(samples, size)).mean((0, 1)))[None]
         with torch.no_grad():
-            real = shares.mean(powers_of(_spectra(x, size)).mean((0, 1)))[None]
+            real = group.mean(powers_of(_spectra(x, size)).mean((0, 1)))[None]
         means = self.fake_spectrum.update(fake, one), self.real_spectrum.update(real, one)
         return log_spectrum_loss(fake, *means, self.spectrum_weights[late, None])
 
     def _places(
-        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, late: int, shares: Shares
+        self, first: Tensor, second: Tensor, x: Tensor, target: Tensor, late: int, group: ReplicaGroup
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """The terms that look at windows by brightness and roughness: each one's loss and distance."""
         mean = (first + second) / 2
         with torch.no_grad():
             brightness, roughness = _brightness(x), _roughness(x)
-            self._learn_roughness(shares.gathered(brightness), shares.gathered(roughness))
+            self._update_thresholds(group.all_gather(brightness), group.all_gather(roughness))
             of_real, of_bicubic = _spectra(x, _FLAT_SIZE), powers_of(_spectra(target, _FLAT_SIZE))
-            real, real_numbers = shares.summed(self._kinds(brightness, roughness).flatten(0, 1), of_real)
-            transfer = self._transfer(of_real, of_bicubic, shares)
-            kinds = self._kinds(_brightness(mean), _roughness(mean))
-            bicubic, _ = shares.summed(kinds[0], of_bicubic)
+            real, real_counts = group.stratum_sums(self._strata(brightness, roughness).flatten(0, 1), of_real)
+            transfer = self._transfer(of_real, of_bicubic, group)
+            strata = self._strata(_brightness(mean), _roughness(mean))
+            bicubic, _ = group.stratum_sums(strata[0], of_bicubic)
         pictures = [_spectra(picture, _FLAT_SIZE) for picture in (first - second, mean)]
-        sums, numbers = shares.summed(kinds.flatten(0, 1), torch.stack(pictures, 2))
-        by_kind = kinds.shape[:2]
-        numbers, real_numbers = numbers.view(by_kind), real_numbers.view(by_kind)
-        real, sums = real.unflatten(0, by_kind), sums.unflatten(0, by_kind)
+        sums, counts = group.stratum_sums(strata.flatten(0, 1), torch.stack(pictures, 2))
+        by_stratum = strata.shape[:2]
+        counts, real_counts = counts.view(by_stratum), real_counts.view(by_stratum)
+        real, sums = real.unflatten(0, by_stratum), sums.unflatten(0, by_stratum)
         of_difference, of_mean = sums.unbind(2)
         random, samples = of_difference / 2, of_mean + of_difference / 4
         # No more than bicubic's texture counts: what is painted beyond that has to become random. Late, no
@@ -304,60 +304,59 @@ class Objective(nn.Module):
         powers = powers_of(random)
         texture = torch.minimum(powers_of(of_mean[0].detach()) - powers[0].detach() / 2, limit)
         return {
-            "noise": self._noise(powers[0], texture, numbers[0], powers_of(real[0]), real_numbers[0]),
-            "evenness": self._evenness(powers, numbers),
-            "coherence": self._coherence(random, samples, numbers, real, real_numbers),
+            "noise": self._noise(powers[0], texture, counts[0], powers_of(real[0]), real_counts[0]),
+            "evenness": self._evenness(powers, counts),
+            "coherence": self._coherence(random, samples, counts, real, real_counts),
         }
 
     def _noise(
-        self, noise: Tensor, texture: Tensor, numbers: Tensor, real: Tensor, real_numbers: Tensor
+        self, noise: Tensor, texture: Tensor, counts: Tensor, real: Tensor, real_counts: Tensor
     ) -> tuple[Tensor, Tensor]:
-        mean = self.fake_noise.update(noise + texture, numbers)
-        real_mean = self.real_noise.update(real, real_numbers)
-        counts = self.fake_noise.counts
-        return self._noise_loss(noise, counts, mean, self.real_noise.counts, real_mean)
+        mean = self.fake_noise.update(noise + texture, counts)
+        real_mean = self.real_noise.update(real, real_counts)
+        return self._noise_loss(noise, self.fake_noise.counts, mean, self.real_noise.counts, real_mean)
 
-    def _evenness(self, random: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        means = self.random.update(random.flatten(0, 1), numbers.flatten()).view_as(random)
-        counts = self.random.counts.view_as(numbers)
+    def _evenness(self, random: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        means = self.random.update(random.flatten(0, 1), counts.flatten()).view_as(random)
+        running = self.random.counts.view_as(counts)
         flat = means[:1].expand_as(means[1:])
-        return self._noise_loss(random[1:], counts[1:], means[1:], counts[:1], flat)
+        return self._noise_loss(random[1:], running[1:], means[1:], running[:1], flat)
 
     def _noise_loss(
         self, fake: Tensor, fake_counts: Tensor, fake_mean: Tensor, real_counts: Tensor, real_mean: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """``log_spectrum_loss`` of a batch's sums, over the kinds of windows that both sides have."""
+        """``log_spectrum_loss`` of a batch's sums, over the strata of windows that both sides have."""
         known = (fake_counts > _LEAST_WINDOWS) & (real_counts > _LEAST_WINDOWS)
         # Those that are known count the same, however few windows have them: dark places are rare.
-        weights = per_kind(known / known.sum().clamp(min=1), fake) * self.noise_weights
-        batch = fake / per_kind(fake_counts.clamp(min=_LEAST_WINDOWS), fake)
+        weights = per_stratum(known / known.sum().clamp(min=1), fake) * self.noise_weights
+        batch = fake / per_stratum(fake_counts.clamp(min=_LEAST_WINDOWS), fake)
         return log_spectrum_loss(batch, fake_mean, real_mean, weights)
 
     def _coherence(
-        self, random: Tensor, samples: Tensor, numbers: Tensor, real: Tensor, real_numbers: Tensor
+        self, random: Tensor, samples: Tensor, counts: Tensor, real: Tensor, real_counts: Tensor
     ) -> tuple[Tensor, Tensor]:
         fake = torch.stack([samples.sum((0, 1)), samples[0].sum(0), random.sum((0, 1))])
-        counts = torch.stack([numbers.sum(), numbers[0].sum(), numbers.sum()])
         real = torch.stack([real.sum((0, 1)), real[0].sum(0), real[0].sum(0)])
-        real_counts = torch.stack([real_numbers.sum(), real_numbers[0].sum(), real_numbers[0].sum()])
-        means = self.fake_colours.update(fake, counts), self.real_colours.update(real, real_counts)
-        batch = fake / per_kind(self.fake_colours.counts.clamp(min=_LEAST_WINDOWS), fake)
+        fake_counts = torch.stack([counts.sum(), counts[0].sum(), counts.sum()])
+        real_counts = torch.stack([real_counts.sum(), real_counts[0].sum(), real_counts[0].sum()])
+        means = self.fake_colours.update(fake, fake_counts), self.real_colours.update(real, real_counts)
+        batch = fake / per_stratum(self.fake_colours.counts.clamp(min=_LEAST_WINDOWS), fake)
         return coherence_loss(batch, *means, self.coherence_weights)
 
-    def _grid(self, first: Tensor, second: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
+    def _grid(self, first: Tensor, second: Tensor, group: ReplicaGroup) -> tuple[Tensor, Tensor]:
         pictures = opponent_colours(torch.cat([first - second, first + second]))
         powers = cyclic_power(windows(pictures, _FLAT_SIZE))
-        batch = shares.mean(torch.stack([kind.mean((0, 1)) for kind in powers.chunk(2)]))
+        batch = group.mean(torch.stack([part.mean((0, 1)) for part in powers.chunk(2)]))
         return grid_loss(batch, self.fake_grid.update(batch, batch.new_ones(2)))
 
-    def _transfer(self, real: Tensor, bicubic: Tensor, shares: Shares) -> Tensor:
+    def _transfer(self, real: Tensor, bicubic: Tensor, group: ReplicaGroup) -> Tensor:
         """What the camera leaves of bicubic's power, up to 1, from all windows of pictures of other scenes:
         that of brightness, whose pictures are far above the noise, for colours too."""
         brightness = torch.stack([power[..., 0].mean((0, 1)) for power in (powers_of(real), bicubic)])
-        means = self.all_places.update(shares.mean(brightness), brightness.new_ones(2))
+        means = self.all_places.update(group.mean(brightness), brightness.new_ones(2))
         return (means[0] / means[1].clamp(min=1e-12)).clamp(max=1)
 
-    def _learn_roughness(self, brightness: Tensor, roughness: Tensor) -> None:
+    def _update_thresholds(self, brightness: Tensor, roughness: Tensor) -> None:
         """What parts the camera's windows by roughness: as smooth as their smoothest tenth is flat."""
         # Of each brightness, since the camera's own noise makes the bright ones rougher.
         roughness = torch.where(_ranges(brightness) > 0, roughness, torch.nan).flatten(1)
@@ -367,16 +366,16 @@ class Objective(nn.Module):
             torch.where(quantiles.isnan(), self.thresholds, self.thresholds.lerp(quantiles, step))
         )
 
-    def _kinds(self, brightness: Tensor, roughness: Tensor) -> Tensor:
+    def _strata(self, brightness: Tensor, roughness: Tensor) -> Tensor:
         """How rough and how bright each window is, as 0 and 1: (roughnesses, brightnesses, B, N)."""
         rough = (roughness > self.thresholds[:, brightness]).sum(0)
-        kinds = F.one_hot(rough, len(_ROUGHNESSES) + 1).movedim(-1, 0).float()
-        return kinds[:, None] * _ranges(brightness)
+        strata = F.one_hot(rough, len(_ROUGHNESSES) + 1).movedim(-1, 0).float()
+        return strata[:, None] * _ranges(brightness)
 
 
-def _dequantise(pixels: Tensor, shares: Shares) -> Tensor:
+def _dequantise(pixels: Tensor, group: ReplicaGroup) -> Tensor:
     """uint8 to [-1, 1], each level spread evenly over its width (Theis et al., 2016)."""
-    return to_unit(pixels.float() + shares.uniform(pixels.shape) - 0.5)
+    return to_unit(pixels.float() + group.uniform(pixels.shape) - 0.5)
 
 
 def _as_stored(samples: Tensor) -> Tensor:
@@ -411,9 +410,10 @@ def _bits_per_dimension(log_prob: Tensor, images: Tensor) -> Tensor:
     return math.log2(127.5) - log_prob.mean() / (images[0].numel() * math.log(2))
 
 
-def _verdict(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """A discriminator's loss on real and fake images, judged as one batch."""
-    return judge_loss(*judge(torch.cat([real, fake])).split([len(real), len(fake)]))
+def _real_against_fake(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """A discriminator's loss on real and fake images, which run as one batch."""
+    scores = discriminator(torch.cat([real, fake]))
+    return lsgan_discriminator_loss(*scores.split([len(real), len(fake)]))
 
 
 def _spectra(images: Tensor, size: int) -> Tensor:

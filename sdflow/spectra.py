@@ -91,38 +91,42 @@ def radial_frequency(size: int) -> Tensor:
     return torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None, :])
 
 
-def per_kind(numbers: Tensor, values: Tensor) -> Tensor:
-    """A number of each kind, in a shape that multiplies values of each kind: (kinds..., 1, 1, ...)."""
-    return numbers.view(*numbers.shape, *(1 for _ in range(values.ndim - numbers.ndim)))
+def per_stratum(counts: Tensor, values: Tensor) -> Tensor:
+    """A number of each stratum, shaped to multiply the strata's values: (strata..., 1, 1, ...)."""
+    return counts.view(*counts.shape, *(1 for _ in range(values.ndim - counts.ndim)))
 
 
 class RunningMean(nn.Module):
-    """What several kinds of windows have on average over the batches, newer ones more.
+    """Running mean of each stratum of windows over the batches; newer batches count more.
 
     Args:
-        kinds: how many kinds of windows, each with a mean of its own.
-        shape: of what a window has.
+        strata: how many, each with a mean of its own.
+        shape: of a window's value.
+        decay: largest share of the older batches.
     """
 
     sums: Tensor
     counts: Tensor
     batches: Tensor
 
-    def __init__(self, kinds: int, shape: tuple[int, ...], decay: float = 0.95) -> None:
+    def __init__(self, strata: int, shape: tuple[int, ...], decay: float = 0.95) -> None:
         super().__init__()
         self.decay = decay
-        self.register_buffer("sums", torch.zeros(kinds, *shape))
-        self.register_buffer("counts", torch.zeros(kinds))
+        self.register_buffer("sums", torch.zeros(strata, *shape))
+        self.register_buffer("counts", torch.zeros(strata))
         self.register_buffer("batches", torch.zeros(()))
+
+    def extra_repr(self) -> str:
+        return f"strata={len(self.counts)}, shape={tuple(self.sums.shape[1:])}, decay={self.decay}"
 
     @torch.no_grad()
     def update(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """Take in a batch's sums and numbers of windows; returns the means."""
+        """Take in a batch's sums and counts of windows; returns the means."""
         decay = torch.minimum(self.batches / (self.batches + 1), torch.full_like(self.batches, self.decay))
         self.sums.lerp_(sums.detach(), 1 - decay)
         self.counts.lerp_(counts, 1 - decay)
         self.batches += 1
-        return self.sums / per_kind(self.counts.clamp(min=1e-9), self.sums)
+        return self.sums / per_stratum(self.counts.clamp(min=1e-9), self.sums)
 
 
 def log_spectrum_loss(
@@ -177,7 +181,7 @@ def grid_loss(batch: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """How much samples show the 2x2 grid of the squeezed flows: the coherence of the frequencies it ties.
 
     Args:
-        batch: ``cyclic_power`` of the present batch, (kinds, 4, 3, n, n, 2), with gradient.
+        batch: ``cyclic_power`` of the present batch, (strata, 4, 3, n, n, 2), with gradient.
         mean: its running average, of the same shape.
 
     Returns:

@@ -1,51 +1,49 @@
-"""One training step after another: optimizers, averaged weights, and a state that can be taken up again."""
+"""One training step after another: optimizers, moving averages of the weights, and a state to resume from."""
 
 import copy
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .config import SDFlowConfig
-from .distributed import Shares, average_gradients
+from .distributed import ReplicaGroup, average_gradients
 from .model import SDFlow
 from .noise import derive_seed
 from .objective import Objective, ObjectiveConfig
 from .perceptual import PerceptualDistance
 
 _MILESTONES = (0.5, 0.75, 0.9, 0.95)
+_COUNTERS = ("step_number", "skipped", "lr_scale")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How a model is trained.
-
-    Attributes:
-        patch_size: side of the HR crops; LR crops are ``patch_size / scale``.
-        seed: of the weights, the crops and all noise.
-        learning_rate: of Adam (0.9, 0.999), after a warm-up, see ``rate_share``.
-        warmup: steps.
-        clip: largest norm of a step's gradient, of each of the networks.
-        picture_rate: the learning rate of f_HR and f_LR, as a share of the others'. They carry the picture
-            and begin as good ones; every other network learns against them, and they must not run ahead.
-        ema: decay of the averaged weights, which are the ones that are saved.
-        judge_width: hidden channels of the discriminators.
-        precision: of the networks, "fp32" or "bf16"; flow states and log-determinants are always fp32.
-        objective: weights of the terms.
-    """
+    """How a model is trained."""
 
     patch_size: int
+    """Side of the HR crops in pixels; LR crops are ``patch_size / scale``."""
     seed: int = 0
+    """Of the initial weights, the crops and all noise."""
     learning_rate: float = 5e-4
+    """Of Adam (0.9, 0.999), after the warm-up; ``lr_schedule`` halves it."""
     warmup: int = 50
-    clip: float = 1.0
+    """Steps over which the learning rate grows to its full value."""
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm, each network's own."""
     ema: float = 0.999
+    """Decay of the exponential moving average of the weights, which is what is saved."""
     picture_rate: float = 0.02
-    judge_width: int = 32
+    """The learning rate of f_HR and f_LR as a share of the others'. These flows carry the picture and begin
+    as good ones. Every other network learns against them, so they must not run ahead."""
+    discriminator_width: int = 32
+    """Hidden channels of the discriminators."""
     precision: str = "fp32"
+    """Of the networks, "fp32" or "bf16"; flow states and log-determinants are always fp32."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    """Weights of the terms."""
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "bf16"):
@@ -56,16 +54,30 @@ class TrainingConfig:
             raise ValueError(f"ema: expected a decay in [0, 1), got {self.ema}")
 
 
-def rate_share(progress: float) -> float:
-    """The share of the learning rate at a progress from 0 to 1: halved at 50, 75, 90 and 95 %."""
+def lr_schedule(progress: float) -> float:
+    """The factor of the learning rate at a progress from 0 to 1: it halves at 50, 75, 90 and 95 %."""
     return 0.5 ** sum(progress >= milestone for milestone in _MILESTONES)
+
+
+class TrainingState(NamedTuple):
+    """What ``Trainer.state_dict`` gives: named tensors, on the CPU, and plain numbers by name."""
+
+    tensors: dict[str, Tensor]
+    counters: dict[str, float]
 
 
 class Trainer:
     """A model in training.
 
-    All randomness of a step is drawn from (seed, step), so that the state needs no generators: a trainer that
-    takes up a saved state continues as if it had never stopped, bit for bit on a CPU.
+    All randomness of a step is drawn from (seed, step), so the state needs no generators: a trainer that
+    loads a saved state continues as if it had never stopped, bit for bit on a CPU.
+
+    Attributes:
+        model: the weights that learn.
+        ema_model: their exponential moving average, in evaluation mode.
+        step_number: of steps taken, with those that were skipped.
+        skipped: steps that were not finite and changed nothing.
+        lr_scale: a factor of the learning rate, for whoever has to slow down.
 
     Args:
         architecture: of the model.
@@ -95,26 +107,26 @@ class Trainer:
                 config.objective,
                 architecture.scale,
                 config.patch_size // architecture.scale,
-                config.judge_width,
+                config.discriminator_width,
             ).to(self.device)
         for part in (self.model, self.objective):
             part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
-        self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval()
         picture_flows = [*self.model.hr_flow.parameters(), *self.model.lr_flow.parameters()]
         inside = {id(p) for p in picture_flows}
         others = [p for p in self.model.parameters() if id(p) not in inside]
         self.optimizer = _adam(
-            [{"params": others, "share": 1.0}, {"params": picture_flows, "share": config.picture_rate}],
+            [{"params": others, "lr_ratio": 1.0}, {"params": picture_flows, "lr_ratio": config.picture_rate}],
             config.learning_rate,
         )
-        self.judge_optimizer = _adam(self.objective.parameters(), config.learning_rate)
+        self.discriminator_optimizer = _adam(self.objective.parameters(), config.learning_rate)
         self.step_number = 0
         self.skipped = 0
-        self.rate_factor = 1.0
+        self.lr_scale = 1.0
 
-    def begin_with(self, model: SDFlow) -> None:
-        """Take a trained model's weights instead of random ones; all else begins anew.
+    def init_from(self, model: SDFlow) -> None:
+        """Begin with a trained model's weights; discriminators and optimizers begin anew.
 
         Raises:
             ValueError: a model of another architecture, or without some of its parts.
@@ -125,7 +137,7 @@ class Trainer:
                 raise ValueError(f"expected a model with {name} = {value}, found one with {found[name]}")
         if lacking := ", ".join(sorted(set(self.model.parts) - set(model.parts))):
             raise ValueError(f"expected a whole model, found one without {lacking}")
-        for own in (self.model, self.averaged):
+        for own in (self.model, self.ema_model):
             own.load_state_dict(model.state_dict())
 
     def step(self, hr: Tensor, lr: Tensor, progress: float) -> dict[str, float] | None:
@@ -136,48 +148,48 @@ class Trainer:
             progress: of the whole training, 0 to 1; sets the learning rate and what has begun.
 
         Returns:
-            The terms of the loss, the gradient's norm and the rate; None if anything was not finite: then
-            nothing was changed but ``skipped``.
+            The terms of the loss, the gradient's norm and the learning rate; None if anything was not finite:
+            then nothing was changed but ``skipped``.
         """
-        shares = Shares(derive_seed(self.config.seed, 1, self.step_number), self.device)
-        self._set_rate(progress)
+        replicas = ReplicaGroup(derive_seed(self.config.seed, 1, self.step_number), self.device)
+        self._set_learning_rate(progress)
         seen = [buffer.clone() for buffer in self.objective.buffers()]
-        for judge in self.objective.judges:
-            judge.requires_grad_(False)  # they take no lesson from the loss that wants to fool them
+        for discriminator in self.objective.discriminators:
+            discriminator.requires_grad_(False)  # the generator's loss does not train them
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            loss, terms, judged = self.objective.generator_loss(
-                self.model, hr.to(self.device), lr.to(self.device), progress, shares, self.perceptual
+            loss, terms, inputs = self.objective.generator_loss(
+                self.model, hr.to(self.device), lr.to(self.device), progress, replicas, self.perceptual
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = self._average_and_clip(list(self.model.children()))
-        for judge in self.objective.judges:
-            judge.requires_grad_(True)
+        for discriminator in self.objective.discriminators:
+            discriminator.requires_grad_(True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            judge_loss, judge_terms = self.objective.judge_losses(judged)
-        self.judge_optimizer.zero_grad(set_to_none=True)
-        judge_loss.backward()
-        judge_norm = self._average_and_clip(self.objective.judges)
+            discriminator_loss, discriminator_terms = self.objective.discriminator_loss(inputs)
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        discriminator_loss.backward()
+        discriminator_norm = self._average_and_clip(self.objective.discriminators)
         self.step_number += 1
-        if not torch.isfinite(shares.mean(loss.detach()) + norm + judge_norm):
+        if not torch.isfinite(replicas.mean(loss.detach()) + norm + discriminator_norm):
             self.skipped += 1
             for buffer, before in zip(self.objective.buffers(), seen):
                 buffer.copy_(before)
             return None
         self.optimizer.step()
-        self.judge_optimizer.step()
-        self._average_weights()
-        names = list(terms) + list(judge_terms)
-        values = shares.mean(torch.stack([*terms.values(), *judge_terms.values()]))
-        rate = self.optimizer.param_groups[0]["lr"]
-        return dict(zip(names, values.tolist())) | {"gradient": float(norm), "rate": rate}
+        self.discriminator_optimizer.step()
+        self._update_ema()
+        terms |= discriminator_terms
+        values = replicas.mean(torch.stack(list(terms.values())))
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        return dict(zip(terms, values.tolist())) | {"grad_norm": float(norm), "learning_rate": learning_rate}
 
-    def _set_rate(self, progress: float) -> None:
+    def _set_learning_rate(self, progress: float) -> None:
         warmup = min(1.0, (self.step_number + 1) / max(1, self.config.warmup))
-        for optimizer in (self.optimizer, self.judge_optimizer):
+        for optimizer in (self.optimizer, self.discriminator_optimizer):
             for group in optimizer.param_groups:
-                rate = self.config.learning_rate * self.rate_factor * warmup * rate_share(progress)
-                group["lr"] = rate * group.get("share", 1.0)
+                rate = self.config.learning_rate * self.lr_scale * warmup * lr_schedule(progress)
+                group["lr"] = rate * group.get("lr_ratio", 1.0)
 
     def _average_and_clip(self, networks: list[nn.Module]) -> Tensor:
         """Average gradients over processes and clip each network's own: the likelihood's gradient in f_LR is
@@ -185,56 +197,67 @@ class Trainer:
         norms = []
         for network in networks:
             average_gradients(list(network.parameters()))
-            norm = nn.utils.clip_grad_norm_(network.parameters(), self.config.clip)
+            norm = nn.utils.clip_grad_norm_(network.parameters(), self.config.max_grad_norm)
             norms.append(norm.to(self.device))  # that of a network without gradients is on the CPU
         return torch.linalg.vector_norm(torch.stack(norms))
 
     @torch.no_grad()
-    def _average_weights(self) -> None:
+    def _update_ema(self) -> None:
         steps = self.step_number - self.skipped
         decay = min(self.config.ema, (1 + steps) / (10 + steps))
-        for average, value in zip(self.averaged.parameters(), self.model.parameters()):
+        for average, value in zip(self.ema_model.parameters(), self.model.parameters()):
             average.lerp_(value, 1 - decay)
-        for kept, buffer in zip(self.averaged.buffers(), self.model.buffers()):
+        for kept, buffer in zip(self.ema_model.buffers(), self.model.buffers()):
             kept.copy_(buffer)
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that a later trainer needs to go on: named tensors, and plain values."""
+    def state_dict(self) -> TrainingState:
+        """All that a later trainer needs to go on."""
         tensors: dict[str, Tensor] = {}
-        parts = {"model": self.model, "averaged": self.averaged, "objective": self.objective}
-        for part, module in parts.items():
+        for part, module in self._modules().items():
             tensors |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
-        for part, optimizer in (("optimizer", self.optimizer), ("judge_optimizer", self.judge_optimizer)):
+        for part, optimizer in self._optimizers().items():
             for index, moments in optimizer.state_dict()["state"].items():
                 tensors |= {f"{part}.{index}.{name}": value for name, value in moments.items()}
-        plain = {"step": self.step_number, "skipped": self.skipped, "rate_factor": self.rate_factor}
-        return {
-            k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()
-        }, plain
+        return TrainingState(
+            {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()},
+            {name: getattr(self, name) for name in _COUNTERS},
+        )
 
-    def take_up(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-        """Go on from a ``state``.
+    def load_state_dict(self, state: TrainingState) -> None:
+        """Go on from a ``state_dict``.
+
+        Raises:
+            ValueError: the state is of another architecture or objective.
+        """
+        if missing := set(_COUNTERS) - set(state.counters):
+            raise ValueError(f"training state: expected {', '.join(_COUNTERS)}, found no {min(missing)}")
+        self.load_weights(state)
+        for name in _COUNTERS:
+            setattr(self, name, state.counters[name])
+
+    def load_weights(self, state: TrainingState) -> None:
+        """Go back to the weights, statistics and optimizers of a ``state_dict``, but not to its step.
 
         Raises:
             ValueError: the state is of another architecture or objective.
         """
         try:
-            for part, module in (
-                ("model", self.model),
-                ("averaged", self.averaged),
-                ("objective", self.objective),
-            ):
-                module.load_state_dict(_under(tensors, part))
-            for part, optimizer in (("optimizer", self.optimizer), ("judge_optimizer", self.judge_optimizer)):
+            for part, module in self._modules().items():
+                module.load_state_dict(_under(state.tensors, part))
+            for part, optimizer in self._optimizers().items():
                 moments: dict[int, dict[str, Tensor]] = {}
-                for key, value in _under(tensors, part).items():
+                for key, value in _under(state.tensors, part).items():
                     index, name = key.split(".")
                     moments.setdefault(int(index), {})[name] = _like_weights(value)
                 optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
-            self.step_number, self.skipped = plain["step"], plain["skipped"]
-            self.rate_factor = plain["rate_factor"]
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"training state of another model: {str(error).splitlines()[0]}") from error
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"model": self.model, "ema_model": self.ema_model, "objective": self.objective}
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"optimizer": self.optimizer, "discriminator_optimizer": self.discriminator_optimizer}
 
 
 def _adam(parameters: Any, rate: float) -> torch.optim.Adam:

@@ -22,7 +22,7 @@ ARCHITECTURE = SDFlowConfig(
     encoder_modulation=1,
     components=2,
 )
-CONFIG = TrainingConfig(patch_size=32, learning_rate=1e-3, judge_width=4, warmup=3)
+CONFIG = TrainingConfig(patch_size=32, learning_rate=1e-3, discriminator_width=4, warmup=3)
 
 
 def batch(step: int, size: int = 4) -> tuple[Tensor, Tensor]:

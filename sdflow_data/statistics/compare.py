@@ -108,7 +108,7 @@ class KernelComparison:
 def compare_features(
     generated: pd.DataFrame, real: pd.DataFrame, bicubic: pd.DataFrame, seed: int = 0
 ) -> KernelComparison:
-    """Kernel distances over the features of `feature_scale`; the floor is the mean of five splits of real."""
+    """Kernel distances over the features of `FeatureScale`; the floor is the mean of five splits of real."""
     random = np.random.default_rng(seed)
     scale = FeatureScale(real)
     kept = [_thinned(frame) for frame in (generated, real, bicubic)]

@@ -22,12 +22,12 @@ from torch import Tensor
 from sdflow import __version__
 from sdflow.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from sdflow.config import PresetName, SDFlowConfig
-from sdflow.distributed import everyones, world
+from sdflow.distributed import all_gather_object, world
 from sdflow.errors import SDFlowError
 from sdflow.files import write_file
 from sdflow.objective import ObjectiveConfig
 from sdflow.perceptual import PerceptualDistance
-from sdflow.training import Trainer, TrainingConfig
+from sdflow.training import Trainer, TrainingConfig, TrainingState
 
 from ..images.reading import encode_png, sha256_file
 from ..images.sheet import sample_sheet
@@ -175,7 +175,7 @@ class _Run:
 
     def _check_all_are_at_one_step(self) -> None:
         """Nor does anybody write a state before all have read the one there is."""
-        steps = everyones(self.trainer.step_number)
+        steps = all_gather_object(self.trainer.step_number)
         if len(set(steps)) > 1:
             raise SDFlowError(
                 f"{self.settings.out}: expected a folder that all processes see, found states of different "
@@ -187,7 +187,7 @@ class _Run:
         trainer = Trainer(settings.architecture, settings.training, settings.device, self.perceptual)
         if settings.init:
             try:
-                trainer.begin_with(load_checkpoint(settings.init, settings.device))
+                trainer.init_from(load_checkpoint(settings.init, settings.device))
             except ValueError as error:
                 raise SDFlowError(f"--init {settings.init}: {error}") from error
         return trainer
@@ -208,7 +208,9 @@ class _Run:
                 before = self._done()
                 number = self.trainer.step_number
                 metrics = self.trainer.step(*next(batches), self._progress())
-                self.seconds = everyones(begun + time.monotonic() - started)[0]  # or they would end apart
+                self.seconds = all_gather_object(begun + time.monotonic() - started)[
+                    0
+                ]  # or they would end apart
                 bar.update(min(total, round(self._done())) - min(total, round(before)))
                 if metrics is None:
                     in_a_row += 1
@@ -254,7 +256,7 @@ class _Run:
         if self.rank != 0:
             return
         out = self.settings.out
-        tensors, plain = self.trainer.state()
+        tensors, plain = self.trainer.state_dict()
         plain |= {"seconds": self.seconds, "rollbacks": self.rollbacks}
         self._write_metrics()
         write_file(out / STATE, to_safetensors(tensors, metadata={"plain": json.dumps(plain)}))
@@ -268,7 +270,7 @@ class _Run:
             "settings": dataclasses.asdict(self.settings.training),
             "pictures": {"hr": self.crops.hr_pictures, "lr": self.crops.lr_pictures},
         }
-        save_checkpoint(out / MODEL, self.trainer.averaged, training)
+        save_checkpoint(out / MODEL, self.trainer.ema_model, training)
 
     def _write_metrics(self) -> None:
         """All rows of the steps so far. Rows that a killed run wrote after its last state are dropped."""
@@ -289,7 +291,7 @@ class _Run:
             with safe_open(path, framework="pt") as stored:
                 plain = json.loads(stored.metadata()["plain"])
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            self.trainer.take_up(tensors, plain)
+            self.trainer.load_state_dict(TrainingState(tensors, plain))
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise SDFlowError(f"{path}: expected the state of this run, found {error}") from error
         self.seconds, self.rollbacks = plain["seconds"], plain["rollbacks"]
@@ -302,7 +304,7 @@ class _Run:
     def _roll_back(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Go back to the saved state with half the rate; the crops that follow are others than before."""
         self.rollbacks += 1
-        number, factor, rollbacks = self.trainer.step_number, self.trainer.rate_factor, self.rollbacks
+        number, factor, rollbacks = self.trainer.step_number, self.trainer.lr_scale, self.rollbacks
         if rollbacks > _ROLLBACKS:
             raise SDFlowError(
                 f"training stays non-finite: {_BAD_IN_A_ROW} steps in a row, after {_ROLLBACKS} returns to "
@@ -314,11 +316,11 @@ class _Run:
         else:
             self.trainer = self._new_trainer()
         self._check_all_are_at_one_step()
-        self.trainer.step_number, self.trainer.rate_factor = number, factor / 2
+        self.trainer.step_number, self.trainer.lr_scale = number, factor / 2
         self.trainer.skipped, self.seconds, self.rollbacks = skipped, seconds, rollbacks
         self.say(
             f"{_BAD_IN_A_ROW} steps in a row were not finite: back to the last good weights, learning rate "
-            f"halved ({self.trainer.rate_factor:g} of what was asked)"
+            f"halved ({self.trainer.lr_scale:g} of what was asked)"
         )
         return self._batches()
 
@@ -326,7 +328,7 @@ class _Run:
         if self.rank != 0:
             return
         hr, lr = self.crops.batch(0)
-        sheet, drift, difference = sample_sheet(self.trainer.averaged, hr[:4], lr[:4], self.settings.device)
+        sheet, drift, difference = sample_sheet(self.trainer.ema_model, hr[:4], lr[:4], self.settings.device)
         write_file(self.settings.out / SAMPLES / f"{self.trainer.step_number:07d}.png", encode_png(sheet))
         self.curves.show(sheet, self.trainer.step_number)
         if self._progress() < 0.2:
@@ -341,7 +343,7 @@ class _Run:
     def _validate(self) -> None:
         """Measure the averaged weights on the validation pairs, in the row of the newest step."""
         if self.pairs and self.rows:
-            psnr = self.pairs.psnr(self.trainer.averaged, self.settings.device)
+            psnr = self.pairs.psnr(self.trainer.ema_model, self.settings.device)
             self.rows[-1] |= dict(zip(_VALIDATION, (psnr, self.pairs.bicubic)))
             self.validated = f"validation {psnr:.2f} dB (bicubic {self.pairs.bicubic:.2f})"
 
@@ -358,7 +360,7 @@ class _Run:
 
     def _say_skipped(self) -> None:
         """Pictures that cannot be used and were not yet said to be: some are met only when they are read."""
-        for path, reason in (item for skipped in everyones(self.crops.skipped) for item in skipped):
+        for path, reason in (item for skipped in all_gather_object(self.crops.skipped) for item in skipped):
             if path not in self.told:
                 self.told.add(path)
                 self.say(f"Skipped {path}: {reason}")
@@ -391,7 +393,7 @@ class _Recipe:
     batch_size: int
     lr_patch: int
     learning_rate: float
-    judge_width: int
+    discriminator_width: int
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
 
@@ -440,12 +442,12 @@ def preset_settings(
     device = choose_device(device)
     if resume and precision == "auto":
         precision = _stored_precision(out)
-    precision, *_ = everyones(choose_precision(precision, device))
+    precision, *_ = all_gather_object(choose_precision(precision, device))
     training = TrainingConfig(
         patch_size=patch_size,
         seed=seed,
         learning_rate=recipe.learning_rate * (_INIT_RATE if init else 1),
-        judge_width=recipe.judge_width,
+        discriminator_width=recipe.discriminator_width,
         objective=replace(recipe.objective, late=0.0) if init else recipe.objective,
         precision=precision,
     )

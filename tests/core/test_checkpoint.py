@@ -40,12 +40,6 @@ def test_a_loaded_model_is_in_evaluation(folder: Path) -> None:
     assert not load_checkpoint(folder).training
 
 
-def test_other_weights_can_be_stored_instead(model: SDFlow, folder: Path) -> None:
-    zeros = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    save_checkpoint(folder, model, {}, weights=zeros)
-    assert all(not parameter.any() for parameter in load_checkpoint(folder).parameters())
-
-
 def test_the_description_tells_scale_architecture_parts_and_training(model: SDFlow, folder: Path) -> None:
     description = read_description(folder)
     assert description["scale"] == 2

@@ -5,14 +5,14 @@ import sys
 
 SCRIPT = """
 import sys
-from sdflow.distributed import everyones, joined, world
+from sdflow.distributed import all_gather_object, process_group, world
 from sdflow.errors import SDFlowError
-with joined("cpu"):
+with process_group("cpu"):
     rank, size = world()
-    sys.stdout.write(f"ranks {{everyones(rank)}} of {{size}}\\n")  # whole lines, which do not mix
+    sys.stdout.write(f"ranks {{all_gather_object(rank)}} of {{size}}\\n")  # whole lines, which do not mix
     if rank == 1 and {fails}:
         raise SDFlowError("one of us")
-    everyones("done")
+    all_gather_object("done")
 """
 
 

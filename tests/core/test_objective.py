@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sdflow.discriminators import TextureDiscriminator
-from sdflow.distributed import Shares
+from sdflow.distributed import ReplicaGroup
 from sdflow.filters import gaussian_blur
 from sdflow.objective import Objective, ObjectiveConfig, _as_stored, _bias
 from sdflow.resample import to_levels, to_unit
@@ -49,7 +49,7 @@ def test_a_grey_picture_has_brightness_alone() -> None:
     [
         opponent_colours,
         lambda images: gaussian_blur(images, 1.0),
-        lambda images: Shares(0, torch.device("cpu")).summed(torch.ones(1, 2, 3), images)[0],
+        lambda images: ReplicaGroup(0, torch.device("cpu")).stratum_sums(torch.ones(1, 2, 3), images)[0],
     ],
 )
 def test_what_is_measured_is_not_rounded_to_bf16(measured: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -183,17 +183,17 @@ def test_the_anchor_sees_a_shift_of_colour(late: int) -> None:
 
 
 def test_the_texture_discriminator_gives_no_gradient_to_colour() -> None:
-    judge = TextureDiscriminator(8)
+    discriminator = TextureDiscriminator(8)
     shift = torch.zeros(1, 3, 1, 1, requires_grad=True)
     images = torch.rand(2, 3, 24, 24)
-    judge(images + shift).sum().backward()
+    discriminator(images + shift).sum().backward()
     assert shift.grad is not None
     assert shift.grad.abs().max() < 1e-4
 
 
 def _terms(objective: Objective, *images: Tensor, late: int = 1) -> dict[str, Tensor]:
     """The losses of first and second samples, real images and bicubic ones."""
-    terms = objective._places(*images, late, Shares(0, torch.device("cpu")))
+    terms = objective._places(*images, late, ReplicaGroup(0, torch.device("cpu")))
     return {name: loss for name, (loss, _) in terms.items()}
 
 
@@ -232,7 +232,7 @@ def test_of_the_picture_s_texture_counts_what_passes_the_camera_s_blur() -> None
     sharp, other = (torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
     camera, picture = (cross_spectrum(windows(x, 16)) for x in (gaussian_blur(other, sigma=1.0), sharp))
     transfer = Objective(ObjectiveConfig(), 2, 32, 8)._transfer(
-        camera, powers_of(picture), Shares(0, torch.device("cpu"))
+        camera, powers_of(picture), ReplicaGroup(0, torch.device("cpu"))
     )
     assert transfer[8, 8] < 0.01
     assert transfer[0, 1] > 0.5
@@ -294,7 +294,7 @@ def test_noise_of_a_rare_brightness_counts_as_much_as_that_of_a_common_one() -> 
     assert dark == pytest.approx(bright, rel=0.3)
 
 
-def test_samples_are_judged_as_the_8_bit_pictures_they_become_and_learn_everywhere() -> None:
+def test_samples_are_compared_as_the_8_bit_pictures_they_become_and_learn_everywhere() -> None:
     levels = torch.tensor([-60.0, 100.2, 100.7, 300.0])
     samples = to_unit(levels).requires_grad_()
     seen = _as_stored(samples)

@@ -9,7 +9,7 @@ from small_training import ARCHITECTURE, CONFIG, batch
 from torch import Tensor
 
 from sdflow.errors import SDFlowError
-from sdflow.networks import keep_variance
+from sdflow.networks import kaiming_init
 from sdflow.perceptual import PerceptualDistance, _vgg19
 from sdflow.training import Trainer
 
@@ -18,7 +18,7 @@ from sdflow.training import Trainer
 def weights() -> dict[str, Tensor]:
     torch.manual_seed(0)
     network = _vgg19()
-    keep_variance(network, slope=0)  # torch's own beginning lets nothing of the image arrive
+    kaiming_init(network, slope=0)  # torch's own beginning lets nothing of the image arrive
     return {f"features.{name}": value for name, value in network.state_dict().items()}
 
 

@@ -8,7 +8,7 @@ import torch
 from laws import randomise
 from torch import Tensor
 
-from sdflow.distributed import Shares
+from sdflow.distributed import ReplicaGroup
 from sdflow.priors import GaussianMixture, MixtureLaw, standard_normal_log_prob
 
 SAMPLES = 400_000
@@ -149,4 +149,4 @@ def test_a_large_image_has_a_finite_density() -> None:
 def test_a_training_step_draws_latents_as_sample_does(law: MixtureLaw) -> None:
     prior, shape = mixture(law).float(), (4, 2, 3, 3)
     expected = prior.sample(shape, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(Shares(5, torch.device("cpu")).prior(prior, shape), expected)
+    assert torch.equal(ReplicaGroup(5, torch.device("cpu")).prior(prior, shape), expected)

@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 from small_training import ARCHITECTURE, CONFIG, batch
 
 from sdflow.config import SDFlowConfig
-from sdflow.training import Trainer, TrainingConfig, rate_share
+from sdflow.training import Trainer, TrainingConfig, lr_schedule
 
 
 def trained(steps: range, trainer: Trainer | None = None) -> Trainer:
@@ -20,10 +20,10 @@ def trained(steps: range, trainer: Trainer | None = None) -> Trainer:
 
 
 def test_five_steps_saved_taken_up_and_five_more_are_ten_steps_bit_for_bit() -> None:
-    whole = trained(range(10)).state()
+    whole = trained(range(10)).state_dict()
     resumed = Trainer(ARCHITECTURE, CONFIG)
-    resumed.take_up(*trained(range(5)).state())
-    parts = trained(range(5, 10), resumed).state()
+    resumed.load_state_dict(trained(range(5)).state_dict())
+    parts = trained(range(5, 10), resumed).state_dict()
     assert parts[1] == whole[1]
     assert all(torch.equal(parts[0][name], value) for name, value in whole[0].items())
 
@@ -31,15 +31,15 @@ def test_five_steps_saved_taken_up_and_five_more_are_ten_steps_bit_for_bit() -> 
 def test_the_state_of_another_architecture_is_refused() -> None:
     other = Trainer(SDFlowConfig.preset("tiny", 2), CONFIG)
     with pytest.raises(ValueError, match="another model"):
-        other.take_up(*trained(range(1)).state())
+        other.load_state_dict(trained(range(1)).state_dict())
 
 
 def test_a_poisoned_batch_is_skipped_and_changes_no_weight() -> None:
     trainer = trained(range(2))
-    before, _ = trainer.state()
+    before, _ = trainer.state_dict()
     hr, lr = batch(2)
     assert trainer.step(hr, torch.full(lr.shape, float("nan")), 0.2) is None
-    after, _ = trainer.state()
+    after, _ = trainer.state_dict()
     assert trainer.skipped == 1
     assert all(torch.equal(before[name], value) for name, value in after.items())
 
@@ -55,19 +55,19 @@ def test_training_goes_on_after_a_poisoned_batch() -> None:
 
 def test_the_averaged_weights_lag_behind_the_model() -> None:
     trainer = trained(range(10))
-    pairs = list(zip(trainer.averaged.parameters(), trainer.model.parameters()))
+    pairs = list(zip(trainer.ema_model.parameters(), trainer.model.parameters()))
     assert any(not torch.equal(average, value) for average, value in pairs)
     assert all(average.isfinite().all() for average, _ in pairs)
 
 
 def test_the_rate_comes_down_by_halves() -> None:
-    rates = [rate_share(k / 1000) for k in range(1000)]
+    rates = [lr_schedule(k / 1000) for k in range(1000)]
     assert rates == sorted(rates, reverse=True)
     assert set(rates) == {0.5**k for k in range(5)}
 
 
 def test_one_seed_gives_one_training() -> None:
-    first, second = trained(range(3)).state()[0], trained(range(3)).state()[0]
+    first, second = trained(range(3)).state_dict()[0], trained(range(3)).state_dict()[0]
     assert all(torch.equal(first[name], value) for name, value in second.items())
 
 
@@ -90,7 +90,12 @@ def _share(rank: int, size: int, meeting: str, losses: "mp.SimpleQueue[list[floa
         hr, lr = (side.chunk(size)[rank] for side in batch(step))
         metrics = trainer.step(hr, lr, 0.5)
         assert metrics is not None
-        curve += [metrics["likelihood_lr"], metrics["cycle"], metrics["spectrum"], metrics["judge_lr"]]
+        curve += [
+            metrics["likelihood_lr"],
+            metrics["cycle"],
+            metrics["spectrum"],
+            metrics["discriminator_lr"],
+        ]
     if rank == 0:
         losses.put(curve)
     dist.barrier()  # whoever ends first takes its connections away from the others

@@ -42,7 +42,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: range) -> list[dict[str, Tens
         if self.step_number in steps:
             lr = torch.full(lr.shape, float("nan"))
         elif self.step_number >= steps.stop:
-            later.append(self.state()[0])
+            later.append(self.state_dict().tensors)
         return step(self, hr, lr, progress)
 
     monkeypatch.setattr(Trainer, "step", poisoned)
@@ -72,7 +72,7 @@ def test_it_begins_anew_where_nothing_was_saved(
 ) -> None:
     later = poison(monkeypatch, range(GOOD, GOOD + BAD))
     train(replace(settings, save_seconds=3600))
-    assert same(later[0], Trainer(ARCHITECTURE, CONFIG).state()[0])
+    assert same(later[0], Trainer(ARCHITECTURE, CONFIG).state_dict().tensors)
 
 
 def test_it_goes_on_at_half_the_rate_to_the_last_step(
@@ -80,14 +80,14 @@ def test_it_goes_on_at_half_the_rate_to_the_last_step(
 ) -> None:
     poison(monkeypatch, range(GOOD, GOOD + BAD))
     trainer = train(settings)
-    assert (trainer.step_number, trainer.rate_factor, trainer.skipped) == (settings.steps, 0.5, BAD)
+    assert (trainer.step_number, trainer.lr_scale, trainer.skipped) == (settings.steps, 0.5, BAD)
 
 
 def test_fewer_bad_steps_in_a_row_leave_the_rate_alone(
     settings: RunSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison(monkeypatch, range(GOOD, GOOD + BAD - 1))
-    assert train(settings).rate_factor == 1
+    assert train(settings).lr_scale == 1
 
 
 def test_a_training_that_never_recovers_says_where_the_last_good_checkpoint_is(
