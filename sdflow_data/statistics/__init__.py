@@ -11,6 +11,7 @@ from . import (  # noqa: F401  (they register their statistics)
     residual,
     sharpness,
     spectrum,
+    traces,
     transfer,
 )
 from .batch import Batch

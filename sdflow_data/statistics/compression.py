@@ -36,20 +36,39 @@ _LEAST_EVIDENCE = 10.0
         "lr",
         "how much rougher the borders of an 8x8 grid are than the rest, at the grid's likeliest place",
         headline=True,
-    )
+    ),
+    Statistic(
+        "blockiness_corner",
+        "octaves",
+        "lr",
+        "how much rougher the borders of an 8x8 grid are than the rest, where the grid begins at the corner",
+    ),
 )
 def blockiness(batch: Batch) -> np.ndarray:
-    """log2 of the roughness across the roughest of 8 phases over that of the others, mean of both axes."""
-    return np.mean([_roughest_phase(batch.grey), _roughest_phase(batch.grey.swapaxes(1, 2))], axis=0)
+    """log2 of the roughness at one of 8 phases over that of the others; mean of both axes.
+
+    NaN under 16 pixels.
+    """
+    if batch.size < 16:
+        return np.full((len(batch.lr), 2), np.nan)
+    along = [block_phases(grey) for grey in (batch.grey, batch.grey.swapaxes(1, 2))]
+    return np.mean([np.stack([phases.max(axis=1), phases[:, 0]], axis=1) for phases in along], axis=0)
 
 
-def _roughest_phase(grey: np.ndarray) -> np.ndarray:
+def block_phases(grey: np.ndarray) -> np.ndarray:
+    """How much rougher columns at each phase of a grid of 8 are than the others.
+
+    Args:
+        grey: (M, h, w), w at least 16.
+
+    Returns:
+        (M, 8) in octaves; number k is of a grid with borders on the left of columns k, k + 8, and so on.
+    """
     third = np.abs(np.diff(grey, n=3, axis=2)).mean(axis=1)  # third differences: blind to smooth shading
-    whole = third[:, : third.shape[1] // 8 * 8] if third.shape[1] >= 8 else third
-    phases = np.stack([whole[:, phase::8].mean(axis=1) for phase in range(min(8, whole.shape[1]))], axis=1)
-    highest = phases.max(axis=1)
-    others = (phases.sum(axis=1) - highest) / (phases.shape[1] - 1)
-    return np.log2((highest + 0.25) / (others + 0.25))
+    # Number n spans columns n to n + 3 and is centred on the border on the left of n + 2.
+    phases = np.stack([third[:, (phase - 2) % 8 :: 8].mean(axis=1) for phase in range(8)], axis=1)
+    others = (phases.sum(axis=1, keepdims=True) - phases) / 7
+    return np.log2((phases + 0.25) / (others + 0.25))
 
 
 @measures(
