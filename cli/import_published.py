@@ -22,8 +22,8 @@ def command(folder: Path, out: Path) -> None:
       sdflow downscale --model checkpoints/published photo.png photo_lr.png
     """
     from sdflow.checkpoint import save_checkpoint
+    from sdflow.files import sha256_file
     from sdflow.published import files_of, read_published
-    from sdflow_data.images.reading import sha256_file
 
     model = read_published(folder)
     files = files_of(model.parts)

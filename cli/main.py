@@ -32,6 +32,13 @@ _ON_INTERRUPTION = {
 }
 """How to go on. The other commands keep nothing that spares work."""
 
+_GIVEN_BY = {
+    ("generate", "sample_id"): "only",
+    ("generate", "weights"): "like",
+    ("export", "format"): "format_",
+    ("export", "for"): "trainer",
+}
+"""Arguments of the library that the parameters of a command are not named after."""
 
 _OUT_OF_MEMORY = (
     "the memory is full; fewer --workers, a smaller --tile, --batch-size or --patch-size need less"
@@ -88,10 +95,11 @@ def _run(arguments: list[str], debug: bool) -> int:
         elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             click.echo(f"Error: {_OUT_OF_MEMORY}", err=True)
         elif _is_users(error):
-            click.echo(f"Error: {_one_line(error)}", err=True)
+            click.echo(f"Error: {_one_line(error, arguments)}", err=True)
         else:
             click.echo(
-                f"Error: {type(error).__name__}: {_one_line(error)} (a bug; --debug shows where)", err=True
+                f"Error: {type(error).__name__}: {_one_line(error, arguments)} (a bug; --debug shows where)",
+                err=True,
             )
         return 1
 
@@ -102,7 +110,19 @@ def _is_users(error: Exception) -> bool:
     return isinstance(error, (SDFlowError, OSError))
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception, arguments: list[str]) -> str:
+    from sdflow.errors import ArgumentError
+
+    if isinstance(error, ArgumentError):
+        return f"{_option(error.argument, arguments[0])}: {' '.join(error.problem.split())}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     return " ".join(str(error).split())
+
+
+def _option(argument: str, command: str) -> str:
+    """The option of a command that gives an argument of the library; its name as it is where none does."""
+    argument = _GIVEN_BY.get((command, argument), argument)
+    module = importlib.import_module(f".{_COMMANDS[command][0]}", __package__)
+    options = {parameter.name: parameter.opts[0] for parameter in module.command.params}
+    return options.get(argument, argument)

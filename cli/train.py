@@ -119,7 +119,7 @@ def command(
             scale=int(scale),
             validation=(val_hr, val_lr) if val_hr and val_lr else None,
             perceptual_weights=perceptual_weights,
-            init=find_checkpoint(init, "--init") if init else None,
+            init=find_checkpoint(init, "init") if init else None,
             steps=steps,
             minutes=minutes,
             batch_size=batch_size,

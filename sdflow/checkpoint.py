@@ -1,8 +1,6 @@
 """Checkpoints: a folder with ``model.safetensors`` and ``model.json``. No pickle is ever read from it."""
 
-import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from . import __version__
 from .config import SDFlowConfig
 from .errors import SDFlowError
+from .files import flush, sha256_file
 from .model import Direction, SDFlow
 from .published import files_of
 
@@ -51,7 +50,7 @@ def save_checkpoint(folder: Path, model: SDFlow, training: dict[str, Any]) -> No
         save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, aside / WEIGHTS)
         (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         for path in (aside / WEIGHTS, aside / DESCRIPTION, aside):
-            _sync(path)
+            flush(path)
         aside.chmod(0o755)
         _replace_folder(aside, folder)
     finally:
@@ -67,14 +66,6 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _replace_folder(new: Path, folder: Path) -> None:
     """Put ``new`` in the place of ``folder``. A crash between the two renames leaves the older one beside it,
     where ``_newest_complete`` finds it."""
@@ -83,7 +74,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     new.rename(folder)
-    _sync(folder.parent)
+    flush(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -170,8 +161,5 @@ def fingerprint(folder: Path) -> str:
     """sha256 (hex) of what decides a checkpoint's output: its weights and its architecture."""
     description = read_description(folder)
     folder = _newest_complete(folder)
-    digest = hashlib.sha256(json.dumps(description["architecture"], sort_keys=True).encode())
-    with (folder / WEIGHTS).open("rb") as weights:
-        for block in iter(lambda: weights.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    architecture = json.dumps(description["architecture"], sort_keys=True)
+    return sha256_file(folder / WEIGHTS, prefix=architecture.encode())

@@ -4,6 +4,22 @@
 class SDFlowError(Exception):
     """A user's mistake or a condition outside the program, told in one line.
 
-    The message names the file or option, what was expected and what was found. The command line prints it
+    The message names the file or argument, what was expected and what was found. The command line prints it
     as ``Error: ...`` and exits with status 1; anything else that escapes is a bug.
     """
+
+
+class ArgumentError(SDFlowError):
+    """A value of an argument that cannot be used. The command line names the option that gave it.
+
+    Attributes:
+        argument: its name.
+        problem: what was expected and what was found.
+    """
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(argument, problem)
+        self.argument, self.problem = argument, problem
+
+    def __str__(self) -> str:
+        return f"{self.argument}: {self.problem}"

@@ -1,5 +1,6 @@
-"""Files that are either whole or not there: written aside, flushed to the disk, renamed."""
+"""Files that are whole or not there: written aside, flushed to the disk, renamed; and SHA-256 of files."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +18,14 @@ def replacing(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.tmp")
     try:
         yield aside
-        _flush(aside, os.O_RDWR)
+        flush(aside)
         aside.replace(path)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk shows in write(), which does not say where
         aside.unlink(missing_ok=True)
         raise
-    _flush(path.parent, os.O_RDONLY)
+    flush(path.parent)
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
@@ -33,9 +34,20 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
         aside.write_bytes(content)
 
 
-def _flush(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+def flush(path: Path) -> None:
+    """Wait until the disk has all of a file, or of a folder's list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256_file(path: Path, start: int = 0, *, prefix: bytes = b"") -> str:
+    """The SHA-256 of ``prefix`` and a file's bytes from ``start`` on, in hexadecimal."""
+    digest = hashlib.sha256(prefix)
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import skimage
 
-from sdflow.errors import SDFlowError
 from sdflow.files import write_file
 from sdflow.noise import derive_seed
 
@@ -28,6 +27,7 @@ from .inspection.report import report_html
 from .models.simulated_camera import SimulatedCamera
 from .statistics import STATISTICS, bicubic_frame, compare, frame_of_pairs
 from .statistics.frames import bicubic_patches
+from .system.lock import check_new_or_empty
 from .training.run import preset_settings, train
 
 SCALE, PATCH, VARIANTS = 2, 128, 4
@@ -74,8 +74,7 @@ def run_demo(out: Path, steps: int, seed: int, say: Callable[[str], None]) -> De
     Raises:
         SDFlowError: the folder is not empty.
     """
-    if out.exists() and any(out.iterdir()):
-        raise SDFlowError(f"{out}: expected a new or empty folder, found files in it")
+    check_new_or_empty(out)
     say("1/5 Photographs: scikit-image's as HR, others of them through a simulated camera as LR")
     hr, lr = take_photographs(out / "photographs", seed)
     say(f"2/5 Training the tiny model, {steps} steps")

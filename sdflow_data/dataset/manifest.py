@@ -25,9 +25,8 @@ import pyarrow.parquet as pq
 
 import sdflow
 from sdflow.errors import SDFlowError
-from sdflow.files import replacing, write_file
+from sdflow.files import replacing, sha256_file, write_file
 
-from ..images.reading import sha256_file
 from .shards import Failure, ShardReader, shard_path
 
 FORMAT_VERSION = 1

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sdflow.errors import SDFlowError
-from sdflow.files import replacing
+from sdflow.files import replacing, sha256_file
 
 from ..images.patches import grid, grid_size
-from ..images.reading import PictureError, find_pictures, read_header, sha256_file
+from ..images.reading import PictureError, find_pictures, read_header
 from ..system.progress import progress
 from .recipe import Recipe
 from .shards import Failure

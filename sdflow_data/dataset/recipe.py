@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError
+
+from ..system.settings import check_same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Recipe:
         patches_per_shard: the most a shard holds.
 
     Raises:
-        SDFlowError: a setting out of its range; the message names its option.
+        ArgumentError: a setting out of its range.
     """
 
     model: str
@@ -47,30 +49,30 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("patch_size", "stride", "variants", "patches_per_shard"):
             if getattr(self, name) < 1:
-                raise SDFlowError(f"{_option(name)}: expected at least 1, found {getattr(self, name)}")
+                raise ArgumentError(name, f"expected at least 1, found {getattr(self, name)}")
         if self.seed < 0:
-            raise SDFlowError(f"--seed: expected at least 0, found {self.seed}")
+            raise ArgumentError("seed", f"expected at least 0, found {self.seed}")
         if not 0 <= self.temperature < float("inf"):
-            raise SDFlowError(f"--temperature: expected a number from 0 up, found {self.temperature}")
+            raise ArgumentError("temperature", f"expected a number from 0 up, found {self.temperature}")
         shard_bytes = self.patches_per_shard * self.patch_size**2 * 3 * (1 + self.variants / self.scale**2)
         if shard_bytes > 2**31:
-            raise SDFlowError(
-                f"--patches-per-shard: expected shards of at most 2 GiB, found {shard_bytes / 2**30:.1f} GiB "
-                f"({self.patches_per_shard} patches of {self.patch_size} with {self.variants} variants)"
+            raise ArgumentError(
+                "patches_per_shard",
+                f"expected shards of at most 2 GiB, found {shard_bytes / 2**30:.1f} GiB "
+                f"({self.patches_per_shard} patches of {self.patch_size} with {self.variants} variants)",
             )
 
     def check_same(self, folder: Path, asked: "Recipe") -> None:
         """Refuse to go on in ``folder``, which was begun with this recipe, with another one."""
-        for field in dataclasses.fields(self):
-            stored, given = getattr(self, field.name), getattr(asked, field.name)
-            if stored == given or field.name == "model":  # a model is known by its hash
-                continue
-            if field.name == "model_hash":
-                stored, given = f"{self.model} ({stored[:12]})", f"{asked.model} ({given[:12]})"
-            raise SDFlowError(
-                f"{folder}: was begun with {_option(field.name)} {_text(stored)}, found {_text(given)} now; "
-                "ask for the same, or name another output folder"
-            )
+        check_same(folder, self._told(asked), asked._told(self))
+
+    def _told(self, other: "Recipe") -> dict[str, Any]:
+        """As JSON. A model is known by its hash, whatever its name."""
+        values = self.to_json()
+        digest = values.pop("model_hash")
+        values["model"] = "" if digest == other.model_hash else f"{self.model} ({digest[:12]})"
+        values["components"] = values["components"] or "all"
+        return values
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, in the order of the fields."""
@@ -85,12 +87,3 @@ class Recipe:
         """Of what :meth:`to_json` gave; other keys are passed over."""
         known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
         return cls(**{**known, "components": tuple(known["components"]), "weights": tuple(known["weights"])})
-
-
-def _option(name: str) -> str:
-    special = {"model_hash": "--model", "components": "--component", "weights": "--like"}
-    return special.get(name, "--" + name.replace("_", "-"))
-
-
-def _text(value: Any) -> str:
-    return (", ".join(map(str, value)) or "all") if isinstance(value, tuple) else str(value)

@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 
 from sdflow.errors import SDFlowError
+from sdflow.files import sha256_file
 
 _SEAL_SIZE = 512
 CHUNK_FILTER: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
@@ -131,13 +132,9 @@ def is_whole(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             seal = file.read(_SEAL_SIZE)
-            digest, size = hashlib.sha256(), len(seal)
-            while block := file.read(1 << 20):
-                digest.update(block)
-                size += len(block)
+        return seal == _seal(path.stat().st_size, sha256_file(path, _SEAL_SIZE))
     except FileNotFoundError:
         return False
-    return seal == _seal(size, digest.hexdigest())
 
 
 class ShardReader:

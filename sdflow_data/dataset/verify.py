@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sdflow.errors import SDFlowError
+from sdflow.files import sha256_file
 
 from ..generation.shard_maker import sample_id, shard_key
-from ..images.reading import sha256_file
 from ..system.progress import progress
 from .manifest import FAILURES, INFO, MANIFEST, Dataset, read_dataset, shard_table
 from .plan import PLAN, Plan

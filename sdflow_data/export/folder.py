@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdflow.files import write_file
+from sdflow.files import flush, write_file
 
 from ..dataset.manifest import Patch
 from .parts import Pair, Part, encode
@@ -41,8 +41,7 @@ class FolderWriter:
             written += [hr, lr]
             previous = pair
         for path in written:  # after all were written: one by one the disk would wait for each
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
+            flush(path)
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
         """The three files about the samples."""

@@ -6,11 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from sdflow.errors import SDFlowError
-from sdflow.files import write_file
+from sdflow.errors import ArgumentError
+from sdflow.files import sha256_file, write_file
 
 from ..dataset.manifest import INFO, Dataset, Patch
-from ..images.reading import sha256_file
 from ..system.lock import OutputLock
 from ..system.processes import in_processes
 from ..system.progress import progress
@@ -114,14 +113,14 @@ def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> 
     """The work to do, by the parts of the split (``""`` without one)."""
     rows = dataset.manifest if request.where is None else where(dataset.manifest, request.where)
     if rows.empty:
-        raise SDFlowError(f"--where: no sample of {dataset.folder} is left by {request.where!r}")
+        raise ArgumentError("where", f"no sample of {dataset.folder} is left by {request.where!r}")
     # Over all photographs, so that a filter moves none of them to another part.
     split_of = split_by_source(dataset.manifest["source_sha256"], fractions) if fractions else None
     parts = cut(rows, None if split_of is None else split_of[rows.index], request.patches_per_shard)
     splits = {name: [part for part in parts if part.split == name] for name in fractions or ("",)}
     for name, members in splits.items():
         if not members:
-            raise SDFlowError(f"--where: no sample is left for the part {name!r} by {request.where!r}")
+            raise ArgumentError("where", f"no sample is left for the part {name!r} by {request.where!r}")
     return splits
 
 

@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError
 
 _ALLOWED = (
     ast.Expression,
@@ -40,24 +40,24 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
     """The rows for which a condition on the columns holds, such as ``noise_sigma < 12 and component != 3``.
 
     Raises:
-        SDFlowError: the condition is more than comparisons, arithmetic and logic on columns and constants,
+        ArgumentError: the condition is more than comparisons, arithmetic and logic on columns and constants,
             names a column that there is not, or is no condition.
     """
     tree = _parse(condition)
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
             found = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
-            raise SDFlowError(
-                f"--where: expected comparisons, arithmetic and and/or/not on columns, found {found!r}"
+            raise ArgumentError(
+                "where", f"expected comparisons, arithmetic and and/or/not on columns, found {found!r}"
             )
         if isinstance(node, ast.Name) and node.id not in manifest.columns:
-            raise SDFlowError(f"--where: no column {node.id!r}; there are {', '.join(manifest.columns)}")
+            raise ArgumentError("where", f"no column {node.id!r}; there are {', '.join(manifest.columns)}")
     try:
         mask = manifest.eval(condition.strip(), engine="python")
     except Exception as error:  # pandas raises almost anything
-        raise SDFlowError(f"--where: cannot evaluate {condition!r}: {error}") from error
+        raise ArgumentError("where", f"cannot evaluate {condition!r}: {error}") from error
     if not isinstance(mask, pd.Series) or mask.dtype != bool:
-        raise SDFlowError(f"--where: expected what is true or false of a sample, found {condition!r}")
+        raise ArgumentError("where", f"expected what is true or false of a sample, found {condition!r}")
     return manifest[mask]
 
 
@@ -65,14 +65,14 @@ def _parse(condition: str) -> ast.Expression:
     try:
         return ast.parse(condition.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise SDFlowError(f"--where: expected a condition on columns, found {condition!r}") from error
+        raise ArgumentError("where", f"expected a condition on columns, found {condition!r}") from error
 
 
 def parse_split(text: str) -> dict[str, float]:
     """``train=0.9,val=0.1`` to fractions by name, in the order given.
 
     Raises:
-        SDFlowError: a name that is no plain file name or comes twice, a fraction outside (0, 1], or a sum
+        ArgumentError: a name that is no plain file name or comes twice, a fraction outside (0, 1], or a sum
             that is not 1.
     """
     fractions: dict[str, float] = {}
@@ -81,15 +81,15 @@ def parse_split(text: str) -> dict[str, float]:
         try:
             name, fraction = match[1], float(match[2])  # type: ignore[index]  # the TypeError is caught
         except (TypeError, ValueError) as error:
-            raise SDFlowError(f"--split: expected the like of train=0.9,val=0.1, found {text!r}") from error
+            raise ArgumentError("split", f"expected the like of train=0.9,val=0.1, found {text!r}") from error
         if name in fractions:
-            raise SDFlowError(f"--split: {name!r} is given twice")
+            raise ArgumentError("split", f"{name!r} is given twice")
         if not 0 < fraction <= 1:
-            raise SDFlowError(f"--split: expected fractions above 0 and up to 1, found {item.strip()!r}")
+            raise ArgumentError("split", f"expected fractions above 0 and up to 1, found {item.strip()!r}")
         fractions[name] = fraction
     total = sum(fractions.values())
     if abs(total - 1) > 1e-6:
-        raise SDFlowError(f"--split: expected fractions that sum to 1, found a sum of {total:g}")
+        raise ArgumentError("split", f"expected fractions that sum to 1, found a sum of {total:g}")
     return fractions
 
 
@@ -107,13 +107,14 @@ def split_by_source(sources: pd.Series, fractions: dict[str, float]) -> pd.Serie
         Per sample the name of its part.
 
     Raises:
-        SDFlowError: there are fewer photographs than parts.
+        ArgumentError: there are fewer photographs than parts.
     """
     photographs = sorted(sources.unique())
     if len(photographs) < len(fractions):
-        raise SDFlowError(
-            f"--split: expected at least {len(fractions)} source photographs for as many parts, "
-            f"found {len(photographs)}"
+        raise ArgumentError(
+            "split",
+            f"expected at least {len(fractions)} source photographs for as many parts, "
+            f"found {len(photographs)}",
         )
     part_of: dict[str, str] = {}
     for name, count in zip(fractions, _apportion(len(photographs), list(fractions.values()))):

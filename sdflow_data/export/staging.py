@@ -8,7 +8,8 @@ from pathlib import Path
 from sdflow.errors import SDFlowError
 from sdflow.files import write_file
 
-from ..system.lock import LOCK
+from ..system.lock import check_new_or_empty
+from ..system.settings import check_same
 
 MARKER = "export.json"
 """Written last: its presence says that an export is whole. It holds the settings of the export."""
@@ -83,33 +84,27 @@ def open_staging(out: Path, settings: dict[str, object]) -> Staging | None:
         SDFlowError: the folder holds anything else.
     """
     if (out / MARKER).is_file():
-        _check_same(out, out / MARKER, "an export", settings)
+        _check_settings(out, out / MARKER, settings)
         shutil.rmtree(out / _PARTIAL, ignore_errors=True)
         return None
     begun = out / _PARTIAL / "settings.json"
     if begun.is_file():
-        _check_same(out, begun, "an unfinished export", settings)
+        _check_settings(out, begun, settings)
         return Staging(out)
-    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in (_PARTIAL, LOCK))
-    if foreign:
-        raise SDFlowError(f"{out}: expected a new or empty folder, found {foreign[0]} in it")
+    check_new_or_empty(out, [_PARTIAL])
     begun.parent.mkdir(exist_ok=True)
     write_file(begun, _to_json(settings))
     return Staging(out)
 
 
-def _check_same(out: Path, marker: Path, what: str, settings: dict[str, object]) -> None:
+def _check_settings(out: Path, marker: Path, settings: dict[str, object]) -> None:
     try:
         there = json.loads(marker.read_bytes())
-        differing = [name for name in settings | there if settings.get(name) != there.get(name)]
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise SDFlowError(f"{marker}: expected the settings of an export, found something else") from error
-    if differing:
-        name = differing[0]
-        raise SDFlowError(
-            f"{out}: holds {what} with {name} {there.get(name)!r}, not {settings.get(name)!r}; "
-            "expected a new or empty folder"
-        )
+    if not isinstance(there, dict):
+        raise SDFlowError(f"{marker}: expected the settings of an export, found something else")
+    check_same(out, there, settings)
 
 
 def _to_json(settings: dict[str, object]) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Trainer:
             return asked or self.formats[0]
         reason = self.misreads.get(asked, f"it has no reader for {asked}")
         expected = " or ".join(self.formats)
-        raise SDFlowError(f"--format: {asked} is not for {self.title}: {reason}; expected {expected}")
+        raise ArgumentError("format", f"{asked} is not for {self.title}: {reason}; expected {expected}")
 
     def check_splits(self, names: tuple[str, ...]) -> None:
         """Refuse parts of a split that this trainer would not find or not tell apart.
@@ -73,11 +73,11 @@ class Trainer:
         """
         if names and "train" not in names:
             found = ", ".join(names)
-            raise SDFlowError(f"--split: expected a part called train for {self.title}, found {found}")
+            raise ArgumentError("split", f"expected a part called train for {self.title}, found {found}")
         unknown = [name for name in names if self.split_names and name not in self.split_names]
         if unknown:
-            raise SDFlowError(
-                f"--split: {self.title} knows the parts {', '.join(self.split_names)}, found {unknown[0]!r}"
+            raise ArgumentError(
+                "split", f"{self.title} knows the parts {', '.join(self.split_names)}, found {unknown[0]!r}"
             )
 
 

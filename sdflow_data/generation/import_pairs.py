@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import write_file
 
 from ..dataset.manifest import INFO, finish_dataset
@@ -20,7 +20,7 @@ from ..dataset.recipe import Recipe
 from ..dataset.shards import Failure, ShardReader, ShardWriter, is_whole, shard_path
 from ..models.degraders import NO_COMPONENT
 from ..statistics import cheap_statistics
-from ..system.lock import LOCK, OutputLock
+from ..system.lock import OutputLock, check_new_or_empty
 from ..system.processes import in_processes
 from ..system.progress import progress
 from .shard_maker import UnusableError, read_planned, sample_id, shard_key, turn
@@ -58,9 +58,11 @@ class Request:
         """
         patch_size = _USUAL_PATCH // scale * scale if self.patch_size is None else self.patch_size
         stride = patch_size if self.stride is None else self.stride
-        for option, size in (("--patch-size", patch_size), ("--stride", stride)):
+        for argument, size in (("patch_size", patch_size), ("stride", stride)):
             if size < 1 or size % scale:
-                raise SDFlowError(f"{option}: expected a multiple of the pairs' scale {scale}, found {size}")
+                raise ArgumentError(
+                    argument, f"expected a multiple of the pairs' scale {scale}, found {size}"
+                )
         names = sorted((side.source, side.sha256) for pair in pairs for side in pair)
         return Recipe(
             model=MODEL,
@@ -155,8 +157,8 @@ def _match(request: Request, hr_folder: Path, lr_folder: Path) -> tuple[list[_Pa
     hr_found, failures = scan([hr_folder])
     lr_found, lr_failures = scan([lr_folder])
     failures += [failure._replace(reason=f"LR picture: {failure.reason}") for failure in lr_failures]
-    hr_by_name = _by_name(hr_found, "--hr-name", request.hr_name)
-    lr_by_name = _by_name(lr_found, "--lr-name", request.lr_name)
+    hr_by_name = _by_name(hr_found, "hr_name", request.hr_name)
+    lr_by_name = _by_name(lr_found, "lr_name", request.lr_name)
     pairs = []
     for name in sorted(hr_by_name.keys() | lr_by_name.keys()):
         hr, lr = hr_by_name.get(name, []), lr_by_name.get(name, [])
@@ -171,10 +173,10 @@ def _match(request: Request, hr_folder: Path, lr_folder: Path) -> tuple[list[_Pa
     return pairs, failures
 
 
-def _by_name(pictures: Sequence[Found], option: str, pattern: str) -> dict[str, list[Found]]:
+def _by_name(pictures: Sequence[Found], argument: str, pattern: str) -> dict[str, list[Found]]:
     """Pictures by their paths without ending and without what the pattern adds to the name."""
     if pattern.count("{}") != 1:
-        raise SDFlowError(f"{option}: expected a name with one {{}} in it, found {pattern!r}")
+        raise ArgumentError(argument, f"expected a name with one {{}} in it, found {pattern!r}")
     before, after = pattern.split("{}")
     by_name: dict[str, list[Found]] = {}
     for picture in pictures:
@@ -217,9 +219,7 @@ def _begin(plan: Plan, out: Path) -> None:
     if begun is not None:
         begun.recipe.check_same(out, plan.recipe)
     else:
-        foreign = sorted(path.name for path in out.iterdir() if path.name not in (LOCK, f".{PLAN}.tmp"))
-        if foreign:
-            raise SDFlowError(f"{out}: expected a new or empty folder, found {foreign[0]} in it")
+        check_new_or_empty(out, [PLAN])
     if plan != begun:
         (out / INFO).unlink(missing_ok=True)
         plan.save(out)

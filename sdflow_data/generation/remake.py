@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError, SDFlowError
 
 from ..dataset.plan import Plan, Planned, locate
 from ..dataset.shards import ShardReader, shard_path
@@ -62,7 +62,7 @@ def _find(plan: Plan, out: Path, sample_id: str) -> _Stored:
     """The stored sample of that id."""
     parts = re.fullmatch(r"([0-9a-f]{16})-(\d{6,})-(\d{6,})-v\d{2,}", sample_id)
     if parts is None:
-        raise SDFlowError(f"--only: expected a sample_id as in the manifest, found {sample_id!r}")
+        raise ArgumentError("sample_id", f"expected one as in the manifest, found {sample_id!r}")
     recipe, place = plan.recipe, (int(parts[2]), int(parts[3]))
     for picture in plan.pictures:
         cells = grid(picture.height, picture.width, recipe.patch_size, recipe.stride)
@@ -72,4 +72,4 @@ def _find(plan: Plan, out: Path, sample_id: str) -> _Stored:
                 ids = shard.columns().get("sample_id", np.empty((0, 0), object))
                 for row, variant in np.argwhere(ids == sample_id):
                     return _Stored(picture, *place, variant, shard.lr[row, variant])
-    raise SDFlowError(f"--only: expected a sample of {out}, found {sample_id}, which is not in it")
+    raise ArgumentError("sample_id", f"expected a sample of {out}, found {sample_id}, which is not in it")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError, SDFlowError
 
 from ..dataset.manifest import INFO, finish_dataset, read_dataset
 from ..dataset.plan import PLAN, Plan, locate, scan
@@ -21,7 +21,7 @@ from ..dataset.shards import ShardReader, is_whole, shard_path
 from ..models.degraders import component_weights, load_degrader
 from ..models.registry import HAND_MADE, anywhere
 from ..system.devices import choose_device, choose_precision
-from ..system.lock import LOCK, OutputLock
+from ..system.lock import OutputLock, check_new_or_empty
 from ..system.progress import progress
 from .engines import Engine
 from .shard_maker import Job, ShardTask, shard_key
@@ -69,9 +69,10 @@ class Request:
         precision = self._precision(begun, device)
         degrader = load_degrader(self.model, self.scale, device, precision)
         if self.patch_size % degrader.multiple or self.patch_size < 2 * degrader.multiple:
-            raise SDFlowError(
-                f"--patch-size: expected a multiple of {degrader.multiple} from {2 * degrader.multiple} up, "
-                f"for {self.model} at scale {degrader.scale}, found {self.patch_size}"
+            raise ArgumentError(
+                "patch_size",
+                f"expected a multiple of {degrader.multiple} from {2 * degrader.multiple} up, "
+                f"for {self.model} at scale {degrader.scale}, found {self.patch_size}",
             )
         component_weights(degrader, self.components)  # refuses those that are not there
         if self.weights and (self.components or len(self.weights) != degrader.components):
@@ -145,20 +146,20 @@ def generate(
         SDFlowError: a wrong setting, no usable picture, an output folder that is something else or in use.
             Shards that were finished stay, and the same call goes on from there.
     """
-    if out.exists() and not out.is_dir():
-        raise SDFlowError(f"{out}: expected a folder for the dataset, found a file")
     begun = Plan.load(out)
     recipe, model = request.recipe(None if begun is None else begun.recipe), anywhere(request.model)
     with OutputLock(out, shards) as lock:
         with lock.plan():
-            _check_folder(out)
+            if not (out / PLAN).exists():
+                check_new_or_empty(out, [PLAN])
             if begun is None and (now := Plan.load(out)) is not None:
                 recipe = request.recipe(now.recipe)  # another call has begun it since: "auto" is what it took
             was_whole = (out / INFO).exists()
             plan, paths = _plan(recipe, hr_folders, out, shards)
             if shards is not None and shards.start >= plan.shards:
-                asked = f"{shards.start}:{shards.stop}"
-                raise SDFlowError(f"--shards {asked}: expected some of the plan's {plan.shards}, found none")
+                raise ArgumentError(
+                    "shards", f"expected some of the plan's {plan.shards}, found {shards.start}:{shards.stop}"
+                )
         todo = _unfinished(plan, paths, out, shards, was_whole)  # ours: nobody else waits for it
         if todo:
             with lock.plan():
@@ -173,17 +174,6 @@ def generate(
         return Outcome(info, plan.patches, info["counts"]["patches"], len(plan.skipped))
     planned = sum(cut.end - cut.first for number in _numbers(plan, shards) for cut in plan.shard(number))
     return Outcome(None, planned, sum(_patches(out, n) for n in _numbers(plan, shards)), len(plan.skipped))
-
-
-def _check_folder(out: Path) -> None:
-    ours = {LOCK, f".{PLAN}.tmp"}  # what a run that was killed before it had a plan leaves
-    if not (out / PLAN).exists():
-        foreign = sorted(path.name for path in out.iterdir() if path.name not in ours)
-        if foreign:
-            raise SDFlowError(
-                f"{out}: expected a new or empty folder, or a dataset begun by the same command, "
-                f"found {foreign[0]}"
-            )
 
 
 def _plan(

@@ -22,14 +22,14 @@ import numpy as np
 import torch
 
 from sdflow.errors import SDFlowError
-from sdflow.files import write_file
+from sdflow.files import sha256_file, write_file
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 
 from ..dataset.plan import Cut, Planned
 from ..dataset.recipe import Recipe
 from ..dataset.shards import Failure, ShardWriter, shard_path
-from ..images.reading import PictureError, read_picture, sha256_file
+from ..images.reading import PictureError, read_picture
 from ..models.degraders import MAX_DRAWS, component_weights, load_degrader
 from ..statistics import CHEAP_COLUMNS, cheap_statistics
 

@@ -7,7 +7,6 @@ converted to that is converted here; what cannot be is a `PictureError`, so that
 and go on with the rest.
 """
 
-import hashlib
 import io
 import os
 import struct
@@ -216,15 +215,6 @@ def encode_png(picture: np.ndarray) -> bytes:
     writer.write(picture)
     writer.finish()
     return file.getvalue()
-
-
-def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager

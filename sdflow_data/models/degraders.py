@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sdflow.checkpoint import fingerprint, load_checkpoint
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError
 from sdflow.inference import Downscaler
 from sdflow.noise import component_field, draw_component, noise_field
 from sdflow.resample import bicubic_downscale, to_levels, to_unit
@@ -272,7 +272,7 @@ def _noise(strongest: float, p: float) -> albumentations.BaseCompose:
 def load_degrader(
     model: str, scale: int | None = None, device: str = "auto", precision: str = "auto"
 ) -> Degrader:
-    """The degrader that ``--model`` names.
+    """The degrader that ``model`` names.
 
     Args:
         model: "bicubic", "classical", or what `find_checkpoint` takes.
@@ -283,7 +283,7 @@ def load_degrader(
         SDFlowError: no such model, one of another scale, or one that only upscales; no such device.
     """
     if scale not in (None, 2, 4, 8):
-        raise SDFlowError(f"--scale: expected 2, 4 or 8, found {scale}")
+        raise ArgumentError("scale", f"expected 2, 4 or 8, found {scale}")
     if model == "bicubic":
         return BicubicDegrader(scale or 4)
     if model == "classical":
@@ -292,7 +292,7 @@ def load_degrader(
     device = choose_device(device)
     degrader = SDFlowDegrader(checkpoint, device, choose_precision(precision, device))
     if scale not in (None, degrader.scale):
-        raise SDFlowError(f"--scale {scale}: the model {model} was trained for scale {degrader.scale}")
+        raise ArgumentError("scale", f"expected {degrader.scale}, that of the model {model}, found {scale}")
     return degrader
 
 
@@ -305,7 +305,7 @@ def component_weights(degrader: Degrader, components: Sequence[int]) -> np.ndarr
     for component in components:
         if component >= degrader.components:
             has = f"components 0 to {degrader.components - 1}" if degrader.components else "no components"
-            raise SDFlowError(f"--component {component}: the model {degrader.name} has {has}")
+            raise ArgumentError("components", f"the model {degrader.name} has {has}, found {component}")
     if not components:
         return None
     weights = np.zeros(degrader.components)

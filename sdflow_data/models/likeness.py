@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sdflow.checkpoint import load_checkpoint
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.model import SDFlow
 from sdflow.resample import to_unit
 
@@ -54,7 +54,7 @@ def likeness(model: str, folder: Path) -> tuple[tuple[float, ...], list[str]]:
         SDFlowError: a model without components, one of a single direction, or no usable photograph.
     """
     if model in HAND_MADE:
-        raise SDFlowError(f"--like: expected a trained model with mixture components, found {model}")
+        raise ArgumentError("model", f"expected a trained model with mixture components, found {model}")
     # The content extractor is a part of the one direction, the mixture of the other.
     network = load_checkpoint(find_checkpoint(model), needs=["upscale", "downscale"])
     uses, skipped = [], []

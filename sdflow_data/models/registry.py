@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdflow.checkpoint import DESCRIPTION, is_checkpoint, read_description
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError, SDFlowError
 
 HAND_MADE = {
     "bicubic": "antialiased bicubic downscaling, no degradation",
@@ -39,13 +39,13 @@ def built_in_models() -> list[BuiltInModel]:
     return models
 
 
-def find_checkpoint(model: str, option: str = "--model") -> Path:
+def find_checkpoint(model: str, argument: str = "model") -> Path:
     """The checkpoint folder that a name or a path stands for.
 
     Args:
         model: a checkpoint folder, a run of training (with ``model/`` in it), or a packaged model's name. A
             folder comes before a packaged model of the same name.
-        option: that named it, for the error.
+        argument: that named it, for the error.
 
     Raises:
         SDFlowError: none of these.
@@ -57,14 +57,14 @@ def find_checkpoint(model: str, option: str = "--model") -> Path:
     packaged = {path.name: path for path in _packaged()}
     if model not in packaged:
         if model in HAND_MADE:
-            raise SDFlowError(f"{option} {model}: expected a trained model, got one that has no weights")
+            raise ArgumentError(argument, f"expected a trained model, found {model}, which has no weights")
         if folder.is_dir():
             raise SDFlowError(
                 f"{model}: expected a checkpoint or a run of training, found no {DESCRIPTION} in it"
             )
         names = ", ".join([*HAND_MADE, *packaged])
-        raise SDFlowError(
-            f"{option} {model}: expected a checkpoint, a run of training or one of {names}; found none"
+        raise ArgumentError(
+            argument, f"expected a checkpoint, a run of training or one of {names}; found {model}"
         )
     return packaged[model]
 

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from sdflow.errors import SDFlowError
+from sdflow.files import sha256_file
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 
-from ..images.reading import SUFFIXES, PictureError, find_pictures, read_picture, sha256_file, writing_png
+from ..images.reading import SUFFIXES, PictureError, find_pictures, read_picture, writing_png
 from .degraders import MAX_DRAWS, Degrader
 from .upscaler import SDFlowUpscaler
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from sdflow.checkpoint import load_checkpoint
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError
 from sdflow.inference import Upscaler
 from sdflow.noise import noise_field
 from sdflow.resample import to_levels, to_unit
@@ -71,8 +71,6 @@ def load_upscaler(model: str, device: str = "auto", precision: str = "auto") -> 
         SDFlowError: no such model, or one that only downscales; no such device.
     """
     if model in HAND_MADE:
-        raise SDFlowError(
-            f"--model {model}: expected a trained model, which {model} is not: it only downscales"
-        )
+        raise ArgumentError("model", f"expected a trained model, found {model}, which only downscales")
     device = choose_device(device)
     return SDFlowUpscaler(find_checkpoint(model), device, choose_precision(precision, device))

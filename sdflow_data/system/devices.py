@@ -2,7 +2,7 @@
 
 import torch
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError
 from sdflow.inference import measure_precision
 
 
@@ -19,7 +19,7 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return next(name for name, is_there in there.items() if is_there)
     if not there[device]:
-        raise SDFlowError(f"--device {device}: expected a device of this machine, found none of that kind")
+        raise ArgumentError("device", f"expected a device of this machine, found {device}, which it has not")
     return device
 
 

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -10,6 +10,28 @@ from sdflow.errors import SDFlowError
 
 LOCK = ".lock"
 _WHOLE = (0, 0)  # from byte 0 on, without end
+
+
+def check_new_or_empty(folder: Path, ours: Collection[str] = ()) -> None:
+    """Refuse to write into a folder that holds the files of others.
+
+    Args:
+        folder: it need not exist.
+        ours: names that may be there. So may the lock, and what a killed process left of writing one of them.
+
+    Raises:
+        SDFlowError: it is a file, or holds anything else.
+    """
+    _refuse_file(folder)
+    allowed = {LOCK, *ours, *(f".{name}.tmp" for name in ours)}
+    strangers = {path.name for path in folder.iterdir()} - allowed if folder.exists() else set()
+    if strangers:
+        raise SDFlowError(f"{folder}: expected a new or empty folder, found {min(strangers)} in it")
+
+
+def _refuse_file(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise SDFlowError(f"{folder}: expected a folder, found a file")
 
 
 class OutputLock:
@@ -30,6 +52,7 @@ class OutputLock:
     def __enter__(self) -> "OutputLock":
         while True:
             self._made |= not self._folder.exists()
+            _refuse_file(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)

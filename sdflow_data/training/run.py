@@ -24,12 +24,12 @@ from sdflow.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from sdflow.config import PresetName, SDFlowConfig
 from sdflow.distributed import all_gather_object, world
 from sdflow.errors import SDFlowError
-from sdflow.files import write_file
+from sdflow.files import sha256_file, write_file
 from sdflow.objective import ObjectiveConfig
 from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig, TrainingState
 
-from ..images.reading import encode_png, sha256_file
+from ..images.reading import encode_png
 from ..images.sheet import sample_sheet
 from ..system.devices import choose_device, choose_precision
 from ..system.lock import LOCK, OutputLock

@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from sdflow.errors import SDFlowError
-from sdflow.files import write_file
+from sdflow.files import sha256_file, write_file
 from sdflow_data.dataset.manifest import finish_dataset, read_dataset
 from sdflow_data.dataset.shards import Failure, ShardWriter, shard_path
-from sdflow_data.images.reading import sha256_file
 
 FACTS = {"scale": 2, "patch_size": 16, "variants": 2, "model": "bicubic"}
 

@@ -18,8 +18,8 @@ from pairs import write_dataset
 from sdflow_cli.verify import command
 
 from sdflow.errors import SDFlowError
+from sdflow.files import sha256_file
 from sdflow_data.dataset.verify import verify
-from sdflow_data.images.reading import sha256_file
 
 
 @pytest.fixture(scope="session")

@@ -53,13 +53,13 @@ def test_a_condition_keeps_the_rows_for_which_it_holds(condition: str, kept: lis
     ],
 )
 def test_a_condition_is_comparisons_and_nothing_more(condition: str) -> None:
-    with pytest.raises(SDFlowError, match="--where: expected comparisons"):
+    with pytest.raises(SDFlowError, match="where: expected comparisons"):
         where(ROWS, condition)
 
 
 @pytest.mark.parametrize("condition", ["", "component ==", "@secret > 1", "component = 1", "a; b", "(" * 500])
 def test_what_is_no_expression_is_refused_in_one_line(condition: str) -> None:
-    with pytest.raises(SDFlowError, match="--where: expected a condition") as caught:
+    with pytest.raises(SDFlowError, match="where: expected a condition") as caught:
         where(ROWS, condition)
     assert "\n" not in str(caught.value)
 
@@ -98,7 +98,7 @@ def test_a_split_keeps_the_order_in_which_it_is_given() -> None:
     ],
 )
 def test_a_wrong_split_is_refused(text: str, complaint: str) -> None:
-    with pytest.raises(SDFlowError, match=f"--split: .*{complaint}"):
+    with pytest.raises(SDFlowError, match=f"split: .*{complaint}"):
         parse_split(text)
 
 

@@ -52,7 +52,7 @@ def configure(
 def test_a_format_that_a_trainer_would_misread_is_refused_with_a_reason(
     dataset: Dataset, tmp_path: Path, trainer: str, format: str
 ) -> None:
-    with pytest.raises(SDFlowError, match=rf"--format: {format} is not for .*: it.*; expected folder"):
+    with pytest.raises(SDFlowError, match=rf"format: {format} is not for .*: it.*; expected folder"):
         export(dataset, tmp_path / "out", Request(format, trainer))
     assert not (tmp_path / "out").exists()
 
@@ -68,7 +68,7 @@ def test_a_trainer_without_a_format_gets_the_folders_that_all_read(
 def test_a_split_without_a_part_to_train_on_is_refused(
     dataset: Dataset, tmp_path: Path, trainer: str
 ) -> None:
-    with pytest.raises(SDFlowError, match=r"--split: expected a part called train"):
+    with pytest.raises(SDFlowError, match=r"split: expected a part called train"):
         export(dataset, tmp_path / "out", Request(trainer=trainer, split="a=0.5,b=0.5"))
 
 

@@ -105,7 +105,7 @@ def test_a_sample_that_comes_out_otherwise_is_a_failure(hr: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("sample_id", "message"),
     [
-        ("nonsense", "--only: expected a sample_id as in the manifest, found 'nonsense'"),
+        ("nonsense", "sample_id: expected one as in the manifest, found 'nonsense'"),
         ("0123456789abcdef-000000-000000-v00", "which is not in it"),
         ("{sha}-000000-000000-v09", "which is not in it"),
         ("{sha}-000001-000000-v00", "which is not in it"),

@@ -10,12 +10,13 @@ from click.testing import CliRunner
 from sdflow_cli.import_pairs import command
 
 from sdflow.errors import SDFlowError
+from sdflow.files import sha256_file
 from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.dataset.verify import verify
 from sdflow_data.export.run import Request as Export
 from sdflow_data.export.run import export
 from sdflow_data.generation.import_pairs import Request, import_pairs
-from sdflow_data.images.reading import encode_png, read_picture, sha256_file
+from sdflow_data.images.reading import encode_png, read_picture
 
 
 def write_picture(path: Path, height: int, width: int, seed: int = 0) -> Path:
@@ -117,7 +118,7 @@ def test_names_may_have_parts_that_tell_the_sides_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["", "x4", "{}{}"])
 def test_a_pattern_without_one_pair_of_braces_is_refused(folder: Path, pattern: str) -> None:
-    with pytest.raises(SDFlowError, match=r"--lr-name: expected a name with one \{\} in it"):
+    with pytest.raises(SDFlowError, match=r"lr_name: expected a name with one \{\} in it"):
         run(folder, Request(lr_name=pattern))
 
 
@@ -180,11 +181,11 @@ def test_sizes_of_no_scale_are_an_error_that_names_them(tmp_path: Path) -> None:
         run(tmp_path)
 
 
-@pytest.mark.parametrize(("size", "stride", "option"), [(25, 24, "--patch-size"), (24, 10, "--stride")])
+@pytest.mark.parametrize(("size", "stride", "argument"), [(25, 24, "patch_size"), (24, 10, "stride")])
 def test_sizes_that_are_no_multiple_of_the_scale_are_refused(
-    folder: Path, size: int, stride: int, option: str
+    folder: Path, size: int, stride: int, argument: str
 ) -> None:
-    with pytest.raises(SDFlowError, match=f"{option}: expected a multiple of the pairs' scale 3"):
+    with pytest.raises(SDFlowError, match=f"{argument}: expected a multiple of the pairs' scale 3"):
         run(folder, Request(patch_size=size, stride=stride))
 
 
@@ -205,10 +206,10 @@ def test_the_bytes_do_not_depend_on_workers_or_interruptions(folder: Path) -> No
 
 def test_a_folder_with_another_import_is_refused(folder: Path) -> None:
     run(folder)
-    with pytest.raises(SDFlowError, match="was begun with --patch-size 24, found 48 now"):
+    with pytest.raises(SDFlowError, match=r"patch_size: .* was begun with 24, found 48 now"):
         run(folder, Request(patch_size=48, patches_per_shard=5))
     write_pair(folder, "new", 8, 8, seed=9)
-    with pytest.raises(SDFlowError, match="was begun with --model pairs"):
+    with pytest.raises(SDFlowError, match=r"model: .* was begun with pairs"):
         run(folder)
 
 

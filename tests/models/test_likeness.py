@@ -56,7 +56,7 @@ def test_weights_sum_to_one_and_count_what_was_skipped(model: SDFlow, tmp_path: 
 
 
 def test_a_hand_made_degrader_has_no_components_to_choose(tmp_path: Path) -> None:
-    with pytest.raises(SDFlowError, match="--like"):
+    with pytest.raises(SDFlowError, match="model: expected a trained model"):
         likeness("bicubic", tmp_path)
 
 

@@ -146,9 +146,12 @@ def test_an_interruption_tells_how_to_go_on_and_that_is_true(
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["downscale", "--model", "nothing"], "Error: --model nothing: expected"),
-        (["downscale", "--model", "bicubic", "--component", "0"], "Error: --component 0:"),
-        (["upscale", "--model", "classical"], "Error: --model classical: expected a trained model"),
+        (["downscale", "--model", "nothing"], "Error: --model: expected a checkpoint"),
+        (
+            ["downscale", "--model", "bicubic", "--component", "0"],
+            "Error: --component: the model bicubic has",
+        ),
+        (["upscale", "--model", "classical"], "Error: --model: expected a trained model, found classical"),
     ],
 )
 def test_a_wrong_model_is_one_line_before_any_work(

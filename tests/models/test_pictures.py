@@ -15,10 +15,11 @@ from PIL import Image
 from sdflow.checkpoint import save_checkpoint
 from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
+from sdflow.files import sha256_file
 from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
-from sdflow_data.images.reading import PictureError, read_picture, sha256_file
+from sdflow_data.images.reading import PictureError, read_picture
 from sdflow_data.models import tiles as pictures
 from sdflow_data.models.degraders import (
     BicubicDegrader,
@@ -320,7 +321,7 @@ class TestRefusals:
             up(picture, upscaler)
 
     def test_hand_made_degraders_do_not_upscale(self) -> None:
-        with pytest.raises(SDFlowError, match="--model bicubic"):
+        with pytest.raises(SDFlowError, match="model: expected a trained model, found bicubic"):
             load_upscaler("bicubic")
 
     def test_a_checkpoint_that_only_downscales_does_not_upscale(self, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sdflow.errors import SDFlowError
-from sdflow_data.system.lock import OutputLock
+from sdflow_data.system.lock import LOCK, OutputLock, check_new_or_empty
 
 
 def _hold(folder: Path, shards: range | None, connection: Connection) -> None:
@@ -100,3 +100,25 @@ def test_runs_go_side_by_side_where_their_shards_differ(
         else:
             with pytest.raises(SDFlowError), OutputLock(tmp_path, ours):
                 pass
+
+
+def test_a_folder_is_new_or_empty_whatever_a_killed_run_left_of_itself(tmp_path: Path) -> None:
+    check_new_or_empty(tmp_path / "new")
+    check_new_or_empty(tmp_path)
+    for name in (LOCK, "plan", ".plan.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    check_new_or_empty(tmp_path, ["plan"])
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", ".other.tmp", "deep"])
+def test_the_files_of_others_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(SDFlowError, match=f"expected a new or empty folder, found {name} in it"):
+        check_new_or_empty(tmp_path, ["plan"])
+
+
+def test_a_file_is_no_output_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"")
+    for use in (check_new_or_empty, lambda folder: OutputLock(folder, None).__enter__()):
+        with pytest.raises(SDFlowError, match="out: expected a folder, found a file"):
+            use(tmp_path / "out")

@@ -168,7 +168,7 @@ def test_another_model_to_begin_with_is_no_resumption(
     ("model", "told"),
     [
         ("city100-nikon-x2", "hr_steps = 4, found one with 6"),
-        ("nowhere", "--init nowhere: expected a checkpoint"),
+        ("nowhere", "--init: expected a checkpoint"),
         ("bicubic", "no weights"),
     ],
 )

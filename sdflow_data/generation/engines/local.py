@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError
 
 from ...system.processes import cores, die_with_parent, starting_workers
 from ..shard_maker import Job, ShardMaker, ShardTask
@@ -26,7 +26,7 @@ class LocalEngine:
 
     def __init__(self, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
-            raise SDFlowError(f"--workers: expected at least 1, found {workers}")
+            raise ArgumentError("workers", f"expected at least 1, found {workers}")
         self._workers = workers
 
     def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:

@@ -28,7 +28,7 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise SDFlowError(
-                "--engine ray: expected the package ray, found none; `pip install ray` brings it"
+                "expected the package ray for a Ray engine, found none; `pip install ray` brings it"
             ) from error
         self._ray, self._address, self._workers = ray, address, workers
 

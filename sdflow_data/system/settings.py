@@ -1,0 +1,41 @@
+"""Settings that an output folder was begun with, against those that are asked for now."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdflow.errors import ArgumentError
+
+
+def check_same(folder: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse to go on in ``folder``, which was begun with ``stored`` settings, with others.
+
+    Args:
+        folder: for the message.
+        stored, given: JSON values by the names of arguments, maybe in mappings of their own.
+
+    Raises:
+        ArgumentError: names the first setting that differs, and both of its values.
+    """
+    for name in [*given, *(name for name in stored if name not in given)]:
+        before, now = stored.get(name), given.get(name)
+        if before == now:
+            continue
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            prefix = f"{name}."
+            check_same(
+                folder,
+                {prefix + key: value for key, value in before.items()},
+                {prefix + key: value for key, value in now.items()},
+            )
+        raise ArgumentError(
+            name,
+            f"{folder} was begun with {_text(before)}, found {_text(now)} now; ask for the same, or name "
+            "another output folder",
+        )
+
+
+def _text(value: Any) -> str:
+    if value in (None, [], ()):
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

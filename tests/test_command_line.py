@@ -1,0 +1,63 @@
+"""The one place where errors become lines and exit statuses."""
+
+import click
+import pytest
+from sdflow_cli.main import main
+
+from sdflow.errors import ArgumentError, SDFlowError
+
+# A parameter of the library, and the option that gives it.
+GIVEN = [
+    ("generate", "patch_size", "--patch-size"),
+    ("generate", "components", "--component"),
+    ("generate", "model", "--model"),
+    ("generate", "hr_folders", "--hr"),
+    ("generate", "sample_id", "--only"),
+    ("generate", "weights", "--like"),
+    ("import-pairs", "hr_name", "--hr-name"),
+    ("export", "format", "--format"),
+    ("export", "for", "--for"),
+    ("export", "where", "--where"),
+    ("train", "init", "--init"),
+    ("train", "crops.seed", "crops.seed"),
+]
+
+
+def told(command: str, error: Exception, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit status and the message when a command raises an error."""
+    from sdflow_cli.main import program
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    found = program.get_command(click.Context(program), command)
+    assert found is not None
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as exit:
+        patch.setattr(found, "invoke", fail)
+        patch.setattr(found, "parse_args", lambda *_: [])
+        main([command])
+    assert isinstance(exit.value.code, int)
+    return exit.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "argument", "option"), GIVEN)
+def test_an_argument_of_the_library_is_told_as_the_option_that_gave_it(
+    command: str, argument: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ArgumentError(argument, "expected one\nthing,  found another")
+    assert told(command, error, capsys) == (1, f"Error: {option}: expected one thing, found another\n")
+
+
+def test_an_error_of_a_file_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told("verify", SDFlowError("a.png: damaged"), capsys) == (1, "Error: a.png: damaged\n")
+
+
+def test_a_full_disk_is_told_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    error = OSError(28, "No space left on device", "a.h5")
+    assert told("generate", error, capsys) == (1, "Error: a.h5: No space left on device\n")
+
+
+def test_a_bug_is_told_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    status, message = told("verify", KeyError("x"), capsys)
+    assert status == 1
+    assert message.startswith("Error: KeyError: 'x' (a bug; --debug shows where)")
