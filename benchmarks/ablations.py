@@ -18,7 +18,9 @@ from camera import Classifier, Scenes, measure  # type: ignore[import-not-found]
 
 from sdflow.objective import ObjectiveConfig
 from sdflow_data.models.degraders import load_degrader
-from sdflow_data.training.run import METRICS, preset_settings, train
+from sdflow_data.training.presets import preset_settings
+from sdflow_data.training.run import train
+from sdflow_data.training.run_folder import METRICS
 
 LAST_STEPS = 50
 SHORT = Classifier(steps=250, splits=3)

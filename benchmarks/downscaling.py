@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdflow.config import PresetName, SDFlowConfig
+from sdflow.config import SDFlowConfig
 from sdflow.inference import Downscaler
 from sdflow.model import SDFlow
 from sdflow_data.models.degraders import load_degrader
+from sdflow_data.training.presets import PresetName, preset_architecture
 
 VARIANTS = (1, 2, 4, 8, 16)
 SIDE = 256
@@ -40,7 +41,7 @@ def main(preset: PresetName, scale: str, repeats: int, threads: int, device: str
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     generator = torch.Generator().manual_seed(0)
-    model = random_model(SDFlowConfig.preset(preset, int(scale)), generator).to(device)
+    model = random_model(preset_architecture(preset, int(scale)), generator).to(device)
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     hr = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1).to(device)
     shape = model.latent_shape_lr(SIDE // model.scale, SIDE // model.scale)

@@ -19,13 +19,13 @@ from typing import Any
 import click
 
 from sdflow.checkpoint import save_checkpoint
-from sdflow.config import PresetName, SDFlowConfig
 from sdflow.model import SDFlow
 from sdflow_data.dataset.plan import Plan, scan
 from sdflow_data.dataset.shards import ShardWriter
 from sdflow_data.generation import shard_maker as worker
 from sdflow_data.generation.run import Request
 from sdflow_data.generation.shard_maker import Job, ShardMaker, ShardTask
+from sdflow_data.training.presets import PresetName, preset_architecture
 
 STEPS = ("decode", "model", "statistics", "store")
 
@@ -48,7 +48,7 @@ def main(
     print("|---|" + "---|" * (len(STEPS) + 2))
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / preset
-        save_checkpoint(checkpoint, SDFlow(SDFlowConfig.preset(preset, int(scale))), {})
+        save_checkpoint(checkpoint, SDFlow(preset_architecture(preset, int(scale))), {})
         for k in variants:
             request = Request(
                 model=str(checkpoint),

@@ -14,8 +14,8 @@ import click
 import torch
 from torch import Tensor
 
-from sdflow.config import PresetName, SDFlowConfig
 from sdflow.training import Trainer, TrainingConfig
+from sdflow_data.training.presets import PresetName, preset_architecture
 
 WAYS = {
     "fp32, contiguous": ("fp32", torch.contiguous_format),
@@ -36,13 +36,13 @@ LR_PATCH, WARM_UP = 32, 2
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda", "mps"]), default="cpu", show_default=True)
 def main(preset: PresetName, scale: str, batch_size: int, repeats: int, threads: int, device: str) -> None:
-    """Measure whole steps: forward, backward, discriminators, both optimizers and the averaged weights."""
+    """Measure whole steps: forward, backward, discriminators, both optimizers, the moving average."""
     torch.set_num_threads(threads)
     patch = LR_PATCH * int(scale)
     trainers = {}
     for name, (precision, memory_format) in WAYS.items():
         config = TrainingConfig(patch_size=patch, precision=precision)
-        trainers[name] = Trainer(SDFlowConfig.preset(preset, int(scale)), config, device)
+        trainers[name] = Trainer(preset_architecture(preset, int(scale)), config, device)
         for part in (trainers[name].model, trainers[name].objective):
             part.to(memory_format=memory_format)  # type: ignore[call-overload]
     draw = torch.Generator().manual_seed(0)

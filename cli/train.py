@@ -8,7 +8,7 @@ import click
 from .options import FiniteRange, device_options, existing_folder, new_folder, seed_option
 
 if TYPE_CHECKING:
-    from sdflow.config import PresetName
+    from sdflow_data.training.presets import PresetName
 
 
 @click.command("train")
@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="tiny: minutes on a laptop; small: an hour on 2 cores; paper: the published sizes, for a GPU.",
 )
-@click.option("--steps", type=click.IntRange(min=1), help="How long to train, in steps.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    help="How long to train, in steps; 0 saves the model as it begins.",
+)
 @click.option("--minutes", type=FiniteRange(min=0, min_open=True), help="How long to train, in minutes.")
 @click.option(
     "--batch-size",
@@ -104,7 +108,8 @@ def command(
     """
     from sdflow.distributed import process_group, world
     from sdflow_data.models.registry import find_checkpoint
-    from sdflow_data.training.run import preset_settings, train
+    from sdflow_data.training.presets import preset_settings
+    from sdflow_data.training.run import train
 
     if steps is not None and minutes is not None:
         raise click.UsageError("--steps, --minutes: expected one of the two, got both")

@@ -2,11 +2,9 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from .priors import MixtureLaw
-
-PresetName = Literal["tiny", "small", "paper"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +58,6 @@ class SDFlowConfig:
         if self.encoder_channels < 6:
             raise ValueError(f"encoder_channels: expected at least 6, got {self.encoder_channels}")
 
-    @classmethod
-    def preset(cls, name: PresetName, scale: int) -> "SDFlowConfig":
-        """``paper``: the published sizes; ``small``: 2 CPU cores in an hour; ``tiny``: minutes.
-
-        Raises:
-            ValueError: no such preset, or no such scale.
-        """
-        if name not in _PRESETS:
-            raise ValueError(f"preset: expected one of {tuple(_PRESETS)}, got {name!r}")
-        return cls(scale=scale, **_PRESETS[name])
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return dataclasses.asdict(self)
@@ -86,37 +73,3 @@ class SDFlowConfig:
         if unknown:
             raise ValueError(f"unknown architecture settings: {', '.join(sorted(unknown))}")
         return cls(**values)
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "small": {
-        "hr_steps": 6,
-        "lr_steps": 6,
-        "hf_steps": 4,
-        "degradation_steps": 6,
-        "width": 32,
-        "condition_channels": 32,
-        "growth": 16,
-        "hf_blocks": 2,
-        "degradation_blocks": 2,
-        "encoder_channels": 32,
-        "encoder_blocks": 6,
-        "encoder_modulation": 2,
-    },
-    "tiny": {
-        "hr_steps": 4,
-        "lr_steps": 4,
-        "hf_steps": 2,
-        "degradation_steps": 4,
-        "width": 32,
-        "condition_channels": 32,
-        "growth": 16,
-        "hf_blocks": 1,
-        "degradation_blocks": 1,
-        "encoder_channels": 32,
-        "encoder_blocks": 3,
-        "encoder_modulation": 1,
-        "components": 8,
-    },
-}

@@ -28,7 +28,8 @@ from .models.simulated_camera import SimulatedCamera
 from .statistics import STATISTICS, bicubic_frame, compare, frame_of_pairs
 from .statistics.frames import bicubic_patches
 from .system.lock import check_new_or_empty
-from .training.run import preset_settings, train
+from .training.presets import preset_settings
+from .training.run import train
 
 SCALE, PATCH, VARIANTS = 2, 128, 4
 CAMERA = SimulatedCamera(

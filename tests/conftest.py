@@ -51,11 +51,11 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from laws import randomise
 
     from sdflow.checkpoint import save_checkpoint
-    from sdflow.config import SDFlowConfig
     from sdflow.model import SDFlow
+    from sdflow_data.training.presets import preset_architecture
 
     folder = tmp_path_factory.mktemp("run") / "model"
-    config = replace(SDFlowConfig.preset("tiny", 2), hr_steps=2, lr_steps=2, degradation_steps=2)
+    config = replace(preset_architecture("tiny", 2), hr_steps=2, lr_steps=2, degradation_steps=2)
     torch.manual_seed(0)
     save_checkpoint(folder, randomise(SDFlow(config), 1, 0.05), {"steps": 0})
     return folder

@@ -14,8 +14,9 @@ from sdflow.checkpoint import fingerprint, load_checkpoint, read_description, sa
 from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
 from sdflow.model import Direction, SDFlow
+from sdflow_data.training.presets import preset_architecture
 
-CONFIG = dataclasses.replace(SDFlowConfig.preset("tiny", 2), width=4, condition_channels=4, components=3)
+CONFIG = dataclasses.replace(preset_architecture("tiny", 2), width=4, condition_channels=4, components=3)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sdflow.config import SDFlowConfig
 from sdflow.training import Trainer, TrainingConfig
+from sdflow_data.training.presets import preset_architecture
 
 RECORDED = Path(__file__).parent / "golden_loss.json"
 
@@ -25,7 +25,7 @@ def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_three_steps_have_the_recorded_terms() -> None:
-    trainer = Trainer(SDFlowConfig.preset("tiny", 2), TrainingConfig(patch_size=64))
+    trainer = Trainer(preset_architecture("tiny", 2), TrainingConfig(patch_size=64))
     terms = [trainer.step(*batch(number), progress) for number, progress in enumerate((0.0, 0.5, 0.9))]
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert terms == [pytest.approx(step, rel=1e-5, abs=1e-9) for step in recorded]

@@ -8,8 +8,9 @@ import torch
 from laws import SMALLEST, randomise
 from torch import Tensor
 
-from sdflow.config import PresetName, SDFlowConfig
+from sdflow.config import SDFlowConfig
 from sdflow.model import SDFlow
+from sdflow_data.training.presets import PresetName, preset_architecture
 
 
 def model_at(scale: int) -> SDFlow:
@@ -33,14 +34,14 @@ scales = pytest.mark.parametrize("scale", [2, 4, 8])
     [("hr_flow", 1.06), ("hf_flow", 7.21), ("lr_flow", 0.24), ("degradation_flow", 3.81), ("encoder", 1.78)],
 )
 def test_the_paper_preset_has_the_published_number_of_parameters(part: str, millions: float) -> None:
-    module = getattr(SDFlow(SDFlowConfig.preset("paper", 4)), part)
+    module = getattr(SDFlow(preset_architecture("paper", 4)), part)
     assert round(sum(p.numel() for p in module.parameters()) / 1e6, 2) == millions
 
 
 @scales
 @pytest.mark.parametrize("name", ["tiny", "small", "paper"])
 def test_every_preset_builds_at_every_scale(name: PresetName, scale: int) -> None:
-    config = SDFlowConfig.preset(name, scale)
+    config = preset_architecture(name, scale)
     assert SDFlowConfig.from_dict(config.to_dict()) == config
     assert SDFlow(config).scale == scale
 

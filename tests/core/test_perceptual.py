@@ -102,7 +102,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_run_goes_on_with_the_same_weights_alone(file: Path, tmp_path: Path) -> None:
-    from sdflow_data.training.run import preset_settings
+    from sdflow_data.training.presets import preset_settings
 
     other = tmp_path / "other.safetensors"
     other.write_bytes(file.read_bytes() + b" ")

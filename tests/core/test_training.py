@@ -8,8 +8,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from small_training import ARCHITECTURE, CONFIG, batch
 
-from sdflow.config import SDFlowConfig
 from sdflow.training import Trainer, TrainingConfig, lr_schedule
+from sdflow_data.training.presets import preset_architecture
 
 
 def trained(steps: range, trainer: Trainer | None = None) -> Trainer:
@@ -28,8 +28,18 @@ def test_five_steps_saved_taken_up_and_five_more_are_ten_steps_bit_for_bit() -> 
     assert all(torch.equal(parts[0][name], value) for name, value in whole[0].items())
 
 
+def test_weights_can_be_restored_without_going_back_in_time() -> None:
+    trainer = trained(range(1))
+    earlier = trainer.state_dict()
+    trained(range(1, 3), trainer)
+    trainer.load_weights(earlier)
+    restored = trainer.state_dict()
+    assert restored.counters["step_number"] == 3
+    assert all(torch.equal(restored.tensors[name], value) for name, value in earlier.tensors.items())
+
+
 def test_the_state_of_another_architecture_is_refused() -> None:
-    other = Trainer(SDFlowConfig.preset("tiny", 2), CONFIG)
+    other = Trainer(preset_architecture("tiny", 2), CONFIG)
     with pytest.raises(ValueError, match="another model"):
         other.load_state_dict(trained(range(1)).state_dict())
 

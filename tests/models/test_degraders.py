@@ -15,7 +15,6 @@ from laws import randomise
 from PIL import Image
 
 from sdflow.checkpoint import save_checkpoint
-from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
 from sdflow.inference import Downscaler, Encoded
 from sdflow.model import SDFlow
@@ -30,6 +29,7 @@ from sdflow_data.models.degraders import (
     load_degrader,
 )
 from sdflow_data.models.registry import built_in_models, find_checkpoint
+from sdflow_data.training.presets import preset_architecture
 
 SEEDS = [3, 2**62, 0, 11]
 
@@ -162,7 +162,7 @@ class TestSDFlow:
     def test_the_fingerprint_is_that_of_the_weights(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         same = shutil.copytree(tiny_checkpoint, tmp_path / "copy")
         other = tmp_path / "other"
-        save_checkpoint(other, randomise(SDFlow(SDFlowConfig.preset("tiny", 2)), 2, 0.05), {})
+        save_checkpoint(other, randomise(SDFlow(preset_architecture("tiny", 2)), 2, 0.05), {})
         prints = [SDFlowDegrader(folder).fingerprint for folder in (tiny_checkpoint, same, other)]
         assert prints[0] == prints[1] != prints[2]
 
@@ -173,7 +173,7 @@ class TestLawOfTheMixture:
     @pytest.fixture
     def degrader_of(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[MixtureLaw], "Drawn"]:
         def make(law: MixtureLaw) -> Drawn:
-            config = replace(SDFlowConfig.preset("tiny", 2), components=2, mixture=law)
+            config = replace(preset_architecture("tiny", 2), components=2, mixture=law)
             model = SDFlow(config)
             with torch.no_grad():
                 model.prior.means.copy_(torch.tensor([-20.0, 20.0]))

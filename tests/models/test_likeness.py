@@ -8,12 +8,12 @@ import torch
 from laws import randomise
 
 from sdflow.checkpoint import save_checkpoint
-from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
 from sdflow.model import SDFlow
 from sdflow.resample import quantise, to_levels
 from sdflow_data.images.reading import encode_png
 from sdflow_data.models.likeness import component_use, likeness
+from sdflow_data.training.presets import preset_architecture
 
 WEAK, STRONG = -3.0, 0.0
 
@@ -22,7 +22,7 @@ WEAK, STRONG = -3.0, 0.0
 def model() -> SDFlow:
     """Two components, weak and strong noise; E sees nothing, so that all of a picture is degradation."""
     torch.manual_seed(0)
-    model = randomise(SDFlow(SDFlowConfig.preset("tiny", 2)), 0, 0.02).eval()
+    model = randomise(SDFlow(preset_architecture("tiny", 2)), 0, 0.02).eval()
     with torch.no_grad():
         model.prior.means.zero_()
         model.prior.log_stds.copy_(torch.linspace(WEAK, STRONG, model.prior.components))
@@ -83,7 +83,7 @@ def test_generate_like_photographs_draws_the_components_that_explain_them(
 
 @pytest.mark.parametrize("part", ["encoder", "lr_flow"])
 def test_a_checkpoint_of_one_direction_is_not_enough(part: str, tmp_path: Path) -> None:
-    half = SDFlow(SDFlowConfig.preset("tiny", 2))
+    half = SDFlow(preset_architecture("tiny", 2))
     half.drop([part])
     save_checkpoint(tmp_path / "half", half, {})
     with pytest.raises(SDFlowError, match="half: expected a checkpoint that can"):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdflow.checkpoint import save_checkpoint
-from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
 from sdflow.model import SDFlow
@@ -31,6 +30,7 @@ from sdflow_data.models.degraders import (
 )
 from sdflow_data.models.tiles import Job, downscale_picture, plan_pictures, upscale_picture
 from sdflow_data.models.upscaler import SDFlowUpscaler, load_upscaler
+from sdflow_data.training.presets import preset_architecture
 
 
 @pytest.fixture(scope="module")
@@ -325,14 +325,14 @@ class TestRefusals:
             load_upscaler("bicubic")
 
     def test_a_checkpoint_that_only_downscales_does_not_upscale(self, tmp_path: Path) -> None:
-        model = SDFlow(SDFlowConfig.preset("tiny", 2))
+        model = SDFlow(preset_architecture("tiny", 2))
         model.drop(["encoder"])
         save_checkpoint(tmp_path / "half", model, {})
         with pytest.raises(SDFlowError, match="half: expected a checkpoint that can upscale"):
             load_upscaler(str(tmp_path / "half"))
 
     def test_a_checkpoint_that_only_upscales_does_not_downscale(self, tmp_path: Path) -> None:
-        model = SDFlow(SDFlowConfig.preset("tiny", 2))
+        model = SDFlow(preset_architecture("tiny", 2))
         model.drop(["lr_flow"])
         save_checkpoint(tmp_path / "half", model, {})
         with pytest.raises(SDFlowError, match="half: expected a checkpoint that can downscale"):

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from sdflow.errors import SDFlowError
 from sdflow.training import Trainer
-from sdflow_data.training.run import STATE, RunSettings, train
+from sdflow_data.training.budget import Budget
+from sdflow_data.training.run import RunSettings, train
+from sdflow_data.training.run_folder import STATE
 
 GOOD, BAD = 3, 10
 
@@ -29,7 +31,7 @@ def settings(tmp_path: Path) -> RunSettings:
         architecture=ARCHITECTURE,
         training=CONFIG,
         batch_size=2,
-        steps=GOOD + BAD + 2,
+        budget=Budget(GOOD + BAD + 2),
         save_seconds=0,
     )
 
@@ -80,7 +82,7 @@ def test_it_goes_on_at_half_the_rate_to_the_last_step(
 ) -> None:
     poison(monkeypatch, range(GOOD, GOOD + BAD))
     trainer = train(settings)
-    assert (trainer.step_number, trainer.lr_scale, trainer.skipped) == (settings.steps, 0.5, BAD)
+    assert (trainer.step_number, trainer.lr_scale, trainer.skipped) == (GOOD + BAD + 2, 0.5, BAD)
 
 
 def test_fewer_bad_steps_in_a_row_leave_the_rate_alone(
@@ -95,4 +97,4 @@ def test_a_training_that_never_recovers_says_where_the_last_good_checkpoint_is(
 ) -> None:
     poison(monkeypatch, range(GOOD, 1_000))
     with pytest.raises(SDFlowError, match=r"stays non-finite.*model is the last good checkpoint"):
-        train(replace(settings, steps=1_000))
+        train(replace(settings, budget=Budget(1_000)))

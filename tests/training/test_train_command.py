@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from sdflow.checkpoint import fingerprint
 from sdflow_data.images.reading import encode_png
 from sdflow_data.system.lock import OutputLock
-from sdflow_data.training.run import preset_settings
+from sdflow_data.training.presets import preset_settings
 
 PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
 COMMAND = [sys.executable, "-c", "from sdflow_cli.main import main; main()"]
@@ -98,7 +98,8 @@ SAVE_EACH_STEP = """
 import dataclasses, sys
 from pathlib import Path
 import torch
-from sdflow_data.training.run import preset_settings, train
+from sdflow_data.training.presets import preset_settings
+from sdflow_data.training.run import train
 hr, lr, out = map(Path, sys.argv[1:4])
 folders = dict(hr=(hr,), lr=(lr,), out=out)
 sizes = dict(scale=2, steps=12, batch_size=2, patch_size=32)
@@ -114,7 +115,7 @@ def test_a_run_killed_between_its_saves_resumes_to_the_same_weights(
     call = [sys.executable, "-c", SAVE_EACH_STEP, *map(str, folders), str(out)]
     process = subprocess.Popen(call, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE
-    while not (out / "state.safetensors").exists():
+    while not (out / "metrics.csv").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -125,6 +126,18 @@ def test_a_run_killed_between_its_saves_resumes_to_the_same_weights(
     assert "Going on from step" in done.stdout
     whole, resumed = (load_file(path / "model" / "model.safetensors") for path in (trained, out))
     assert all((resumed[name] == value).all() for name, value in whole.items())
+
+
+def test_a_run_of_no_steps_saves_the_model_as_it_begins_and_can_be_resumed(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    done = run(arguments(folders, tmp_path / "run", 0))
+    assert done.returncode == 0, done.stderr
+    description = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
+    assert description["training"]["steps"] == 0
+    done = run(arguments(folders, tmp_path / "run", 1, "--resume"))
+    assert "Going on from step 0" in done.stdout
+    assert len(curve(tmp_path / "run")) == 1
 
 
 def test_more_steps_go_on_from_a_finished_run(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""The presets: what each model is built of and how it is trained."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from sdflow.config import SDFlowConfig
+from sdflow.distributed import all_gather_object
+from sdflow.errors import ArgumentError
+from sdflow.objective import ObjectiveConfig
+from sdflow.training import TrainingConfig
+
+from ..system.devices import choose_device, choose_precision
+from .budget import Budget
+from .run import RunSettings
+from .run_folder import RunFolder
+
+PresetName = Literal["tiny", "small", "paper"]
+_INIT_RATE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A model and its training, unless told otherwise."""
+
+    architecture: SDFlowConfig
+    """Of any scale: the user names it."""
+    steps: int
+    batch_size: int
+    lr_patch: int
+    """Side of the LR crops."""
+    learning_rate: float
+    discriminator_width: int
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+
+
+PRESETS: dict[PresetName, Preset] = {
+    "tiny": Preset(  # minutes on a laptop
+        architecture=SDFlowConfig(
+            hr_steps=4,
+            lr_steps=4,
+            hf_steps=2,
+            degradation_steps=4,
+            width=32,
+            condition_channels=32,
+            growth=16,
+            hf_blocks=1,
+            degradation_blocks=1,
+            encoder_channels=32,
+            encoder_blocks=3,
+            encoder_modulation=1,
+            components=8,
+        ),
+        steps=1_000,
+        batch_size=8,
+        lr_patch=32,
+        learning_rate=1e-3,
+        discriminator_width=32,
+        # A few minutes suffice for the downscaling branch alone. The terms that back-propagate through f_HR
+        # and f_HF, a third of a step, are left out; upscaling is learned by likelihood and cycle.
+        objective=ObjectiveConfig(super_resolution=0, gan_hr=0),
+    ),
+    "small": Preset(  # an hour on two CPU cores
+        architecture=SDFlowConfig(
+            hr_steps=6,
+            lr_steps=6,
+            hf_steps=4,
+            degradation_steps=6,
+            width=32,
+            condition_channels=32,
+            growth=16,
+            hf_blocks=2,
+            degradation_blocks=2,
+            encoder_channels=32,
+            encoder_blocks=6,
+            encoder_modulation=2,
+        ),
+        steps=5_000,
+        batch_size=8,
+        lr_patch=32,
+        learning_rate=1e-3,
+        discriminator_width=32,
+    ),
+    "paper": Preset(  # the published sizes, for a GPU
+        architecture=SDFlowConfig(),
+        steps=250_000,
+        batch_size=32,
+        lr_patch=48,
+        learning_rate=2e-4,
+        discriminator_width=64,
+    ),
+}
+
+
+def preset_architecture(preset: PresetName, scale: int) -> SDFlowConfig:
+    """A preset's architecture at a scale.
+
+    Raises:
+        ValueError: no such preset, or no such scale.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset: expected one of {tuple(PRESETS)}, got {preset!r}")
+    return replace(PRESETS[preset].architecture, scale=scale)
+
+
+def preset_settings(
+    preset: PresetName,
+    *,
+    hr: tuple[Path, ...],
+    lr: tuple[Path, ...],
+    out: Path,
+    scale: int,
+    validation: tuple[Path, Path] | None = None,
+    perceptual_weights: Path | None = None,
+    init: Path | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    batch_size: int | None = None,
+    patch_size: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+) -> RunSettings:
+    """The settings of a run by a preset; what is None is the preset's.
+
+    With ``init``, at a quarter of the learning rate and all of it *late*: what has to be learned first is
+    known.
+
+    Raises:
+        SDFlowError: a patch size that the scale does not allow, or a device that is not there.
+    """
+    chosen = PRESETS[preset]
+    patch_size = chosen.lr_patch * scale if patch_size is None else patch_size
+    if patch_size % (2 * scale) or patch_size < 16 * scale:
+        raise ArgumentError(
+            "patch_size",
+            f"expected a multiple of {2 * scale} from {16 * scale} up at scale {scale}, got {patch_size}",
+        )
+    device = choose_device(device)
+    if resume and precision == "auto" and (stored := RunFolder(out).stored_settings()):
+        precision = stored["training"]["precision"]  # "auto" may measure another today
+    precision, *_ = all_gather_object(choose_precision(precision, device))
+    training = TrainingConfig(
+        patch_size=patch_size,
+        seed=seed,
+        learning_rate=chosen.learning_rate * (_INIT_RATE if init else 1),
+        discriminator_width=chosen.discriminator_width,
+        objective=replace(chosen.objective, late=0.0) if init else chosen.objective,
+        precision=precision,
+    )
+    return RunSettings(
+        hr=hr,
+        lr=lr,
+        out=out,
+        architecture=preset_architecture(preset, scale),
+        training=training,
+        batch_size=chosen.batch_size if batch_size is None else batch_size,
+        budget=Budget(chosen.steps if steps is None and minutes is None else steps, minutes),
+        validation=validation,
+        perceptual_weights=perceptual_weights,
+        init=init,
+        resume=resume,
+        device=device,
+    )

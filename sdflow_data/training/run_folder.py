@@ -1,0 +1,157 @@
+"""The RUN folder of a training: its settings, its newest checkpoint, and the state to resume from.
+
+Every file is replaced at once or not at all, so a run can be killed at any moment.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+
+from sdflow import __version__
+from sdflow.checkpoint import save_checkpoint
+from sdflow.errors import ArgumentError, SDFlowError
+from sdflow.files import write_file
+from sdflow.training import Trainer, TrainingState
+
+from ..images.reading import encode_png
+from ..system.lock import check_new_or_empty
+
+FORMAT_VERSION = 2
+"""Of ``run.json`` and ``state.safetensors``."""
+STATE, SETTINGS, METRICS, MODEL = "state.safetensors", "run.json", "metrics.csv", "model"
+SAMPLES, EVENTS = "samples", "tensorboard"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands."""
+
+    step: int = 0
+    seconds: float = 0.0
+    """Of training, over all resumptions."""
+    rollbacks: int = 0
+    """How often it went back to an earlier state."""
+
+
+class RunFolder:
+    """``model/`` (the newest checkpoint), ``state.safetensors``, ``run.json``, ``metrics.csv``, ``samples/``,
+    and ``tensorboard/`` where that is installed.
+
+    Args:
+        path: RUN.
+        writable: False makes every check and every write do nothing: of several processes, one writes.
+    """
+
+    def __init__(self, path: Path, writable: bool = True) -> None:
+        self.path, self._writable = path, writable
+        self.model, self.metrics, self.events = path / MODEL, path / METRICS, path / EVENTS
+
+    def stored_settings(self) -> dict[str, Any] | None:
+        """The settings that the run began with; None where no run has begun.
+
+        Raises:
+            SDFlowError: a run of another format, or a damaged file.
+        """
+        path = self.path / SETTINGS
+        if not path.exists():
+            return None
+        try:
+            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found = stored.get("format_version", 1)
+        except (ValueError, AttributeError) as error:
+            raise SDFlowError(f"{path}: expected the settings of a run as JSON, found {error}") from error
+        if found != FORMAT_VERSION:
+            raise SDFlowError(
+                f"{self.path}: expected a run of format {FORMAT_VERSION}, found format {found} of another "
+                "version, which cannot be resumed; a new run can begin with its weights"
+            )
+        return stored
+
+    def check(self, identity: dict[str, Any], resume: bool) -> None:
+        """Refuse a folder that this run may not write to.
+
+        Args:
+            identity: what a resumed run must have in common with the one that began, plain values.
+            resume: whether a run may have begun.
+
+        Raises:
+            SDFlowError: other files are in it, a run has begun and is not to be resumed, or it began with
+                other settings.
+        """
+        if not self._writable:
+            return
+        if (self.path / SETTINGS).exists() and not resume:
+            raise ArgumentError("resume", f"expected in order to go on with the training run in {self.path}")
+        stored = self.stored_settings()
+        if stored is None:
+            check_new_or_empty(self.path, ours=[SETTINGS])
+        for name, value in json.loads(json.dumps(identity)).items():
+            if stored is not None and stored.get(name) != value:
+                raise SDFlowError(f"{self.path}: {_first_difference(name, stored.get(name), value)}")
+
+    def claim(self, identity: dict[str, Any]) -> None:
+        """Begin a run here. Call it once all that is given was found good, so that a corrected call does not
+        find a run begun."""
+        if not self._writable:
+            return
+        if not (self.path / SETTINGS).exists():
+            settings = {"format_version": FORMAT_VERSION, "library_version": __version__, **identity}
+            write_file(self.path / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+        (self.path / SAMPLES).mkdir(exist_ok=True)
+
+    def load(self, restore: Callable[[TrainingState], None]) -> RunState | None:
+        """Where the run stood when it was saved last; None where it never was.
+
+        Args:
+            restore: takes up the trainer's part of the state.
+
+        Raises:
+            SDFlowError: a damaged file, or the state of another run.
+        """
+        path = self.path / STATE
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as stored:
+                plain = json.loads(stored.metadata()["run"])
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            state = RunState(**plain["state"])
+            restore(TrainingState(tensors, plain["trainer"]))
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise SDFlowError(f"{path}: expected the state of this run, found {error}") from error
+        return state
+
+    def save(self, state: RunState, trainer: Trainer, training: dict[str, Any]) -> None:
+        """Replace the state and the checkpoint.
+
+        Args:
+            state: where the run stands.
+            trainer: its moving average of the weights is the checkpoint.
+            training: how it was trained, plain values.
+        """
+        if not self._writable:
+            return
+        tensors, counters = trainer.state_dict()
+        plain = {"state": dataclasses.asdict(state), "trainer": counters}
+        write_file(self.path / STATE, to_safetensors(tensors, metadata={"run": json.dumps(plain)}))
+        save_checkpoint(self.model, trainer.ema_model, training)
+
+    def save_sample(self, sheet: np.ndarray, step: int) -> None:
+        """Keep a sample sheet, uint8 (H, W, 3), of a step."""
+        if self._writable:
+            write_file(self.path / SAMPLES / f"{step:07d}.png", encode_png(sheet))
+
+
+def _first_difference(name: str, stored: Any, given: Any) -> str:
+    if isinstance(stored, dict) and isinstance(given, dict):
+        for key in sorted(stored.keys() | given.keys()):
+            if stored.get(key) != given.get(key):
+                return _first_difference(f"{name}.{key}", stored.get(key), given.get(key))
+    return f"the run began with {name} = {stored}, expected the same, got {given}"
