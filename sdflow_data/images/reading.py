@@ -105,9 +105,9 @@ def read_header(path: Path) -> Header:
     Raises:
         PictureError: the file is not a picture. One that is damaged further in passes here.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         width, height = image.size
-        if _orientation(image) in _SWAPS_SIDES:
+        if orientation_of(image) in _SWAPS_SIDES:
             width, height = height, width
         return Header(height, width)
 
@@ -125,8 +125,8 @@ def read_picture(path: Path) -> np.ndarray:
         PictureError: the file is not a picture, is truncated or damaged, or has pixels without a fixed
             range (32-bit integers, floats).
     """
-    with _opened(path) as image:
-        orientation = _orientation(image)
+    with opened(path) as image:
+        orientation = orientation_of(image)
         raw_mode = _raw_mode(image)
         image.load()
         picture: Image.Image = image
@@ -218,7 +218,12 @@ def encode_png(picture: np.ndarray) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """A picture's file, of which no more than the header is read yet.
+
+    Raises:
+        PictureError: the file is not a picture; or whatever goes wrong with it inside the block.
+    """
     try:
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -237,7 +242,7 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         raise PictureError(path, f"cannot be decoded: {error}") from error
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
+def orientation_of(image: ImageFile.ImageFile) -> int:
     """The EXIF orientation that is left to apply, 1 to 8. To be asked before the pixels are loaded."""
     if image.format == "TIFF":  # both decoders turn it themselves, and Pillow's size is the upright one
         return 1

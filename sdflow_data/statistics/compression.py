@@ -3,29 +3,11 @@
 import numpy as np
 from scipy.fft import dctn
 
+from ..images.jpeg_traces import QUALITIES, lattice_evidence
 from .batch import Batch, at_limits
 from .noise import in_blocks
 from .registry import Statistic, measures
 
-_ANNEX_K = np.array(
-    [
-        [16, 11, 10, 16, 24, 40, 51, 61],
-        [12, 12, 14, 19, 26, 58, 60, 55],
-        [14, 13, 16, 24, 40, 57, 69, 56],
-        [14, 17, 22, 29, 51, 87, 80, 62],
-        [18, 22, 37, 56, 68, 109, 103, 77],
-        [24, 35, 55, 64, 81, 104, 113, 92],
-        [49, 64, 78, 87, 103, 121, 120, 101],
-        [72, 92, 95, 98, 112, 100, 103, 99],
-    ]
-)
-"""The luminance quantisation table of the JPEG standard (ITU-T T.81, annex K)."""
-
-_QUALITIES = np.arange(20, 100)
-_ROUNDING = 0.4
-"""Standard deviation of a DCT coefficient after rounding to 8-bit luma and again to 8-bit RGB."""
-
-_OUTLIERS = 0.05
 _LEAST_EVIDENCE = 10.0
 
 
@@ -94,24 +76,7 @@ def jpeg_quality(batch: Batch) -> np.ndarray:
         :, :, 1:
     ]
     evidence = np.stack(
-        [(_evidence(coefficients, int(quality)) * usable).sum(axis=1) for quality in _QUALITIES], axis=1
+        [(lattice_evidence(coefficients, quality) * usable).sum(axis=1) for quality in QUALITIES], axis=1
     )
-    best = np.where(evidence.max(axis=1) > _LEAST_EVIDENCE, _QUALITIES[evidence.argmax(axis=1)], 100)
+    best = np.where(evidence.max(axis=1) > _LEAST_EVIDENCE, np.array(QUALITIES)[evidence.argmax(axis=1)], 100)
     return np.where(np.any(usable, axis=1), best, np.nan)
-
-
-def _evidence(coefficients: np.ndarray, quality: int) -> np.ndarray:
-    """(M, blocks): log likelihood ratio of one quality, from (M, blocks, 63) coefficients."""
-    step = _quantisation(quality)
-    whole = np.rint(coefficients / step)
-    off = (coefficients - whole * step) / _ROUNDING
-    peak = (1 - _OUTLIERS) * step / (_ROUNDING * np.sqrt(2 * np.pi))
-    ratio = np.log(peak * np.exp(-0.5 * off * off) + _OUTLIERS)
-    ratio = np.where(whole == 0, np.minimum(ratio, 0), ratio)
-    return ratio @ (step > 1).astype(np.float32)  # steps of 1 look like no compression at all
-
-
-def _quantisation(quality: int) -> np.ndarray:
-    """(63,): the steps of the luma coefficients but the first, as libjpeg scales them."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return ((_ANNEX_K.ravel()[1:] * scale + 50) // 100).clip(1, 255).astype(np.float32)

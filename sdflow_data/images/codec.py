@@ -1,0 +1,404 @@
+"""JPEG as the last step of a camera: its settings in files, their distribution, and its effect on pixels.
+
+JPEG cuts a picture into blocks of 8 x 8 pixels (16 x 16 where chroma is subsampled), which a convolution
+cannot place. It needs no learning: the effect of a codec whose settings are known is computed by the codec.
+
+A block depends on no pixel outside of it, but for chroma, whose enlargement looks one sample further. So a
+window that begins and ends a unit of 16 pixels beyond what is asked for is coded as in the whole picture.
+Bytes are those of libjpeg-turbo with its defaults: integer DCT, smooth enlargement of chroma. `CODEC_LIBRARY`
+names the version at hand.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image, JpegImagePlugin, features
+from torch import Tensor
+
+from sdflow.noise import derive_seed, draw_component
+from sdflow.resample import quantise
+
+from .reading import PictureError, opened, orientation_of
+
+Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
+
+UNIT = 16
+"""Pixels from one unit of coded blocks to the next, at most: two blocks, where chroma has half the size."""
+
+MAX_ENTRIES = 128
+"""Settings that a distribution holds at most."""
+
+CODEC_LIBRARY = (
+    f"libjpeg-turbo {features.version_feature('libjpeg_turbo')}"
+    if features.check_feature("libjpeg_turbo")
+    else f"libjpeg {features.version('jpg')}"
+)
+"""The library that codes, with its version."""
+
+_CODEC_STREAM = 0x4A504547  # "JPEG": no other seed is derived with it
+_LONGEST_SIDE = 65_500  # of a JPEG file
+_SAMPLING: dict[int, Subsampling] = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+
+_LUMA = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
+_CHROMA = (
+    *(17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99),
+    *(24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99),
+    *((99,) * 32),
+)
+
+
+def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The quantisation tables of luma and chroma, 64 steps each, in rows of the block.
+
+    Those of the JPEG standard (ITU-T T.81, annex K), as libjpeg scales them to a quality of 1 to 100.
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality: expected 1 to 100, got {quality}")
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    luma, chroma = (
+        tuple(min(max((step * scale + 50) // 100, 1), 255) for step in table) for table in (_LUMA, _CHROMA)
+    )
+    return luma, chroma
+
+
+_MEANS = np.array([np.mean(standard_tables(quality)[0]) for quality in range(1, 101)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jpeg:
+    """The settings of one JPEG compression, and where its grid lies in the picture.
+
+    Attributes:
+        tables: quantisation steps, 1 to 255, in rows of the block: of luma and chroma, or of luma, Cb and Cr.
+        subsampling: of chroma.
+        phase: row and column of a picture at which a unit of blocks begins, 0 to 15.
+        transposed: the picture was coded with its rows as columns, and turned upright afterwards.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    subsampling: Subsampling = "4:2:0"
+    phase: tuple[int, int] = (0, 0)
+    transposed: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.tables) not in (2, 3) or any(len(table) != 64 for table in self.tables):
+            found = [len(table) for table in self.tables]
+            raise ValueError(f"tables: expected 2 or 3 of 64 steps each, got tables of {found}")
+        if not all(1 <= step <= 255 for table in self.tables for step in table):
+            raise ValueError("tables: expected steps of 1 to 255, got others")
+        if self.subsampling not in get_args(Subsampling):
+            expected = ", ".join(get_args(Subsampling))
+            raise ValueError(f"subsampling: expected {expected}, got {self.subsampling!r}")
+        if len(self.phase) != 2 or not all(0 <= start < UNIT for start in self.phase):
+            raise ValueError(f"phase: expected two numbers of 0 to {UNIT - 1}, got {self.phase}")
+
+    @classmethod
+    def of_quality(
+        cls, quality: int, subsampling: Subsampling = "4:2:0", phase: tuple[int, int] = (0, 0)
+    ) -> "Jpeg":
+        """libjpeg's settings of a quality of 1 to 100."""
+        return cls(tables=standard_tables(quality), subsampling=subsampling, phase=phase)
+
+    @cached_property
+    def quality(self) -> int:
+        """The quality, 1 to 100, whose standard luma table is nearest in its mean step."""
+        return 1 + int(np.abs(_MEANS - np.mean(self.tables[0])).argmin())
+
+    def __str__(self) -> str:
+        """As ``jpeg:85:420``; with ``~`` before a quality that is nearest and not exact."""
+        about = "" if self.tables == standard_tables(self.quality) else "~"
+        return f"jpeg:{about}{self.quality}:{self.subsampling.replace(':', '')}"
+
+    def apply(self, levels: np.ndarray, top: int = 0, left: int = 0) -> np.ndarray:
+        """Code and decode a picture, or a window of one.
+
+        Args:
+            levels: uint8 (H, W, 3), RGB.
+            top, left: where it lies in the picture that the grid belongs to, >= 0.
+
+        Returns:
+            uint8 (H, W, 3). Pixels within 16 of a window's border may differ from those of the whole picture.
+        """
+        height, width = levels.shape[:2]
+        above, before = ((place - start) % UNIT for place, start in zip((top, left), self.phase))
+        padded = np.pad(levels, ((above, 0), (before, 0), (0, 0)), mode="edge") if above or before else levels
+        if self.transposed:
+            coded = self._code(padded.swapaxes(0, 1)).swapaxes(0, 1)
+        else:
+            coded = self._code(padded)
+        return coded[above : above + height, before : before + width]
+
+    def _code(self, levels: np.ndarray) -> np.ndarray:
+        if max(levels.shape[:2]) > _LONGEST_SIDE:
+            raise ValueError(f"levels: expected sides of at most {_LONGEST_SIDE}, got {levels.shape[:2]}")
+        file = io.BytesIO()
+        tables = [list(table) for table in self.tables]
+        picture = Image.fromarray(np.ascontiguousarray(levels))
+        picture.save(file, "JPEG", qtables=tables, subsampling=self.subsampling)
+        with Image.open(file, formats=["JPEG"]) as decoded:
+            return np.asarray(decoded)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `from_json`."""
+        return {
+            "tables": [list(table) for table in self.tables],
+            "subsampling": self.subsampling,
+            "phase": list(self.phase),
+            "transposed": self.transposed,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Jpeg":
+        """What `to_json` made.
+
+        Raises:
+            ValueError, TypeError, KeyError: anything else.
+        """
+        return cls(
+            tables=tuple(tuple(int(step) for step in table) for table in value["tables"]),
+            subsampling=value["subsampling"],
+            phase=(int(value["phase"][0]), int(value["phase"][1])),
+            transposed=bool(value["transposed"]),
+        )
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Which compressions a camera's pictures went through, and how often: None is none at all.
+
+    Attributes:
+        entries: settings and their shares, which sum to 1.
+
+    Raises:
+        ValueError: no entries, or shares that are none.
+    """
+
+    entries: tuple[tuple[Jpeg | None, float], ...] = ((None, 1.0),)
+
+    def __post_init__(self) -> None:
+        shares = [share for _, share in self.entries]
+        if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"entries: expected shares above 0 with sum 1, got {shares}")
+
+    @classmethod
+    def of(cls, found: Iterable[Jpeg | None]) -> "Codec":
+        """The distribution of what photographs show; an empty set has none.
+
+        Of more than `MAX_ENTRIES` settings as many are kept, spread evenly over the photographs in the order
+        of their quality.
+        """
+        counts = Counter(found)
+        if not counts:
+            return cls()
+        ordered = sorted(counts, key=_order)
+        if len(ordered) > MAX_ENTRIES:
+            ends = np.cumsum([counts[jpeg] for jpeg in ordered])
+            middles = (np.arange(MAX_ENTRIES) + 0.5) / MAX_ENTRIES * ends[-1]
+            counts = Counter(ordered[index] for index in np.searchsorted(ends, middles, side="right"))
+            ordered = sorted(counts, key=_order)
+        total = sum(counts.values())
+        return cls(tuple((jpeg, counts[jpeg] / total) for jpeg in ordered))
+
+    @property
+    def lossless(self) -> bool:
+        """Whether no picture is compressed."""
+        return all(jpeg is None for jpeg, _ in self.entries)
+
+    def draw(self, *identity: int) -> Jpeg | None:
+        """The settings of one photograph: equal integers that name it, equal settings."""
+        shares = np.array([share for _, share in self.entries])
+        return self.entries[draw_component(derive_seed(_CODEC_STREAM, *identity), shares)][0]
+
+    def __str__(self) -> str:
+        """For people: the range of qualities and the share without any."""
+        qualities = [jpeg.quality for jpeg, _ in self.entries if jpeg is not None]
+        if not qualities:
+            return "no JPEG"
+        low, high = min(qualities), max(qualities)
+        none = sum(share for jpeg, share in self.entries if jpeg is None)
+        ways = sorted({jpeg.subsampling for jpeg, _ in self.entries if jpeg is not None})
+        span = str(low) if low == high else f"{low} to {high}"
+        return f"JPEG of quality {span}, {' and '.join(ways)}" + (f" ({none:.0%} without)" if none else "")
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain values, for `from_json`."""
+        return [
+            {"share": share, "jpeg": None if jpeg is None else jpeg.to_json()} for jpeg, share in self.entries
+        ]
+
+    @classmethod
+    def from_json(cls, value: list[dict[str, Any]]) -> "Codec":
+        """What `to_json` made.
+
+        Raises:
+            ValueError, TypeError, KeyError: anything else.
+        """
+        return cls(
+            tuple(
+                (None if entry["jpeg"] is None else Jpeg.from_json(entry["jpeg"]), float(entry["share"]))
+                for entry in value
+            )
+        )
+
+
+def _order(jpeg: Jpeg | None) -> tuple[Any, ...]:
+    """By quality; the same for the same set of settings, in whatever order they were found."""
+    if jpeg is None:
+        return (101,)
+    return (jpeg.quality, jpeg.subsampling, jpeg.tables, jpeg.phase, jpeg.transposed)
+
+
+def read_jpeg(path: Path) -> Jpeg | None:
+    """The settings of a JPEG file as its picture stands upright, from its header; None of any other picture.
+
+    A grey one counts as one whose chroma has the table of luma. Steps over 255, which tables of 16 bits may
+    have, count as 255. Progressive order and arithmetic coding lose nothing, and so they do not count.
+
+    Raises:
+        PictureError: the file is no picture, or JPEG that cannot be made again: CMYK, colours that are stored
+            as RGB, no tables, another subsampling.
+    """
+    with opened(path) as image:
+        if not isinstance(image, JpegImagePlugin.JpegImageFile):
+            return None
+        if image.mode not in ("RGB", "L"):
+            raise PictureError(path, f"expected JPEG in YCbCr or grey, found {image.mode}")
+        if image.mode == "RGB" and _stored_as_rgb(image):
+            raise PictureError(path, "expected JPEG in YCbCr or grey, found colours that are stored as RGB")
+        found = image.quantization
+        numbers = [component[3] for component in image.layer]
+        if not set(numbers) <= set(found):
+            raise PictureError(path, "expected quantisation tables in the JPEG file, found none")
+        tables = [tuple(min(max(int(step), 1), 255) for step in found[number]) for number in numbers]
+        if len(tables) == 1:
+            tables *= 2
+        elif tables[1] == tables[2]:
+            tables.pop()
+        sampling = 0 if image.mode == "L" else JpegImagePlugin.get_sampling(image)
+        if sampling not in _SAMPLING:
+            sizes = ", ".join(f"{across}x{down}" for _, across, down, _ in image.layer)
+            raise PictureError(path, f"expected chroma as 4:4:4, 4:2:2 or 4:2:0, found components of {sizes}")
+        jpeg = Jpeg(tables=tuple(tables), subsampling=_SAMPLING[sampling])
+        return _turned(jpeg, orientation_of(image), image.height, image.width)
+
+
+def _stored_as_rgb(image: JpegImagePlugin.JpegImageFile) -> bool:
+    """By the same signs as libjpeg: Adobe's marker, else the names of the components."""
+    if "jfif" in image.info:
+        return False
+    if "adobe_transform" in image.info:
+        return image.info["adobe_transform"] == 0
+    return [component[0] for component in image.layer] == [ord("R"), ord("G"), ord("B")]
+
+
+def _turned(jpeg: Jpeg, orientation: int, height: int, width: int) -> Jpeg:
+    """Settings of a file of that size, whose grid begins at its corner, once EXIF has turned it upright."""
+    from_below, from_right = height % UNIT, width % UNIT
+    phase = {
+        2: (0, from_right),
+        3: (from_below, from_right),
+        4: (from_below, 0),
+        6: (0, from_below),
+        7: (from_right, from_below),
+        8: (from_right, 0),
+    }.get(orientation, (0, 0))
+    return replace(jpeg, phase=phase, transposed=orientation >= 5)
+
+
+def parse_codec(text: str) -> Codec | None:
+    """What ``--codec`` names: ``camera`` (None: the model's own), ``none``, or ``jpeg:Q[:444|422|420]``.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if text == "camera":
+        return None
+    if text == "none":
+        return Codec()
+    name, _, settings = text.partition(":")
+    quality, _, chroma = settings.partition(":")
+    ways: dict[str, Subsampling] = {way.replace(":", ""): way for way in get_args(Subsampling)}
+    ways[""] = "4:2:0"
+    known = name == "jpeg" and quality.isascii() and quality.isdecimal() and chroma in ways
+    if not known or not 1 <= int(quality) <= 100:
+        raise ValueError(
+            f"expected camera, none or jpeg:Q[:444|422|420] with Q from 1 to 100, found {text!r}"
+        )
+    return Codec(((Jpeg.of_quality(int(quality), ways[chroma]), 1.0),))
+
+
+def coded_bands(bands: Iterator[np.ndarray], jpeg: Jpeg, height: int, width: int) -> Iterator[np.ndarray]:
+    """Code and decode a picture that comes and goes in bands of rows, as if it were whole.
+
+    Args:
+        bands: uint8 (rows, W, 3) with W >= ``width``, from the top to beyond ``height`` rows.
+        height, width: of the picture.
+
+    Yields:
+        uint8 (rows, width, 3), ``height`` rows in all.
+    """
+    held: np.ndarray = np.empty((0, width, 3), np.uint8)
+    top = done = 0  # the picture's row that ``held`` begins with, and the first that is not given out yet
+    for band in bands:
+        held = np.concatenate([held, band[: height - top - len(held), :width]])
+        end = top + len(held)
+        last = end == height
+        # Rows of the last whole unit need what is below it; those of the unit above are final.
+        ready = end if last else (end - jpeg.phase[0]) // UNIT * UNIT + jpeg.phase[0] - UNIT
+        if ready > done:
+            yield _coded_across(held, jpeg, top)[done - top : ready - top]
+            done = ready
+            start = max((done - jpeg.phase[0]) // UNIT * UNIT + jpeg.phase[0] - UNIT, 0)
+            held, top = held[start - top :], start
+        if last:
+            return
+
+
+def _coded_across(rows: np.ndarray, jpeg: Jpeg, top: int) -> np.ndarray:
+    """`Jpeg.apply`, in pieces where the rows are longer than a JPEG file's."""
+    step = _LONGEST_SIDE // UNIT * UNIT - 4 * UNIT
+    pieces = []
+    for left in range(0, rows.shape[1], step):
+        start, end = max(left - 2 * UNIT, 0), left + step + 2 * UNIT
+        piece = jpeg.apply(rows[:, start:end], top, start)
+        pieces.append(piece[:, left - start : left - start + step])
+    return np.concatenate(pieces, axis=1)
+
+
+def straight_through(
+    levels: Tensor, jpegs: Sequence[Jpeg | None], places: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Pictures rounded, coded and decoded, with the gradient of the identity (Bengio et al., 2013).
+
+    Args:
+        levels: (B, 3, H, W) grey levels, any float; what is not finite stays so.
+        jpegs: B settings; None rounds and clips alone.
+        places: B pairs (top, left): where each lies in the picture that its grid belongs to.
+
+    Returns:
+        (B, 3, H, W), whole levels in [0, 255].
+    """
+    with torch.no_grad():
+        rounded = quantise(levels.nan_to_num()).permute(0, 2, 3, 1).cpu().numpy()
+        coded = [
+            picture if jpeg is None else jpeg.apply(picture, *place)
+            for picture, jpeg, place in zip(rounded, jpegs, places, strict=True)
+        ]
+        whole = torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).to(levels)
+        offset = whole - levels
+    return levels + offset

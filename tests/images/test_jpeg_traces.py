@@ -1,0 +1,54 @@
+"""The JPEG past of decoded pictures is found, with its place, and where there is none, none is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from sdflow_data.images.codec import Codec, Jpeg, Subsampling
+from sdflow_data.images.jpeg_traces import estimate_jpeg, measure_codec
+
+
+def photograph() -> np.ndarray:
+    """A real photograph with a little noise, so that nothing of its own past is left."""
+    noise = np.random.default_rng(0).normal(0, 2, (320, 320, 3))
+    return np.clip(data.coffee()[:320, 100:420] + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("quality", [30, 60, 75, 90])
+@pytest.mark.parametrize("way", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("cut", [(0, 0), (3, 13)])
+def test_quality_chroma_and_place_are_found(quality: int, way: Subsampling, cut: tuple[int, int]) -> None:
+    coded = Jpeg.of_quality(quality, way).apply(photograph())[cut[0] :, cut[1] :]
+    found = estimate_jpeg(coded)
+    assert found is not None
+    assert (found.quality, found.subsampling) == (quality, way)
+    assert tuple(start % 8 for start in found.phase) == tuple(-start % 8 for start in cut)
+
+
+@pytest.mark.parametrize("kind", ["never", "resized", "noisy again", "flat", "tiny"])
+def test_pictures_without_a_grid_show_none(kind: str) -> None:
+    coded = Jpeg.of_quality(60).apply(photograph())
+    picture = {
+        "never": photograph(),
+        "resized": np.asarray(Image.fromarray(coded).resize((270, 270), Image.Resampling.BICUBIC)),
+        "noisy again": np.clip(coded + np.random.default_rng(1).normal(0, 4, coded.shape), 0, 255).astype(
+            "u1"
+        ),
+        "flat": np.full((200, 200, 3), 90, np.uint8),
+        "tiny": coded[:20, :20],
+    }[kind]
+    assert estimate_jpeg(picture) is None
+
+
+def test_a_folder_of_several_codecs_has_their_shares(tmp_path: Path) -> None:
+    picture = Image.fromarray(photograph())
+    picture.save(tmp_path / "a.jpg", quality=80)
+    picture.save(tmp_path / "b.png")
+    Image.fromarray(Jpeg.of_quality(50).apply(photograph())).save(tmp_path / "c.png")
+    (tmp_path / "d.jpg").write_bytes(b"no picture")
+    codec, skipped = measure_codec(sorted(tmp_path.iterdir()))
+    assert codec == Codec.of([Jpeg.of_quality(80), None, Jpeg.of_quality(50)])
+    assert list(skipped) == [tmp_path / "d.jpg"]
