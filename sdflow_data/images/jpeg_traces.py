@@ -1,8 +1,8 @@
 """The compression that photographs went through: read from JPEG files, estimated from any other picture.
 
 The DCT coefficients of a decoded JPEG picture lie near whole quantisation steps, if its blocks are found;
-those of any other picture lie anywhere. What was resized or otherwise changed behind JPEG shows no such trace, and
-needs none: its grid is gone.
+those of any other picture lie anywhere. What was resized or otherwise changed behind JPEG shows no such
+trace, and needs none: its grid is gone.
 """
 
 from collections.abc import Sequence
