@@ -22,6 +22,7 @@ from sdflow.training import Trainer, TrainingState
 
 from ..images.reading import encode_png
 from ..system.lock import check_new_or_empty
+from ..system.settings import check_same
 
 FORMAT_VERSION = 2
 """Of ``run.json`` and ``state.safetensors``."""
@@ -92,9 +93,9 @@ class RunFolder:
         stored = self.stored_settings()
         if stored is None:
             check_new_or_empty(self.path, ours=[SETTINGS])
-        for name, value in json.loads(json.dumps(identity)).items():
-            if stored is not None and stored.get(name) != value:
-                raise SDFlowError(f"{self.path}: {_first_difference(name, stored.get(name), value)}")
+            return
+        given = json.loads(json.dumps(identity))
+        check_same(self.path, {name: stored.get(name) for name in given}, given)
 
     def claim(self, identity: dict[str, Any]) -> None:
         """Begin a run here. Call it once all that is given was found good, so that a corrected call does not
@@ -147,11 +148,3 @@ class RunFolder:
         """Keep a sample sheet, uint8 (H, W, 3), of a step."""
         if self._writable:
             write_file(self.path / SAMPLES / f"{step:07d}.png", encode_png(sheet))
-
-
-def _first_difference(name: str, stored: Any, given: Any) -> str:
-    if isinstance(stored, dict) and isinstance(given, dict):
-        for key in sorted(stored.keys() | given.keys()):
-            if stored.get(key) != given.get(key):
-                return _first_difference(f"{name}.{key}", stored.get(key), given.get(key))
-    return f"the run began with {name} = {stored}, expected the same, got {given}"

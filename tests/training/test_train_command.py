@@ -174,7 +174,8 @@ def test_another_model_to_begin_with_is_no_resumption(
 ) -> None:
     done = run(arguments(folders, trained, 12, "--resume", "--init", str(trained)))
     assert done.returncode == 1
-    assert "init = None" in done.stderr
+    assert done.stderr.startswith("Error: --init: ")
+    assert "was begun with none" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_a_run_is_not_overwritten(trained: Path, folders: tuple[Path, Path]) -> 
 def test_resuming_with_other_settings_names_the_setting(trained: Path, folders: tuple[Path, Path]) -> None:
     done = run(arguments(folders, trained, 12, "--resume", "--seed", "5"))
     assert done.returncode == 1
-    assert "training.seed = 0" in done.stderr
+    assert done.stderr.startswith("Error: training.seed: ")
 
 
 def test_an_empty_folder_is_refused_by_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
