@@ -23,8 +23,8 @@ from sdflow.model import SDFlow
 from sdflow_data.dataset.plan import Plan, scan
 from sdflow_data.dataset.shards import ShardWriter
 from sdflow_data.generation import shard_maker as worker
-from sdflow_data.generation.run import Request
-from sdflow_data.generation.shard_maker import Job, ShardMaker, ShardTask
+from sdflow_data.generation.run import GenerationRequest
+from sdflow_data.generation.shard_maker import GenerationJob, ShardMaker, ShardTask
 from sdflow_data.training.presets import PresetName, preset_architecture
 
 STEPS = ("decode", "model", "statistics", "store")
@@ -50,7 +50,7 @@ def main(
         checkpoint = Path(folder) / preset
         save_checkpoint(checkpoint, SDFlow(preset_architecture(preset, int(scale))), {})
         for k in variants:
-            request = Request(
+            request = GenerationRequest(
                 model=str(checkpoint),
                 variants=k,
                 device="cpu",
@@ -64,19 +64,21 @@ def main(
     print(f"\nPeak memory of the worker: {peak:.2f} GiB")
 
 
-def measure(request: Request, hr: Path, folder: Path, seconds: dict[str, float]) -> tuple[float, int]:
+def measure(
+    request: GenerationRequest, hr: Path, folder: Path, seconds: dict[str, float]
+) -> tuple[float, int]:
     """Make a shard twice; the processor time of the second in all, and of its steps in ``seconds``, and how
     many patches it has."""
     (folder / "shards").mkdir(exist_ok=True)
     found, failures = scan([hr])
     plan = Plan(request.recipe(None)).extended(found, failures)
     task = ShardTask(0, plan.shard(0), {picture.sha256: picture.path for picture in found})
-    maker = ShardMaker(Job(folder, request.model, plan.recipe))
+    maker = ShardMaker(GenerationJob(folder, request.model, plan.recipe))
     maker.make(task)
     seconds.clear()
     begun = time.process_time()
     maker.make(task)
-    return time.process_time() - begun, sum(cut.end - cut.first for cut in task.cuts)
+    return time.process_time() - begun, sum(map(len, task.cuts))
 
 
 def count_time(seconds: dict[str, float]) -> None:

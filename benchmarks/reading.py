@@ -25,7 +25,7 @@ from sdflow_data.dataset.manifest import finish_dataset, read_dataset
 from sdflow_data.export.run import Request as ExportRequest
 from sdflow_data.export.run import export
 from sdflow_data.generation.engines.local import LocalEngine
-from sdflow_data.generation.run import Request, generate
+from sdflow_data.generation.run import GenerationRequest, generate
 
 WORKERS = (0, 1, 2)
 
@@ -117,7 +117,7 @@ def main(hr: Path, patches: int, variants: int, repeats: int) -> None:
 
 def make_dataset(hr: Path, out: Path, patches: int, variants: int) -> None:
     """Make one shard, and a dataset of it alone."""
-    request = Request(model="classical", variants=variants, patches_per_shard=patches)
+    request = GenerationRequest(model="classical", variants=variants, patches_per_shard=patches)
     generate(request, [hr], out, LocalEngine(1), range(0, 1))
     finish_dataset(out, 1, request.recipe(None).to_json())
 

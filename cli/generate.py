@@ -5,12 +5,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import device_options, existing_folder, model_option, new_folder, sampling_options
+from .options import (
+    device_options,
+    existing_folder,
+    model_option,
+    new_folder,
+    patch_options,
+    patches_per_shard_option,
+    sampling_options,
+    scale_option,
+    workers_option,
+)
 from .wording import counted
 
 if TYPE_CHECKING:
     from sdflow_data.generation.engines import Engine
-    from sdflow_data.generation.run import Outcome, Request
+    from sdflow_data.generation.folder import Outcome
+    from sdflow_data.generation.run import GenerationRequest
 
 
 class _ShardRange(click.ParamType):
@@ -45,19 +56,8 @@ class _ShardRange(click.ParamType):
     show_default=True,
     help="LR samples per HR patch.",
 )
-@click.option(
-    "--patch-size", type=click.IntRange(min=1), default=256, show_default=True, help="In HR pixels."
-)
-@click.option(
-    "--stride",
-    type=click.IntRange(min=1),
-    help="Between patches, in HR pixels.  [default: the patch size]",
-)
-@click.option(
-    "--scale",
-    type=click.Choice(["2", "4", "8"]),
-    help="Of the models `bicubic` and `classical`.  [default: 4; a trained model has its own]",
-)
+@patch_options(256)
+@scale_option
 @sampling_options
 @click.option(
     "--like",
@@ -65,18 +65,10 @@ class _ShardRange(click.ParamType):
     help="Real LR photographs: draw the components that explain them, as often as they do.",
 )
 @device_options
-@click.option(
-    "--patches-per-shard",
-    type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    help="HR patches in one file of the dataset: the unit of work, and the most that a crash can cost.",
+@patches_per_shard_option(
+    128, "in one file of the dataset: the unit of work, and the most that a crash can cost"
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Worker processes.  [default: one per core; one where the model runs on a GPU]",
-)
+@workers_option(without="one per core; one where the model runs on a GPU")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -114,14 +106,14 @@ def command(
     Example:
       sdflow generate --model runs/city --hr photos/sharp --out pairs --variants 4
     """
-    from sdflow_data.generation.run import Request, generate
+    from sdflow_data.generation.run import GenerationRequest, generate
 
     if address is not None and engine != "ray":
         raise click.UsageError("--address: expected with --engine ray, found --engine local")
     settings["components"] = tuple(settings["components"])
     if like is not None:
         settings["weights"] = _weights_like(like, settings)
-    request = Request(scale=None if scale is None else int(scale), **settings)
+    request = GenerationRequest(scale=None if scale is None else int(scale), **settings)
     if only is not None:
         _compare(request, hr_folders, out, only)
         return
@@ -181,7 +173,7 @@ def _report(out: Path, outcome: "Outcome") -> None:
         )
 
 
-def _compare(request: "Request", hr_folders: tuple[Path, ...], out: Path, sample_id: str) -> None:
+def _compare(request: "GenerationRequest", hr_folders: tuple[Path, ...], out: Path, sample_id: str) -> None:
     from sdflow.errors import SDFlowError
     from sdflow_data.generation.remake import remake
 

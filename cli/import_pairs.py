@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import existing_folder, new_folder
+from .options import existing_folder, new_folder, patch_options, patches_per_shard_option, workers_option
 from .wording import counted
 
 
@@ -14,25 +14,8 @@ from .wording import counted
     "--lr", "lr_folder", type=existing_folder, required=True, help="LR pictures of the same scenes."
 )
 @click.option("--out", type=new_folder, required=True, help="The dataset's folder.")
-@click.option(
-    "--patch-size",
-    type=click.IntRange(min=1),
-    metavar="P",
-    help="Side of the HR patches, a multiple of the pairs' scale.  [default: about 256]",
-)
-@click.option(
-    "--stride",
-    type=click.IntRange(min=1),
-    metavar="S",
-    help="Between patches, in HR pixels, a multiple of the pairs' scale.  [default: the patch size]",
-)
-@click.option(
-    "--patches-per-shard",
-    type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    help="HR patches in one file of the dataset.",
-)
+@patch_options(None, ", a multiple of the pairs' scale")
+@patches_per_shard_option(128, "in one file of the dataset")
 @click.option(
     "--hr-name",
     default="{}",
@@ -43,7 +26,7 @@ from .wording import counted
 @click.option(
     "--lr-name", default="{}", show_default=True, metavar="PATTERN", help='The same for LR, such as "{}x4".'
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@workers_option
 def command(
     hr_folder: Path,
     lr_folder: Path,
@@ -66,9 +49,9 @@ def command(
       sdflow import-pairs --hr HR --lr LR_x4 --lr-name "{}x4" --out pairs
     """
     from sdflow.errors import SDFlowError
-    from sdflow_data.generation.import_pairs import Request, import_pairs
+    from sdflow_data.generation.import_pairs import ImportRequest, import_pairs
 
-    request = Request(
+    request = ImportRequest(
         patch_size=patch_size,
         stride=stride,
         patches_per_shard=patches_per_shard,
@@ -76,6 +59,7 @@ def command(
         lr_name=lr_name,
     )
     outcome = import_pairs(request, hr_folder, lr_folder, out, workers)
+    assert outcome.info is not None
     counts = outcome.info["counts"]
     click.echo(
         f"{out}: {counted(counts['samples'], 'pair')} of patches from "

@@ -19,7 +19,7 @@ from .dataset.manifest import Dataset, read_dataset
 from .export.run import Request as ExportRequest
 from .export.run import export
 from .generation.engines.local import LocalEngine
-from .generation.run import Request, generate
+from .generation.run import GenerationRequest, generate
 from .images.reading import encode_png, read_picture
 from .images.sheet import sheet
 from .inspection.inspection import inspect_dataset
@@ -84,7 +84,9 @@ def run_demo(out: Path, steps: int, seed: int, say: Callable[[str], None]) -> De
     )
     train(settings, say)
     say("3/5 Generating pairs")
-    request = Request(model=str(out / "run"), patch_size=PATCH, variants=VARIANTS, temperature=1.0, seed=seed)
+    request = GenerationRequest(
+        model=str(out / "run"), patch_size=PATCH, variants=VARIANTS, temperature=1.0, seed=seed
+    )
     generate(request, (hr,), out / "pairs", LocalEngine(None))
     dataset = read_dataset(out / "pairs")
     say("4/5 Inspecting them against the camera's photographs, exporting them for a trainer")

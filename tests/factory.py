@@ -8,17 +8,18 @@ import numpy as np
 
 from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.generation.engines import Made
-from sdflow_data.generation.run import Outcome, Request, generate
-from sdflow_data.generation.shard_maker import Job, ShardMaker, ShardTask
+from sdflow_data.generation.folder import Outcome
+from sdflow_data.generation.run import GenerationRequest, generate
+from sdflow_data.generation.shard_maker import GenerationJob, ShardMaker, ShardTask
 
-QUICK = Request(model="classical", scale=2, patch_size=16, variants=2, patches_per_shard=5)
+QUICK = GenerationRequest(model="classical", scale=2, patch_size=16, variants=2, patches_per_shard=5)
 """Of a 40x36 picture this makes 9 patches."""
 
 
 class InProcess:
     """An engine without workers, that does the tasks from the last to the first."""
 
-    def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+    def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
         maker = ShardMaker(job)
         for task in reversed(tasks):
             maker.make(task)
@@ -41,7 +42,7 @@ def write_pictures(folder: Path, seeds: Sequence[int] = range(3)) -> Path:
     return folder
 
 
-def make(hr: Path, out: Path, request: Request = QUICK, shards: range | None = None) -> Outcome:
+def make(hr: Path, out: Path, request: GenerationRequest = QUICK, shards: range | None = None) -> Outcome:
     """Generate in this process."""
     return generate(request, [hr], out, InProcess(), shards)
 

@@ -2,7 +2,8 @@
 
     dataset.json      what holds for every sample, counts, checksums of the other tables; written last, so
                       that its presence says that the dataset is whole
-    manifest.parquet  a row per sample, in the order of shards, rows in a shard, variants
+    manifest.parquet  a row per sample, in the order of shards, rows in a shard, variants; its columns are
+                      listed in `sdflow_data.dataset.schema`
     failures.csv      every input that gave nothing, or less than asked for, and why
     shards/           see `sdflow_data.dataset.shards`
 
@@ -27,6 +28,7 @@ import sdflow
 from sdflow.errors import SDFlowError
 from sdflow.files import replacing, sha256_file, write_file
 
+from .schema import COLUMNS, PLACES
 from .shards import Failure, ShardReader, shard_path
 
 FORMAT_VERSION = 1
@@ -176,8 +178,9 @@ def finish_dataset(
 def shard_table(shard: ShardReader, number: int) -> pa.Table:
     """The manifest rows of a shard: ``sample_id``, ``shard``, ``row``, ``variant``, then its own columns."""
     count, variants = shard.lr.shape[:2]
-    rows, variant = np.mgrid[:count, :variants].astype(np.int32)
-    places = {"shard": np.full((count, variants), number, np.int32), "row": rows, "variant": variant}
+    rows, variant = np.mgrid[:count, :variants]
+    at = dict(zip(PLACES, (np.full((count, variants), number), rows, variant)))
+    places = {name: values.astype(COLUMNS[name].type) for name, values in at.items()}
     columns = shard.columns()
     ordered = {"sample_id": columns.pop("sample_id"), **places, **columns} if columns else places
     flat = {

@@ -6,13 +6,13 @@ later are appended in shards of their own, so that nothing that was planned befo
 """
 
 import bisect
+import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from sdflow.errors import SDFlowError
 from sdflow.files import replacing, sha256_file
 
-from ..images.patches import grid, grid_size
 from ..images.reading import PictureError, find_pictures, read_header
 from ..system.progress import progress
-from .recipe import Recipe
+from .identity import PatchId
+from .recipe import PatchGrid, Recipe
 from .shards import Failure
 
 PLAN = "plan.parquet"
@@ -31,44 +31,59 @@ PLAN = "plan.parquet"
 _READERS = 8  # hashing waits for the disk or the network
 
 
-class Found(NamedTuple):
-    """A picture in an HR folder; ``source`` is its path under that folder, with ``/``."""
+@dataclass(frozen=True, order=True)
+class Picture:
+    """A picture by its name, its bytes and its size.
 
-    source: str
-    path: Path
-    sha256: str
-    height: int
-    width: int
-
-
-class Planned(NamedTuple):
-    """A picture in a plan. Its patches, row by row, fill the slots from ``slot`` on.
-
-    Slot i is place ``i % patches_per_shard`` of shard ``i // patches_per_shard``.
+    Attributes:
+        source: its path under the folder that it was found in, with ``/``.
+        sha256: of its bytes, hex.
+        height, width: in pixels, as it stands upright.
     """
 
     source: str
     sha256: str
     height: int
     width: int
+
+
+@dataclass(frozen=True, order=True)
+class FoundPicture(Picture):
+    """A picture in a folder, and where it lies."""
+
+    path: Path
+
+
+@dataclass(frozen=True, order=True)
+class PlannedPicture(Picture):
+    """A picture in a plan. Its patches, row by row, fill the slots from ``slot`` on.
+
+    Slot i is place ``i % patches_per_shard`` of shard ``i // patches_per_shard``.
+    """
+
     patches: int
     slot: int
 
 
-class Cut(NamedTuple):
+@dataclass(frozen=True)
+class Cut:
     """Patches of one picture that belong to one shard: those from ``first`` up to, not including, ``end``."""
 
-    picture: Planned
+    picture: PlannedPicture
     first: int
     end: int
 
-    def positions(self, recipe: Recipe) -> list[tuple[int, int]]:
-        """(top, left) of each patch."""
-        cells = grid(self.picture.height, self.picture.width, recipe.patch_size, recipe.stride)
-        return cells[self.first : self.end]
+    def __len__(self) -> int:
+        """How many patches."""
+        return self.end - self.first
+
+    def patches(self, grid: PatchGrid) -> list[PatchId]:
+        """Which patches, in order."""
+        places = grid.places(self.picture.height, self.picture.width)[self.first : self.end]
+        return [PatchId(self.picture.sha256, top, left) for top, left in places]
 
 
-def scan(folders: Sequence[Path]) -> tuple[list[Found], list[Failure]]:
+def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
     """Find the pictures of some folders, by reading their bytes (for the hash) and headers, without decoding.
 
     Returns:
@@ -79,22 +94,22 @@ def scan(folders: Sequence[Path]) -> tuple[list[Found], list[Failure]]:
     """
     files = [(folder / path, path) for folder in folders for path in find_pictures(folder)]
 
-    def examine(file: tuple[Path, Path]) -> Found | Failure:
+    def examine(file: tuple[Path, Path]) -> FoundPicture | Failure:
         path, relative = file
         source = relative.as_posix().encode("utf-8", "backslashreplace").decode()
         try:
             header = read_header(path)
-            return Found(source, path, sha256_file(path), header.height, header.width)
+            return FoundPicture(source, sha256_file(path), header.height, header.width, path)
         except PictureError as error:
             return Failure(source, None, None, error.reason)
         except OSError as error:
             return Failure(source, None, None, f"cannot be read: {error.strerror}")
 
-    found: list[Found] = []
+    found: list[FoundPicture] = []
     failures: list[Failure] = []
     with ThreadPoolExecutor(_READERS) as pool, progress(len(files), "reading headers", "files") as bar:
         for result in pool.map(examine, files):
-            if isinstance(result, Found):
+            if isinstance(result, FoundPicture):
                 found.append(result)
             else:
                 failures.append(result)
@@ -113,32 +128,31 @@ class Plan:
     """
 
     recipe: Recipe
-    pictures: tuple[Planned, ...] = ()
+    pictures: tuple[PlannedPicture, ...] = ()
     skipped: tuple[Failure, ...] = ()
 
     @cached_property
     def shards(self) -> int:
         """How many shards there are to be."""
         end = self.pictures[-1].slot + self.pictures[-1].patches if self.pictures else 0
-        return -(-end // self.recipe.patches_per_shard)
+        return -(-end // self.recipe.grid.patches_per_shard)
 
     @cached_property
     def patches(self) -> int:
         """How many patches there are to be."""
         return sum(picture.patches for picture in self.pictures)
 
-    def extended(self, found: Sequence[Found], failures: Sequence[Failure]) -> "Plan":
+    def extended(self, found: Sequence[Picture], failures: Sequence[Failure]) -> "Plan":
         """This plan with the pictures of a scan that it does not know yet, behind all that it holds already.
 
         What the scan found to be of no use takes the place of what was left out before.
         """
-        size, stride = self.recipe.patch_size, self.recipe.stride
         known = {picture.sha256: picture.source for picture in self.pictures}
-        by_bytes: dict[str, list[Found]] = {}
+        by_bytes: dict[str, list[Picture]] = {}
         for picture in sorted(found):
             by_bytes.setdefault(picture.sha256, []).append(picture)
         new, skipped = [], list(failures)
-        slot = self.shards * self.recipe.patches_per_shard
+        slot = self.shards * self.recipe.grid.patches_per_shard
         for sha256, same in sorted(by_bytes.items()):
             kept = next((picture for picture in same if picture.source == known.get(sha256)), same[0])
             for other in same:
@@ -147,24 +161,25 @@ class Plan:
                     skipped.append(Failure(other.source, None, None, reason))
             if sha256 in known:
                 continue
-            patches = grid_size(kept.height, kept.width, size, stride)
+            patches = self.recipe.grid.count(kept.height, kept.width)
             if patches:
-                new.append(Planned(kept.source, sha256, kept.height, kept.width, patches, slot))
+                new.append(PlannedPicture(kept.source, sha256, kept.height, kept.width, patches, slot))
                 slot += patches
             else:
-                reason = f"{kept.width}x{kept.height} pixels are smaller than a patch of {size}"
+                size = f"{kept.width}x{kept.height} pixels"
+                reason = f"{size} are smaller than a patch of {self.recipe.grid.patch_size}"
                 skipped.append(Failure(kept.source, None, None, reason))
         return Plan(self.recipe, (*self.pictures, *new), tuple(sorted(skipped)))
 
     def shard(self, number: int) -> tuple[Cut, ...]:
         """The patches of shard ``number``, in order."""
-        first, end = (edge * self.recipe.patches_per_shard for edge in (number, number + 1))
-        cuts = []
+        first, end = (edge * self.recipe.grid.patches_per_shard for edge in (number, number + 1))
+        cuts: list[Cut] = []
         from_picture = max(bisect.bisect_right(self._slots, first) - 1, 0)
         for index in range(from_picture, bisect.bisect_left(self._slots, end)):
             picture = self.pictures[index]
             cut = Cut(picture, max(first - picture.slot, 0), min(end - picture.slot, picture.patches))
-            if cut.first < cut.end:
+            if len(cut) > 0:
                 cuts.append(cut)
         return tuple(cuts)
 
@@ -174,7 +189,7 @@ class Plan:
 
     def save(self, folder: Path) -> None:
         """Write the plan into a dataset's folder."""
-        rows = [{**picture._asdict(), "left_out": None} for picture in self.pictures]
+        rows = [{**asdict(picture), "left_out": None} for picture in self.pictures]
         rows += [{"source": failure.source, "left_out": failure.reason} for failure in self.skipped]
         table = pa.Table.from_pylist(rows, schema=_SCHEMA)
         recipe = json.dumps(self.recipe.to_json())
@@ -198,13 +213,27 @@ class Plan:
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise SDFlowError(f"{path}: expected the plan of a dataset, found: {error}") from error
         pictures = [
-            Planned(*(row[name] for name in Planned._fields)) for row in rows if row["left_out"] is None
+            PlannedPicture(*(row[field.name] for field in fields(PlannedPicture)))
+            for row in rows
+            if row["left_out"] is None
         ]
         skipped = [Failure(row["source"], None, None, row["left_out"]) for row in rows if row["left_out"]]
         return cls(recipe, tuple(pictures), tuple(skipped))
 
 
-def locate(pictures: Sequence[Planned], folders: Sequence[Path]) -> dict[str, Path]:
+def shard_key(recipe: Recipe, cuts: Sequence[Cut], statistics: Sequence[str]) -> str:
+    """Names all that a shard is asked to hold, so that one that holds something else is not taken for it.
+
+    Args:
+        recipe: how its samples are made.
+        cuts: its patches.
+        statistics: the columns of statistics that it has.
+    """
+    asked = [recipe.to_json(), statistics, [(cut.picture.sha256, cut.first, cut.end) for cut in cuts]]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def locate(pictures: Sequence[Picture], folders: Sequence[Path]) -> dict[str, Path]:
     """Where planned pictures lie, by their names alone: paths by SHA-256. Those not found are left out.
 
     Where several folders have a file of that name, the bytes decide.

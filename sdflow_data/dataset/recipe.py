@@ -8,7 +8,94 @@ from typing import Any
 
 from sdflow.errors import ArgumentError
 
+from ..images.patches import grid, grid_size
 from ..system.settings import check_same
+
+PAIRS = "pairs"
+"""The model of a dataset whose LR patches were not sampled but cut out of LR pictures."""
+
+_LARGEST_SHARD = 2**31
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchGrid:
+    """How pictures are cut into patches, and what a shard holds of them.
+
+    Attributes:
+        scale: s, the ratio of HR to LR size.
+        patch_size: P, the side of an HR patch.
+        stride: between patches, in HR pixels.
+        variants: K, LR patches per HR patch.
+        patches_per_shard: the most a shard holds.
+
+    Raises:
+        ArgumentError: a setting out of its range.
+    """
+
+    scale: int
+    patch_size: int
+    stride: int
+    variants: int
+    patches_per_shard: int
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value < 1:
+                raise ArgumentError(name, f"expected at least 1, found {value}")
+        shard_bytes = self.patches_per_shard * self.patch_size**2 * 3 * (1 + self.variants / self.scale**2)
+        if shard_bytes > _LARGEST_SHARD:
+            raise ArgumentError(
+                "patches_per_shard",
+                f"expected shards of at most 2 GiB, found {shard_bytes / 2**30:.1f} GiB "
+                f"({self.patches_per_shard} patches of {self.patch_size} with {self.variants} variants)",
+            )
+
+    def places(self, height: int, width: int) -> list[tuple[int, int]]:
+        """(top, left) of every patch of a picture of that size, row by row."""
+        return grid(height, width, self.patch_size, self.stride)
+
+    def count(self, height: int, width: int) -> int:
+        """How many patches a picture of that size has."""
+        return grid_size(height, width, self.patch_size, self.stride)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a model draws LR samples.
+
+    Attributes:
+        temperature: of the latent noise.
+        components: the mixture components to draw from, all equally likely; empty for all there are.
+        weights: how likely each component of the model is; empty where ``components`` says it.
+        seed: of the run.
+        device, precision: "cpu", "cuda" or "mps"; "fp32" or "bf16". Others round differently.
+
+    Raises:
+        ArgumentError: a setting out of its range.
+    """
+
+    temperature: float
+    components: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ArgumentError("seed", f"expected at least 0, found {self.seed}")
+        if not 0 <= self.temperature < float("inf"):
+            raise ArgumentError("temperature", f"expected a number from 0 up, found {self.temperature}")
+
+
+_STORED = (
+    *("model", "model_hash", "scale", "patch_size", "stride", "variants", "temperature", "components"),
+    *("weights", "seed", "device", "precision", "patches_per_shard"),
+)
+"""The names in dataset.json, in their order."""
+
+_NOT_SAMPLED = Sampling(temperature=0.0)
+"""What dataset.json says of sampling where there was none: the format has no word for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,51 +103,16 @@ class Recipe:
     """How samples are made of pictures. With a picture's bytes it fixes every byte of its samples.
 
     Attributes:
-        model, model_hash: the degrader's name, for people, and its fingerprint.
-        scale: s, the ratio of HR to LR size.
-        patch_size: P, the side of an HR patch.
-        stride: between patches, in HR pixels.
-        variants: K, LR samples per patch.
-        temperature: of the latent noise.
-        components: the mixture components to draw from, all equally likely; empty for all there are.
-        weights: how likely each component of the model is; empty where ``components`` says it.
-        seed: of the run.
-        device, precision: "cpu", "cuda" or "mps"; "fp32" or "bf16". Others round differently.
-        patches_per_shard: the most a shard holds.
-
-    Raises:
-        ArgumentError: a setting out of its range.
+        model, model_hash: the degrader's name, for people, and its fingerprint; of imported pairs ``PAIRS``
+            and a hash of the pictures.
+        grid: how pictures are cut.
+        sampling: how LR patches are drawn; None of imported pairs.
     """
 
     model: str
     model_hash: str
-    scale: int
-    patch_size: int
-    stride: int
-    variants: int
-    temperature: float
-    components: tuple[int, ...]
-    weights: tuple[float, ...]
-    seed: int
-    device: str
-    precision: str
-    patches_per_shard: int
-
-    def __post_init__(self) -> None:
-        for name in ("patch_size", "stride", "variants", "patches_per_shard"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(name, f"expected at least 1, found {getattr(self, name)}")
-        if self.seed < 0:
-            raise ArgumentError("seed", f"expected at least 0, found {self.seed}")
-        if not 0 <= self.temperature < float("inf"):
-            raise ArgumentError("temperature", f"expected a number from 0 up, found {self.temperature}")
-        shard_bytes = self.patches_per_shard * self.patch_size**2 * 3 * (1 + self.variants / self.scale**2)
-        if shard_bytes > 2**31:
-            raise ArgumentError(
-                "patches_per_shard",
-                f"expected shards of at most 2 GiB, found {shard_bytes / 2**30:.1f} GiB "
-                f"({self.patches_per_shard} patches of {self.patch_size} with {self.variants} variants)",
-            )
+    grid: PatchGrid
+    sampling: Sampling | None
 
     def check_same(self, folder: Path, asked: "Recipe") -> None:
         """Refuse to go on in ``folder``, which was begun with this recipe, with another one."""
@@ -75,15 +127,27 @@ class Recipe:
         return values
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, in the order of the fields."""
-        return {
-            **dataclasses.asdict(self),
-            "components": list(self.components),
-            "weights": list(self.weights),
+        """As plain values, all in one mapping, in the order of dataset.json."""
+        values = {
+            "model": self.model,
+            "model_hash": self.model_hash,
+            **dataclasses.asdict(self.grid),
+            **dataclasses.asdict(self.sampling or _NOT_SAMPLED),
         }
+        return {name: list(v) if isinstance(v := values[name], tuple) else v for name in _STORED}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
         """Of what :meth:`to_json` gave; other keys are passed over."""
-        known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
-        return cls(**{**known, "components": tuple(known["components"]), "weights": tuple(known["weights"])})
+        known: dict[str, Any] = {
+            name: tuple(v) if isinstance(v := values[name], list) else v for name in _STORED
+        }
+        grid = PatchGrid(**{field.name: known[field.name] for field in dataclasses.fields(PatchGrid)})
+        sampling = Sampling(**{field.name: known[field.name] for field in dataclasses.fields(Sampling)})
+        was_sampled = known["model"] != PAIRS or sampling != _NOT_SAMPLED
+        return cls(
+            model=known["model"],
+            model_hash=known["model_hash"],
+            grid=grid,
+            sampling=sampling if was_sampled else None,
+        )

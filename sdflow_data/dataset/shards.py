@@ -4,7 +4,7 @@ A shard holds, for N patches with K variants each,
 
     hr              (N, P, P, 3) uint8 RGB, one chunk per image
     lr              (N, K, P/s, P/s, 3) uint8 RGB, one chunk per image; lr[n, k] is variant k of hr[n]
-    columns/NAME    (N,) what a patch is, or (N, K) what a sample is
+    columns/NAME    (N,) what a patch is, or (N, K) what a sample is; see `schema.COLUMNS`
     failures/NAME   (F,) what was planned and is not there: source, top, left (-1: the whole picture), reason
     @facts          JSON: what holds for every sample (model, scale, seed, ...)
     @key            names what the shard was asked to hold
@@ -27,6 +27,8 @@ import numpy as np
 
 from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
+
+from .schema import as_column
 
 _SEAL_SIZE = 512
 CHUNK_FILTER: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
@@ -82,8 +84,8 @@ class ShardWriter:
         Args:
             hr: uint8 (P, P, 3).
             lr: uint8 (K, P/s, P/s, 3).
-            columns: a scalar or string each (of the patch), or K of them (of the samples); the same names
-                for every patch.
+            columns: a scalar or string each (of the patch), or K of them (of the samples), as
+                `schema.COLUMNS` says; what it does not list is a statistic. The same names for every patch.
         """
         rows = len(self._hr)
         if rows and columns.keys() != self._columns.keys():
@@ -100,7 +102,7 @@ class ShardWriter:
         """The bytes of the sealed shard."""
         self._file.create_group("columns", track_order=True)
         for name, values in self._columns.items():
-            self._write_column(f"columns/{name}", np.asarray(values))
+            self._write_column(f"columns/{name}", as_column(name, values))
         for name in Failure._fields:
             values = [getattr(failure, name) for failure in failures]
             if name in ("top", "left"):

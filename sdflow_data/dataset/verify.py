@@ -1,7 +1,7 @@
 """Checking a whole dataset: every byte of every file, and whether the files agree with each other."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
 
-from ..generation.shard_maker import sample_id, shard_key
 from ..system.progress import progress
+from .identity import PatchId, sample_id
 from .manifest import FAILURES, INFO, MANIFEST, Dataset, read_dataset, shard_table
-from .plan import PLAN, Plan
+from .plan import PLAN, Plan, shard_key
+from .schema import statistics_in
 from .shards import ShardReader, is_whole, shard_path
 
 
@@ -79,36 +80,43 @@ def _check_shard(dataset: Dataset, plan: Plan | None, number: int) -> Iterator[s
             if images.shape[1:] != shape or images.dtype != np.uint8:
                 yield f"{path}: expected uint8 {shape}, found {images.dtype} {images.shape[1:]}"
         if plan is not None:
-            yield from (f"{path}: {problem}" for problem in _check_planned(shard, plan, number))
+            statistics = statistics_in(shard.columns() or _manifest_columns(dataset))
+            yield from (f"{path}: {problem}" for problem in _check_planned(shard, plan, number, statistics))
 
 
-def _check_planned(shard: ShardReader, plan: Plan, number: int) -> Iterator[str]:
+def _manifest_columns(dataset: Dataset) -> list[str]:
+    """The names alone; none if the manifest is damaged, which is told elsewhere."""
+    try:
+        names: list[str] = pq.read_schema(dataset.folder / MANIFEST).names
+    except (OSError, pa.ArrowException):
+        return []
+    return names
+
+
+def _check_planned(shard: ShardReader, plan: Plan, number: int, statistics: Sequence[str]) -> Iterator[str]:
     """A shard against the plan: its patches, or reasons for their absence, and the ids of its samples."""
-    cuts, recipe = plan.shard(number), plan.recipe
-    if shard.key != shard_key(recipe, cuts):
+    cuts, grid, columns = plan.shard(number), plan.recipe.grid, shard.columns()
+    if shard.key != shard_key(plan.recipe, cuts, statistics):
         yield "it was made for another plan"
         return
-    planned = [
-        (cut.picture.source, cut.picture.sha256, *place) for cut in cuts for place in cut.positions(recipe)
-    ]
-    columns = shard.columns()
-    names = ("source", "source_sha256", "top", "left")
-    stored = list(zip(*(columns[name].tolist() for name in names))) if columns else []
+    planned = [(cut.picture.source, patch) for cut in cuts for patch in cut.patches(grid)]
+    names = ("source_sha256", "top", "left")
+    ids = [PatchId(*row) for row in zip(*(columns[name].tolist() for name in names))] if columns else []
+    stored = list(zip(columns["source"].tolist(), ids)) if columns else []
     present = set(stored)
     if stored != [patch for patch in planned if patch in present]:
         yield "it holds patches that were not planned for it, or holds them in another order"
         return
     excused = {(failure.source, failure.top, failure.left) for failure in shard.failures()}
-    for source, sha256, top, left in planned:
-        if (source, sha256, top, left) not in present and not excused & {
-            (source, None, None),
-            (source, top, left),
-        }:
-            yield f"the patch of {source} at {top}, {left} is missing without a reason"
-    for row, (_, sha256, top, left) in enumerate(stored):
-        ids = [sample_id(sha256, top, left, variant) for variant in range(recipe.variants)]
-        if columns["sample_id"][row].tolist() != ids:
-            yield f"row {row}: expected the sample_ids {ids[0]} and on, found {columns['sample_id'][row, 0]}"
+    for source, patch in planned:
+        reasons = {(source, None, None), (source, patch.top, patch.left)}
+        if (source, patch) not in present and not excused & reasons:
+            yield f"the patch of {source} at {patch.top}, {patch.left} is missing without a reason"
+    for row, patch in enumerate(ids):
+        expected = [sample_id(patch, variant) for variant in range(grid.variants)]
+        found = columns["sample_id"][row].tolist()
+        if found != expected:
+            yield f"row {row}: expected the sample_ids {expected[0]} and on, found {found[0]}"
 
 
 def _check_manifest(dataset: Dataset, sound: set[int]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,25 +15,24 @@ from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import write_file
 
 from ..dataset.manifest import INFO, finish_dataset
-from ..dataset.plan import PLAN, Cut, Found, Plan, Planned, scan
-from ..dataset.recipe import Recipe
-from ..dataset.shards import Failure, ShardReader, ShardWriter, is_whole, shard_path
+from ..dataset.plan import PLAN, Cut, FoundPicture, Plan, scan, shard_key
+from ..dataset.recipe import PAIRS, PatchGrid, Recipe
+from ..dataset.schema import patch_columns
+from ..dataset.shards import Failure, ShardWriter, shard_path
 from ..models.degraders import NO_COMPONENT
-from ..statistics import cheap_statistics
-from ..system.lock import OutputLock, check_new_or_empty
+from ..statistics import CHEAP_COLUMNS, cheap_statistics
+from ..system.lock import OutputLock
 from ..system.processes import in_processes
 from ..system.progress import progress
-from .shard_maker import UnusableError, read_planned, sample_id, shard_key, turn
-
-MODEL = "pairs"
-"""What dataset.json says in place of a model."""
+from .folder import Outcome, check_claimable, failures_of_made, store_plan
+from .shard_maker import UnusableError, decode_lock, read_planned
 
 _SCALES = range(2, 9)
 _USUAL_PATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ImportRequest:
     """What is asked for; the options of ``sdflow import-pairs``.
 
     Attributes:
@@ -50,7 +49,7 @@ class Request:
     hr_name: str = "{}"
     lr_name: str = "{}"
 
-    def recipe(self, scale: int, pairs: "Sequence[_Pair]") -> Recipe:
+    def recipe(self, scale: int, pairs: "Sequence[_PicturePair]") -> Recipe:
         """The settings of the dataset. The hash, which elsewhere is a model's, is of the pictures.
 
         Raises:
@@ -65,25 +64,22 @@ class Request:
                 )
         names = sorted((side.source, side.sha256) for pair in pairs for side in pair)
         return Recipe(
-            model=MODEL,
+            model=PAIRS,
             model_hash=hashlib.sha256(json.dumps(names).encode()).hexdigest(),
-            scale=scale,
-            patch_size=patch_size,
-            stride=stride,
-            variants=1,
-            temperature=0.0,
-            components=(),
-            weights=(),
-            seed=0,
-            device="cpu",
-            precision="fp32",
-            patches_per_shard=self.patches_per_shard,
+            grid=PatchGrid(
+                scale=scale,
+                patch_size=patch_size,
+                stride=stride,
+                variants=1,
+                patches_per_shard=self.patches_per_shard,
+            ),
+            sampling=None,
         )
 
 
-class _Pair(NamedTuple):
-    hr: Found
-    lr: Found
+class _PicturePair(NamedTuple):
+    hr: FoundPicture
+    lr: FoundPicture
 
 
 class _Task(NamedTuple):
@@ -91,31 +87,11 @@ class _Task(NamedTuple):
 
     number: int
     cuts: tuple[Cut, ...]
-    pairs: dict[str, _Pair]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an import came to.
-
-    Attributes:
-        info: what dataset.json says.
-        planned: patches that were planned.
-        skipped: files that were left out.
-    """
-
-    info: dict[str, Any]
-    planned: int
-    skipped: int
-
-    @property
-    def missing(self) -> int:
-        """Patches that were planned and could not be made."""
-        return self.planned - int(self.info["counts"]["patches"])
+    pairs: dict[str, _PicturePair]
 
 
 def import_pairs(
-    request: Request, hr_folder: Path, lr_folder: Path, out: Path, workers: int | None = None
+    request: ImportRequest, hr_folder: Path, lr_folder: Path, out: Path, workers: int | None = None
 ) -> Outcome:
     """Make a dataset of the pictures that two folders have in common by their names.
 
@@ -145,10 +121,12 @@ def import_pairs(
         _begin(plan, out)
         _make(plan, {pair.hr.source: pair for pair in fitting}, out, workers)
         info = finish_dataset(out, plan.shards, plan.recipe.to_json(), plan.skipped, [PLAN])
-    return Outcome(info, plan.patches, len(plan.skipped))
+    return Outcome(info, plan.patches, info["counts"]["patches"], len(plan.skipped))
 
 
-def _match(request: Request, hr_folder: Path, lr_folder: Path) -> tuple[list[_Pair], list[Failure]]:
+def _match(
+    request: ImportRequest, hr_folder: Path, lr_folder: Path
+) -> tuple[list[_PicturePair], list[Failure]]:
     """Pairs by their names, and what has no partner.
 
     Raises:
@@ -163,7 +141,7 @@ def _match(request: Request, hr_folder: Path, lr_folder: Path) -> tuple[list[_Pa
     for name in sorted(hr_by_name.keys() | lr_by_name.keys()):
         hr, lr = hr_by_name.get(name, []), lr_by_name.get(name, [])
         if len(hr) == len(lr) == 1:
-            pairs.append(_Pair(hr[0], lr[0]))
+            pairs.append(_PicturePair(hr[0], lr[0]))
             continue
         for side, own, others in (("HR", hr, lr), ("LR", lr, hr)):
             reason = f"one of {len(own)} {side} pictures for {len(others)} on the other side"
@@ -173,12 +151,12 @@ def _match(request: Request, hr_folder: Path, lr_folder: Path) -> tuple[list[_Pa
     return pairs, failures
 
 
-def _by_name(pictures: Sequence[Found], argument: str, pattern: str) -> dict[str, list[Found]]:
+def _by_name(pictures: Sequence[FoundPicture], argument: str, pattern: str) -> dict[str, list[FoundPicture]]:
     """Pictures by their paths without ending and without what the pattern adds to the name."""
     if pattern.count("{}") != 1:
         raise ArgumentError(argument, f"expected a name with one {{}} in it, found {pattern!r}")
     before, after = pattern.split("{}")
-    by_name: dict[str, list[Found]] = {}
+    by_name: dict[str, list[FoundPicture]] = {}
     for picture in pictures:
         path = PurePosixPath(picture.source)
         middle = path.stem.removeprefix(before).removesuffix(after)
@@ -187,7 +165,7 @@ def _by_name(pictures: Sequence[Found], argument: str, pattern: str) -> dict[str
     return by_name
 
 
-def _scale(pair: _Pair) -> int | None:
+def _scale(pair: _PicturePair) -> int | None:
     """The whole number by which both sides of the HR picture are longer, if there is one that serves."""
     hr, lr = pair
     scale = hr.height // lr.height
@@ -195,7 +173,7 @@ def _scale(pair: _Pair) -> int | None:
     return scale if fits and scale in _SCALES else None
 
 
-def _common_scale(pairs: Sequence[_Pair]) -> int:
+def _common_scale(pairs: Sequence[_PicturePair]) -> int:
     """The scale of most pairs."""
     counts = Counter(scale for pair in pairs if (scale := _scale(pair)) is not None)
     if not counts:
@@ -207,7 +185,7 @@ def _common_scale(pairs: Sequence[_Pair]) -> int:
     return max(counts, key=lambda scale: (counts[scale], -scale))
 
 
-def _misfit(pair: _Pair, scale: int) -> Failure:
+def _misfit(pair: _PicturePair, scale: int) -> Failure:
     hr, lr = pair
     expected = f"{lr.width * scale}x{lr.height * scale} pixels, {scale} times its LR picture as most are"
     return Failure(hr.source, None, None, f"expected {expected}, found {hr.width}x{hr.height}")
@@ -215,83 +193,64 @@ def _misfit(pair: _Pair, scale: int) -> Failure:
 
 def _begin(plan: Plan, out: Path) -> None:
     """Take the folder for this plan, unless it holds something else."""
+    check_claimable(out)
     begun = Plan.load(out)
     if begun is not None:
         begun.recipe.check_same(out, plan.recipe)
-    else:
-        check_new_or_empty(out, [PLAN])
-    if plan != begun:
-        (out / INFO).unlink(missing_ok=True)
-        plan.save(out)
+    store_plan(out, plan, begun)
     (out / "shards").mkdir(exist_ok=True)
 
 
-def _make(plan: Plan, pairs: dict[str, _Pair], out: Path, workers: int | None) -> None:
+def _make(plan: Plan, pairs: dict[str, _PicturePair], out: Path, workers: int | None) -> None:
     """Make the shards that are not there yet."""
     tasks = []
     for number in range(plan.shards):
-        cuts = plan.shard(number)
-        if not _is_made(out, number, shard_key(plan.recipe, cuts)):
+        if failures_of_made(out, plan, number, CHEAP_COLUMNS) != []:
+            cuts = plan.shard(number)
             tasks.append(_Task(number, cuts, {cut.picture.source: pairs[cut.picture.source] for cut in cuts}))
     if tasks:
         (out / INFO).unlink(missing_ok=True)
     with progress(plan.patches, "importing", "patches") as bar:
-        bar.update(plan.patches - sum(cut.end - cut.first for task in tasks for cut in task.cuts))
+        bar.update(plan.patches - sum(len(cut) for task in tasks for cut in task.cuts))
         for patches in in_processes(partial(_make_shard, plan.recipe, out), tasks, workers):
             bar.update(patches)
 
 
-def _is_made(out: Path, number: int, key: str) -> bool:
-    path = shard_path(out, number)
-    if not is_whole(path):
-        return False
-    with ShardReader(path) as shard:
-        return shard.key == key and not shard.failures()
-
-
 def _make_shard(recipe: Recipe, out: Path, task: _Task) -> int:
     """Make one shard; returns the number of patches that were planned for it."""
-    writer = ShardWriter(recipe.patch_size, recipe.scale, recipe.variants)
+    grid = recipe.grid
+    size, lr_size = grid.patch_size, grid.patch_size // grid.scale
+    writer = ShardWriter(size, grid.scale, grid.variants)
     failures = []
     for cut in task.cuts:
         pair = task.pairs[cut.picture.source]
         try:
-            with turn(cut.picture):
+            with decode_lock(cut.picture):
                 hr = read_planned(cut.picture, pair.hr.path)
                 lr = _read_lr(pair.lr)
         except UnusableError as error:
             failures.append(Failure(cut.picture.source, None, None, str(error)))
             continue
-        for top, left in cut.positions(recipe):
-            hr_patch = hr[top:, left:][: recipe.patch_size, : recipe.patch_size]
-            lr_top, lr_left, lr_size = (n // recipe.scale for n in (top, left, recipe.patch_size))
-            lr_patch = lr[lr_top:, lr_left:][:lr_size, :lr_size][None]
-            columns = _columns(pair, top, left) | cheap_statistics(hr_patch, lr_patch)
-            writer.add(hr_patch, lr_patch, columns)
-    content = writer.finish(recipe.to_json(), shard_key(recipe, task.cuts), failures)
+        for patch in cut.patches(grid):
+            hr_patch = hr[patch.top :, patch.left :][:size, :size]
+            lr_patch = lr[patch.top // grid.scale :, patch.left // grid.scale :][:lr_size, :lr_size][None]
+            columns = patch_columns(
+                patch,
+                pair.hr.source,
+                lr_source=(pair.lr.source, pair.lr.sha256),
+                component=np.array([NO_COMPONENT]),
+                temperature=0.0,
+                seed=np.zeros(1, np.int64),
+                draw=np.zeros(1, np.int32),
+            )
+            writer.add(hr_patch, lr_patch, columns | cheap_statistics(hr_patch, lr_patch))
+    content = writer.finish(recipe.to_json(), shard_key(recipe, task.cuts, CHEAP_COLUMNS), failures)
     write_file(shard_path(out, task.number), content)
-    return sum(cut.end - cut.first for cut in task.cuts)
+    return sum(map(len, task.cuts))
 
 
-def _read_lr(lr: Found) -> np.ndarray:
+def _read_lr(lr: FoundPicture) -> np.ndarray:
     try:
-        return read_planned(Planned(lr.source, lr.sha256, lr.height, lr.width, patches=0, slot=0), lr.path)
+        return read_planned(lr, lr.path)
     except UnusableError as error:
         raise UnusableError(f"its LR picture: {error}") from error
-
-
-def _columns(pair: _Pair, top: int, left: int) -> dict[str, Any]:
-    """The columns that generated samples have too, and where the LR picture came from."""
-    return {
-        "sample_id": [sample_id(pair.hr.sha256, top, left, 0)],
-        "source": pair.hr.source,
-        "source_sha256": pair.hr.sha256,
-        "lr_source": pair.lr.source,
-        "lr_source_sha256": pair.lr.sha256,
-        "top": top,
-        "left": left,
-        "component": np.array([NO_COMPONENT], np.int32),
-        "temperature": 0.0,
-        "seed": np.zeros(1, np.int64),
-        "draw": np.zeros(1, np.int32),
-    }

@@ -1,6 +1,5 @@
 """Making one sample of a dataset again."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ import numpy as np
 
 from sdflow.errors import ArgumentError, SDFlowError
 
-from ..dataset.plan import Plan, Planned, locate
+from ..dataset.identity import PatchId, parse_sample_id
+from ..dataset.plan import Plan, PlannedPicture, locate
 from ..dataset.shards import ShardReader, shard_path
-from ..images.patches import grid
-from .run import Request
-from .shard_maker import Job, ShardMaker, UnusableError, read_planned
+from .run import GenerationRequest
+from .shard_maker import GenerationJob, ShardMaker, UnusableError, read_planned
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Difference:
     largest: int
 
 
-def remake(request: Request, hr_folders: Sequence[Path], out: Path, sample_id: str) -> Difference:
+def remake(request: GenerationRequest, hr_folders: Sequence[Path], out: Path, sample_id: str) -> Difference:
     """Make a sample again, from the HR picture, and compare it with what the dataset in ``out`` holds.
 
     Raises:
@@ -36,14 +35,14 @@ def remake(request: Request, hr_folders: Sequence[Path], out: Path, sample_id: s
         raise SDFlowError(f"{out}: expected a dataset that `sdflow generate` made, found no plan in it")
     plan.recipe.check_same(out, request.recipe(plan.recipe))
     stored = _find(plan, out, sample_id)
-    picture, top, left = stored.picture, stored.top, stored.left
+    picture, patch = stored.picture, stored.patch
     try:
         pixels = read_planned(picture, locate([picture], hr_folders).get(picture.sha256))
     except UnusableError as error:
         raise SDFlowError(f"{picture.source}: {error}") from error
-    size = plan.recipe.patch_size
-    maker = ShardMaker(Job(out, request.model, plan.recipe))
-    samples = maker.draw(pixels[top : top + size, left : left + size], picture.sha256, top, left)
+    size = plan.recipe.grid.patch_size
+    maker = ShardMaker(GenerationJob(out, request.model, plan.recipe))
+    samples = maker.draw(pixels[patch.top :, patch.left :][:size, :size], patch)
     if samples is None:
         raise SDFlowError(f"{sample_id}: expected a finite sample, found one that is not")
     distance = np.abs(samples.levels()[stored.variant].astype(np.int16) - stored.lr)
@@ -51,25 +50,27 @@ def remake(request: Request, hr_folders: Sequence[Path], out: Path, sample_id: s
 
 
 class _Stored(NamedTuple):
-    picture: Planned
-    top: int
-    left: int
+    picture: PlannedPicture
+    patch: PatchId
     variant: int
     lr: np.ndarray  # uint8 (P/s, P/s, 3)
 
 
 def _find(plan: Plan, out: Path, sample_id: str) -> _Stored:
     """The stored sample of that id."""
-    parts = re.fullmatch(r"([0-9a-f]{16})-(\d{6,})-(\d{6,})-v\d{2,}", sample_id)
-    if parts is None:
+    named = parse_sample_id(sample_id)
+    if named is None:
         raise ArgumentError("sample_id", f"expected one as in the manifest, found {sample_id!r}")
-    recipe, place = plan.recipe, (int(parts[2]), int(parts[3]))
+    grid, place = plan.recipe.grid, (named.top, named.left)
     for picture in plan.pictures:
-        cells = grid(picture.height, picture.width, recipe.patch_size, recipe.stride)
-        if picture.sha256.startswith(parts[1]) and place in cells:
-            number = (picture.slot + cells.index(place)) // recipe.patches_per_shard
+        if not picture.sha256.startswith(named.sha256):
+            continue
+        places = grid.places(picture.height, picture.width)
+        if place in places:
+            number = (picture.slot + places.index(place)) // grid.patches_per_shard
             with ShardReader(shard_path(out, number)) as shard:
                 ids = shard.columns().get("sample_id", np.empty((0, 0), object))
                 for row, variant in np.argwhere(ids == sample_id):
-                    return _Stored(picture, *place, variant, shard.lr[row, variant])
+                    patch = PatchId(picture.sha256, *place)
+                    return _Stored(picture, patch, variant, shard.lr[row, variant])
     raise ArgumentError("sample_id", f"expected a sample of {out}, found {sample_id}, which is not in it")

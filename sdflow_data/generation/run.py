@@ -16,19 +16,21 @@ from sdflow.errors import ArgumentError, SDFlowError
 
 from ..dataset.manifest import INFO, finish_dataset, read_dataset
 from ..dataset.plan import PLAN, Plan, locate, scan
-from ..dataset.recipe import Recipe
+from ..dataset.recipe import PatchGrid, Recipe, Sampling
 from ..dataset.shards import ShardReader, is_whole, shard_path
 from ..models.degraders import component_weights, load_degrader
 from ..models.registry import HAND_MADE, anywhere
+from ..statistics import CHEAP_COLUMNS
 from ..system.devices import choose_device, choose_precision
-from ..system.lock import OutputLock, check_new_or_empty
+from ..system.lock import OutputLock
 from ..system.progress import progress
 from .engines import Engine
-from .shard_maker import Job, ShardTask, shard_key
+from .folder import Outcome, check_claimable, failures_of_made, store_plan
+from .shard_maker import GenerationJob, ShardTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class GenerationRequest:
     """What is asked for; the options of ``sdflow generate``.
 
     Attributes:
@@ -65,8 +67,9 @@ class Request:
         Raises:
             SDFlowError: the model cannot be loaded, or a setting does not go with it.
         """
-        device = self._device(begun)
-        precision = self._precision(begun, device)
+        sampling = None if begun is None else begun.sampling
+        device = self._device(sampling)
+        precision = self._precision(sampling, device)
         degrader = load_degrader(self.model, self.scale, device, precision)
         if self.patch_size % degrader.multiple or self.patch_size < 2 * degrader.multiple:
             raise ArgumentError(
@@ -82,55 +85,41 @@ class Request:
         return Recipe(
             model=Path(self.model).resolve().name,
             model_hash=degrader.fingerprint,
-            scale=degrader.scale,
-            patch_size=self.patch_size,
-            stride=self.patch_size if self.stride is None else self.stride,
-            variants=self.variants,
-            temperature=self.temperature,
-            components=tuple(sorted(set(self.components))),
-            weights=self.weights,
-            seed=self.seed,
-            device=device,
-            precision=precision,
-            patches_per_shard=self.patches_per_shard,
+            grid=PatchGrid(
+                scale=degrader.scale,
+                patch_size=self.patch_size,
+                stride=self.patch_size if self.stride is None else self.stride,
+                variants=self.variants,
+                patches_per_shard=self.patches_per_shard,
+            ),
+            sampling=Sampling(
+                temperature=self.temperature,
+                components=tuple(sorted(set(self.components))),
+                weights=self.weights,
+                seed=self.seed,
+                device=device,
+                precision=precision,
+            ),
         )
 
-    def _device(self, begun: Recipe | None) -> str:
+    def _device(self, begun: Sampling | None) -> str:
         if self.model in HAND_MADE:
             return "cpu"
         return choose_device(begun.device if begun and self.device == "auto" else self.device)
 
-    def _precision(self, begun: Recipe | None, device: str) -> str:
+    def _precision(self, begun: Sampling | None, device: str) -> str:
         if self.model in HAND_MADE:
             return "fp32"
         asked = begun.precision if begun and self.precision == "auto" else self.precision
         return choose_precision(asked, device)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a call of :func:`generate` came to.
-
-    Attributes:
-        info: what dataset.json says; None while shards that other calls are to make are missing.
-        planned: patches that were planned; for this call's shards, where ``info`` is None.
-        made: those of them that are there.
-        skipped: inputs that were left out of the plan: no picture, too small, a duplicate.
-    """
-
-    info: dict[str, Any] | None
-    planned: int
-    made: int
-    skipped: int
-
-    @property
-    def missing(self) -> int:
-        """Patches that were planned and could not be made."""
-        return self.planned - self.made
-
-
 def generate(
-    request: Request, hr_folders: Sequence[Path], out: Path, engine: Engine, shards: range | None = None
+    request: GenerationRequest,
+    hr_folders: Sequence[Path],
+    out: Path,
+    engine: Engine,
+    shards: range | None = None,
 ) -> Outcome:
     """Make a dataset, or go on with one.
 
@@ -150,8 +139,7 @@ def generate(
     recipe, model = request.recipe(None if begun is None else begun.recipe), anywhere(request.model)
     with OutputLock(out, shards) as lock:
         with lock.plan():
-            if not (out / PLAN).exists():
-                check_new_or_empty(out, [PLAN])
+            check_claimable(out)
             if begun is None and (now := Plan.load(out)) is not None:
                 recipe = request.recipe(now.recipe)  # another call has begun it since: "auto" is what it took
             was_whole = (out / INFO).exists()
@@ -167,12 +155,12 @@ def generate(
                 (out / "shards").mkdir(exist_ok=True)
                 for number in todo:  # so that no other call takes what is made again now for finished
                     shard_path(out, number).unlink(missing_ok=True)
-            _make(engine, Job(out.absolute(), model, plan.recipe), plan, todo, paths)
+            _make(engine, GenerationJob(out.absolute(), model, plan.recipe), plan, todo, paths)
         with lock.plan():
             info = _finish(plan, out, all_are_made=shards is None)
     if info is not None:
         return Outcome(info, plan.patches, info["counts"]["patches"], len(plan.skipped))
-    planned = sum(cut.end - cut.first for number in _numbers(plan, shards) for cut in plan.shard(number))
+    planned = sum(len(cut) for number in _numbers(plan, shards) for cut in plan.shard(number))
     return Outcome(None, planned, sum(_patches(out, n) for n in _numbers(plan, shards)), len(plan.skipped))
 
 
@@ -194,9 +182,7 @@ def _plan(
             f"{folders[0]}: not one of {len(plan.skipped)} files can be used; "
             f"for instance {first.source}: {first.reason}"
         )
-    if plan != begun:
-        (out / INFO).unlink(missing_ok=True)
-        plan.save(out)
+    store_plan(out, plan, begun)
     return plan, {picture.sha256: picture.path for picture in found}
 
 
@@ -211,17 +197,10 @@ def _unfinished(
     """
 
     def is_finished(number: int) -> bool:
-        path = shard_path(out, number)
-        if not path.exists() or not (was_whole or is_whole(path)):
-            return False
-        cuts = plan.shard(number)
-        try:
-            with ShardReader(path) as shard:
-                if shard.key != shard_key(plan.recipe, cuts):
-                    return False
-                return not shard.failures() or any(cut.picture.sha256 not in paths for cut in cuts)
-        except SDFlowError:
-            return False
+        failures = failures_of_made(out, plan, number, CHEAP_COLUMNS, trusted=was_whole)
+        return failures is not None and (
+            not failures or any(cut.picture.sha256 not in paths for cut in plan.shard(number))
+        )
 
     numbers = _numbers(plan, shards)
     return [n for n in progress(numbers, "looking for finished shards", "shards") if not is_finished(n)]
@@ -237,13 +216,15 @@ def _patches(out: Path, number: int) -> int:
         return len(shard)
 
 
-def _make(engine: Engine, job: Job, plan: Plan, numbers: Sequence[int], paths: dict[str, Path]) -> None:
+def _make(
+    engine: Engine, job: GenerationJob, plan: Plan, numbers: Sequence[int], paths: dict[str, Path]
+) -> None:
     tasks = []
     for number in numbers:
         cuts = plan.shard(number)
         needed = paths.keys() & {cut.picture.sha256 for cut in cuts}
         tasks.append(ShardTask(number, cuts, {sha256: paths[sha256].absolute() for sha256 in needed}))
-    left = {task.number: sum(cut.end - cut.first for cut in task.cuts) for task in tasks}
+    left = {task.number: sum(map(len, task.cuts)) for task in tasks}
     bar = progress(sum(left.values()), "making pairs", "patches")
     with bar, closing(engine.run(job, tasks)) as run:
         for made in run:

@@ -5,8 +5,6 @@ a time, on one thread.
 """
 
 import fcntl
-import hashlib
-import json
 import os
 import tempfile
 from collections import deque
@@ -15,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -23,11 +21,12 @@ import torch
 
 from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file, write_file
-from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 
-from ..dataset.plan import Cut, Planned
-from ..dataset.recipe import Recipe
+from ..dataset.identity import PatchId, sample_seed
+from ..dataset.plan import Cut, Picture, shard_key
+from ..dataset.recipe import Recipe, Sampling
+from ..dataset.schema import patch_columns
 from ..dataset.shards import Failure, ShardWriter, shard_path
 from ..images.reading import PictureError, read_picture
 from ..models.degraders import MAX_DRAWS, component_weights, load_degrader
@@ -43,7 +42,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Job:
+class GenerationJob:
     """What all tasks of a run have in common: the dataset's folder, the degrader to load, the recipe.
 
     Paths are absolute, here and in tasks: a worker may have another working directory.
@@ -52,6 +51,12 @@ class Job:
     folder: Path
     model: str
     recipe: Recipe
+
+    @property
+    def sampling(self) -> Sampling:
+        """How samples are drawn: of a job there always is a way."""
+        assert self.recipe.sampling is not None
+        return self.recipe.sampling
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,12 @@ class ShardTask:
     paths: dict[str, Path]
 
 
-class _Patch(NamedTuple):
-    source: Planned
-    top: int
-    left: int
-    hr: np.ndarray  # uint8 (P, P, 3)
+class HRPatch(NamedTuple):
+    """An HR patch that is to get its samples: the source of its picture, which it is, uint8 (P, P, 3)."""
+
+    source: str
+    id: PatchId
+    pixels: np.ndarray
 
 
 class Samples(NamedTuple):
@@ -83,43 +89,27 @@ class Samples(NamedTuple):
         return quantise(torch.from_numpy(self.lr)).numpy()
 
 
-def shard_key(recipe: Recipe, cuts: tuple[Cut, ...]) -> str:
-    """Names all that a shard is asked to hold, so that one that holds something else is not taken for it."""
-    asked = [recipe.to_json(), CHEAP_COLUMNS, [(cut.picture.sha256, cut.first, cut.end) for cut in cuts]]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-
-
-def sample_id(sha256: str, top: int, left: int, variant: int) -> str:
-    """The name of a sample, the same in every dataset that holds it."""
-    return f"{sha256[:16]}-{top:06d}-{left:06d}-v{variant:02d}"
-
-
-def sample_seed(recipe: Recipe, sha256: str, top: int, left: int, variant: int, draw: int) -> int:
-    """The seed that a sample is drawn from; ``draw`` counts how often it came out not finite before."""
-    return derive_seed(recipe.seed, int(sha256, 16), top, left, variant, draw)
-
-
 class ShardMaker:
     """Makes shards, one after the other, with the degrader loaded once.
 
     It holds this process to one thread for arithmetic, since the number of threads changes roundings.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: GenerationJob) -> None:
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        recipe = job.recipe
-        self.job, self.recipe = job, recipe
-        self.degrader = load_degrader(job.model, recipe.scale, recipe.device, recipe.precision)
-        if self.degrader.fingerprint != recipe.model_hash:
+        sampling = job.sampling
+        self.job, self.grid, self.sampling = job, job.recipe.grid, sampling
+        self.degrader = load_degrader(job.model, self.grid.scale, sampling.device, sampling.precision)
+        if self.degrader.fingerprint != job.recipe.model_hash:
             raise SDFlowError(f"{job.model}: expected the model that this run began with, found another one")
-        listed = component_weights(self.degrader, recipe.components)
-        self._weights = np.array(recipe.weights) if recipe.weights else listed
+        listed = component_weights(self.degrader, sampling.components)
+        self._weights = np.array(sampling.weights) if sampling.weights else listed
 
     def make(self, task: ShardTask, on_patch: Callable[[], object] = lambda: None) -> None:
         """Make a shard and put it in its place; ``on_patch`` is called after each patch."""
-        recipe = self.recipe
-        writer = ShardWriter(recipe.patch_size, recipe.scale, recipe.variants)
+        recipe = self.job.recipe
+        writer = ShardWriter(self.grid.patch_size, self.grid.scale, self.grid.variants)
         failures: list[Failure] = []
         for made in _ahead(self._degraded(_ahead(self._decoded(task), _DECODED_AHEAD)), _DEGRADED_AHEAD):
             if isinstance(made, Failure):
@@ -127,14 +117,22 @@ class ShardMaker:
                 continue
             patch, samples = made
             lr = samples.levels()
-            writer.add(patch.hr, lr, self._columns(patch, samples) | cheap_statistics(patch.hr, lr))
+            columns = patch_columns(
+                patch.id,
+                patch.source,
+                component=samples.component,
+                temperature=self.sampling.temperature,
+                seed=samples.seed,
+                draw=samples.draw,
+            )
+            writer.add(patch.pixels, lr, columns | cheap_statistics(patch.pixels, lr))
             on_patch()
-        content = writer.finish(recipe.to_json(), shard_key(recipe, task.cuts), failures)
+        content = writer.finish(recipe.to_json(), shard_key(recipe, task.cuts, CHEAP_COLUMNS), failures)
         write_file(shard_path(self.job.folder, task.number), content)
 
-    def draw(self, hr: np.ndarray, sha256: str, top: int, left: int) -> Samples | None:
+    def draw(self, hr: np.ndarray, patch: PatchId) -> Samples | None:
         """The samples of a patch; None if one of them did not come out finite in ``MAX_DRAWS`` draws."""
-        count, side = self.recipe.variants, self.recipe.patch_size // self.recipe.scale
+        count, side = self.grid.variants, self.grid.patch_size // self.grid.scale
         samples = Samples(
             lr=np.empty((count, side, side, 3), np.float32),
             component=np.empty(count, np.int32),
@@ -143,8 +141,8 @@ class ShardMaker:
         )
         pending = list(range(count))
         for draw in range(MAX_DRAWS):
-            seeds = [sample_seed(self.recipe, sha256, top, left, variant, draw) for variant in pending]
-            degraded = self.degrader.degrade(hr, seeds, self.recipe.temperature, self._weights)
+            seeds = [sample_seed(self.sampling.seed, patch, variant, draw) for variant in pending]
+            degraded = self.degrader.degrade(hr, seeds, self.sampling.temperature, self._weights)
             samples.lr[pending], samples.component[pending] = degraded.lr, degraded.component
             samples.seed[pending], samples.draw[pending] = seeds, draw
             pending = [variant for variant in pending if not np.isfinite(samples.lr[variant]).all()]
@@ -152,55 +150,42 @@ class ShardMaker:
                 return samples
         return None
 
-    def _decoded(self, task: ShardTask) -> Iterator[_Patch | Failure]:
-        size = self.recipe.patch_size
+    def _decoded(self, task: ShardTask) -> Iterator[HRPatch | Failure]:
+        size = self.grid.patch_size
         for cut in task.cuts:
-            picture, positions = cut.picture, cut.positions(self.recipe)
-            first = positions[0][0]  # the rows of this shard, all that is kept of a large picture
+            picture, patches = cut.picture, cut.patches(self.grid)
+            first = patches[0].top  # the rows of this shard, all that is kept of a large picture
             try:
-                with turn(picture):
+                with decode_lock(picture):
                     pixels = read_planned(picture, task.paths.get(picture.sha256))
-                    rows = pixels[first : positions[-1][0] + size].copy()
+                    rows = pixels[first : patches[-1].top + size].copy()
                     del pixels
             except UnusableError as error:
                 yield Failure(picture.source, None, None, str(error))
                 continue
-            for top, left in positions:
-                yield _Patch(picture, top, left, rows[top - first :, left:][:size, :size].copy())
+            for patch in patches:
+                pixels = rows[patch.top - first :, patch.left :][:size, :size].copy()
+                yield HRPatch(picture.source, patch, pixels)
             del rows  # before the next picture is decoded
 
-    def _degraded(self, patches: Iterator[_Patch | Failure]) -> Iterator[tuple[_Patch, Samples] | Failure]:
+    def _degraded(self, patches: Iterator[HRPatch | Failure]) -> Iterator[tuple[HRPatch, Samples] | Failure]:
         for patch in patches:
             if isinstance(patch, Failure):
                 yield patch
                 continue
-            samples = self.draw(patch.hr, patch.source.sha256, patch.top, patch.left)
+            samples = self.draw(patch.pixels, patch.id)
             if samples is None:
                 reason = f"a sample was not finite in {MAX_DRAWS} draws"
-                yield Failure(patch.source.source, patch.top, patch.left, reason)
+                yield Failure(patch.source, patch.id.top, patch.id.left, reason)
             else:
                 yield patch, samples
-
-    def _columns(self, patch: _Patch, samples: Samples) -> dict[str, Any]:
-        sha256, top, left, count = patch.source.sha256, patch.top, patch.left, self.recipe.variants
-        return {
-            "sample_id": [sample_id(sha256, top, left, variant) for variant in range(count)],
-            "source": patch.source.source,
-            "source_sha256": sha256,
-            "top": top,
-            "left": left,
-            "component": samples.component,
-            "temperature": self.recipe.temperature,
-            "seed": samples.seed,
-            "draw": samples.draw,
-        }
 
 
 class UnusableError(Exception):
     """Why a planned picture gives no patches now."""
 
 
-def read_planned(picture: Planned, path: Path | None) -> np.ndarray:
+def read_planned(picture: Picture, path: Path | None) -> np.ndarray:
     """Decode a planned picture.
 
     Returns:
@@ -228,7 +213,7 @@ def read_planned(picture: Planned, path: Path | None) -> np.ndarray:
 
 
 @contextmanager
-def turn(picture: Planned) -> Iterator[None]:
+def decode_lock(picture: Picture) -> Iterator[None]:
     """Wait until no other worker on this machine decodes a large picture; each takes gigabytes.
 
     The lock is on the folder for temporary files, since that is there on every machine, belongs to this

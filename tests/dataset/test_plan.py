@@ -9,18 +9,18 @@ import pytest
 from factory import write_picture, write_pictures
 from hypothesis import given
 from hypothesis import strategies as st
-from small_recipe import RECIPE
+from small_recipe import RECIPE, changed
 
 from sdflow.errors import SDFlowError
-from sdflow_data.dataset.plan import Found, Plan, locate, scan
+from sdflow_data.dataset.plan import FoundPicture, Plan, locate, scan
 from sdflow_data.images.patches import grid
 
-SMALL = replace(RECIPE, patch_size=16, stride=16, scale=2, patches_per_shard=5)
+SMALL = changed(RECIPE, patch_size=16, stride=16, scale=2, patches_per_shard=5)
 
 sizes = st.tuples(st.integers(0, 10**6), st.integers(16, 48), st.integers(16, 48))
 found_pictures = st.lists(sizes, max_size=8, unique_by=lambda size: size[0]).map(
     lambda sizes: [
-        Found(f"{n}.png", Path(f"{n}.png"), f"{n * 7919 % 1000003:064x}", height, width)
+        FoundPicture(f"{n}.png", f"{n * 7919 % 1000003:064x}", height, width, Path(f"{n}.png"))
         for n, height, width in sizes
     ]
 )
@@ -28,34 +28,34 @@ found_pictures = st.lists(sizes, max_size=8, unique_by=lambda size: size[0]).map
 
 def planned_patches(plan: Plan) -> list[tuple[str, int, int]]:
     cuts = [cut for number in range(plan.shards) for cut in plan.shard(number)]
-    return [(cut.picture.sha256, *position) for cut in cuts for position in cut.positions(plan.recipe)]
+    return [patch for cut in cuts for patch in cut.patches(plan.recipe.grid)]
 
 
 @given(found=found_pictures, stride=st.integers(4, 20), per_shard=st.integers(1, 9))
 def test_the_shards_hold_every_patch_of_every_picture_once(
-    found: list[Found], stride: int, per_shard: int
+    found: list[FoundPicture], stride: int, per_shard: int
 ) -> None:
-    recipe = replace(SMALL, stride=stride, patches_per_shard=per_shard)
+    recipe = changed(SMALL, stride=stride, patches_per_shard=per_shard)
     plan = Plan(recipe).extended(found, [])
     expected = [
         (picture.sha256, *position)
         for picture in found
-        for position in grid(picture.height, picture.width, recipe.patch_size, stride)
+        for position in grid(picture.height, picture.width, recipe.grid.patch_size, stride)
     ]
     assert sorted(planned_patches(plan)) == sorted(expected)
     assert plan.patches == len(expected)
 
 
 @given(found=found_pictures)
-def test_all_shards_but_the_last_are_full(found: list[Found]) -> None:
+def test_all_shards_but_the_last_are_full(found: list[FoundPicture]) -> None:
     plan = Plan(SMALL).extended(found, [])
-    sizes = [sum(cut.end - cut.first for cut in plan.shard(number)) for number in range(plan.shards)]
-    assert all(size == SMALL.patches_per_shard for size in sizes[:-1])
+    sizes = [sum(map(len, plan.shard(number))) for number in range(plan.shards)]
+    assert all(size == SMALL.grid.patches_per_shard for size in sizes[:-1])
     assert all(sizes)
 
 
 @given(found=found_pictures, shuffled=st.randoms())
-def test_the_order_of_files_does_not_enter(found: list[Found], shuffled: random.Random) -> None:
+def test_the_order_of_files_does_not_enter(found: list[FoundPicture], shuffled: random.Random) -> None:
     other = list(found)
     shuffled.shuffle(other)
     assert Plan(SMALL).extended(other, []) == Plan(SMALL).extended(found, [])
@@ -63,7 +63,7 @@ def test_the_order_of_files_does_not_enter(found: list[Found], shuffled: random.
 
 @given(found=found_pictures, data=st.data())
 def test_pictures_that_come_later_move_nothing_that_was_planned(
-    found: list[Found], data: st.DataObject
+    found: list[FoundPicture], data: st.DataObject
 ) -> None:
     earlier = data.draw(st.lists(st.sampled_from(found), unique=True)) if found else []
     before = Plan(SMALL).extended(earlier, [])
@@ -99,7 +99,7 @@ def test_names_and_folders_do_not_enter_but_as_names(tmp_path: Path) -> None:
         (second / "deep").mkdir(parents=True, exist_ok=True)
         shutil.copy(path, second / "deep" / f"renamed {number}.png")
     one, two = (Plan(SMALL).extended(*scan([folder])) for folder in (first, second))
-    assert [p._replace(source="") for p in one.pictures] == [p._replace(source="") for p in two.pictures]
+    assert [replace(p, source="") for p in one.pictures] == [replace(p, source="") for p in two.pictures]
     assert {p.source for p in two.pictures} == {f"deep/renamed {number}.png" for number in range(4)}
 
 

@@ -1,19 +1,34 @@
 """Settings are checked when they are given, and kept for the life of a dataset."""
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_recipe import RECIPE
+from small_recipe import RECIPE, changed
 
 from sdflow.errors import SDFlowError
-from sdflow_data.dataset.recipe import Recipe
+from sdflow_data.dataset.recipe import PAIRS, Recipe
 
 
-def test_a_recipe_survives_json() -> None:
-    recipe = dataclasses.replace(RECIPE, components=(1, 5), weights=(0.25, 0.75))
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        changed(RECIPE, components=(1, 5), weights=(0.25, 0.75)),
+        replace(RECIPE, model=PAIRS, sampling=None),
+        changed(RECIPE, model=PAIRS, temperature=1.0),
+    ],
+    ids=["sampled", "imported", "sampled by a model of that name"],
+)
+def test_a_recipe_survives_json(recipe: Recipe) -> None:
     assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_what_dataset_json_says_has_one_order_and_keeps_its_names() -> None:
+    names = "model model_hash scale patch_size stride variants temperature components weights seed device"
+    expected = [*names.split(), "precision", "patches_per_shard"]
+    assert list(RECIPE.to_json()) == expected
+    assert list(replace(RECIPE, model=PAIRS, sampling=None).to_json()) == expected
 
 
 @pytest.mark.parametrize(
@@ -30,7 +45,7 @@ def test_a_recipe_survives_json() -> None:
 )
 def test_a_setting_out_of_range_is_refused_by_its_name(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(SDFlowError, match=message):
-        dataclasses.replace(RECIPE, **setting)
+        changed(RECIPE, **setting)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +63,8 @@ def test_a_setting_out_of_range_is_refused_by_its_name(setting: dict[str, Any], 
 )
 def test_another_setting_is_refused_with_both_values(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(SDFlowError, match=message):
-        RECIPE.check_same(Path("out"), dataclasses.replace(RECIPE, **setting))
+        RECIPE.check_same(Path("out"), changed(RECIPE, **setting))
 
 
 def test_a_model_is_known_by_its_hash_not_by_its_name() -> None:
-    RECIPE.check_same(Path("out"), dataclasses.replace(RECIPE, model="renamed"))
+    RECIPE.check_same(Path("out"), changed(RECIPE, model="renamed"))

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -182,3 +184,8 @@ def test_the_command_is_content_with_a_sound_dataset(dataset: Path) -> None:
     result = CliRunner().invoke(command, [str(dataset)])
     assert result.exit_code == 0
     assert "54 samples in 13 shards" in result.output
+
+
+def test_it_needs_no_torch() -> None:
+    program = "import sys, sdflow_cli.verify, sdflow_data.dataset.verify; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -21,7 +21,7 @@ from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
 from sdflow.noise import derive_seed
 from sdflow_data.dataset.manifest import read_dataset
-from sdflow_data.dataset.plan import Planned, locate
+from sdflow_data.dataset.plan import Picture, locate
 from sdflow_data.generation import shard_maker as worker
 from sdflow_data.generation.run import generate
 from sdflow_data.images.patches import grid
@@ -481,7 +481,7 @@ def test_large_pictures_wait_for_their_turn(hr: Path, out: Path, monkeypatch: py
 def test_a_plan_of_others_names_no_file_outside_of_the_folders(hr: Path) -> None:
     outside = hr.parent / "outside.png"
     write_picture(outside, 9)
-    named = [Planned(name, sha256_file(outside), 36, 40, 1, 0) for name in ("../outside.png", str(outside))]
+    named = [Picture(name, sha256_file(outside), 36, 40) for name in ("../outside.png", str(outside))]
     assert locate(named, [hr]) == {}
 
 

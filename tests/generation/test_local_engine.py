@@ -13,7 +13,7 @@ from sdflow.errors import SDFlowError
 from sdflow_data.generation.engines import Made
 from sdflow_data.generation.engines.local import LocalEngine
 from sdflow_data.generation.run import generate
-from sdflow_data.generation.shard_maker import Job, ShardTask
+from sdflow_data.generation.shard_maker import GenerationJob, ShardTask
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ class Killing(LocalEngine):
         super().__init__(workers)
         self.kills = kills
 
-    def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+    def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
         for made in super().run(job, tasks):
             if self.kills and not made.whole:
                 self.kills -= 1
@@ -79,7 +79,7 @@ def test_an_error_in_a_worker_ends_the_run_by_its_own_name_and_stops_the_workers
     hr: Path, tmp_path: Path
 ) -> None:
     class Breaking(LocalEngine):
-        def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+        def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
             (job.folder / "shards").rmdir()
             (job.folder / "shards").write_text("in the way")
             yield from super().run(job, tasks)
@@ -91,7 +91,7 @@ def test_an_error_in_a_worker_ends_the_run_by_its_own_name_and_stops_the_workers
 
 def test_a_model_that_cannot_be_loaded_by_a_worker_ends_the_run(hr: Path, tmp_path: Path) -> None:
     class Losing(LocalEngine):
-        def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+        def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
             yield from super().run(replace(job, model="lost"), tasks)
 
     with pytest.raises(SDFlowError, match=r"model: expected a checkpoint.* found lost"):
@@ -100,7 +100,7 @@ def test_a_model_that_cannot_be_loaded_by_a_worker_ends_the_run(hr: Path, tmp_pa
 
 def test_closing_a_run_stops_its_workers_at_once(hr: Path, tmp_path: Path) -> None:
     class Interrupted(LocalEngine):
-        def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+        def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
             for made in super().run(job, tasks):
                 yield made
                 raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.dataset.verify import verify
 from sdflow_data.export.run import Request as Export
 from sdflow_data.export.run import export
-from sdflow_data.generation.import_pairs import Request, import_pairs
+from sdflow_data.generation.import_pairs import ImportRequest, import_pairs
 from sdflow_data.images.reading import encode_png, read_picture
 
 
@@ -36,7 +36,7 @@ def failures(dataset: Path) -> dict[str, str]:
         return {row["source"]: row["reason"] for row in csv.DictReader(file)}
 
 
-REQUEST = Request(patch_size=24, patches_per_shard=5)
+REQUEST = ImportRequest(patch_size=24, patches_per_shard=5)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, request: Request = REQUEST, out: str = "out") -> Path:
+def run(folder: Path, request: ImportRequest = REQUEST, out: str = "out") -> Path:
     import_pairs(request, folder / "hr", folder / "lr", folder / out, workers=1)
     return folder / out
 
@@ -83,12 +83,12 @@ def test_an_imported_dataset_verifies_and_can_be_exported(folder: Path) -> None:
 @pytest.mark.parametrize("scale", range(2, 9))
 def test_the_scale_is_found_from_the_sizes(tmp_path: Path, scale: int) -> None:
     write_pair(tmp_path, "a", 9, 10, scale)
-    assert read_dataset(run(tmp_path, Request(patch_size=8 * scale))).info["scale"] == scale
+    assert read_dataset(run(tmp_path, ImportRequest(patch_size=8 * scale))).info["scale"] == scale
 
 
 def test_the_usual_patch_size_is_a_multiple_of_the_scale(tmp_path: Path) -> None:
     write_pair(tmp_path, "a", 90, 90, 3)
-    assert read_dataset(run(tmp_path, Request())).info["patch_size"] == 255
+    assert read_dataset(run(tmp_path, ImportRequest())).info["patch_size"] == 255
 
 
 def test_patches_at_the_far_edge_stay_aligned(tmp_path: Path) -> None:
@@ -110,8 +110,9 @@ def test_names_may_have_parts_that_tell_the_sides_apart(tmp_path: Path) -> None:
     write_picture(tmp_path / "Canon" / "001_HR.png", 48, 48)
     write_picture(tmp_path / "Canon" / "001_LR2.png", 24, 24)
     write_picture(tmp_path / "Canon" / "note.png", 5, 5)
-    request = Request(patch_size=16, hr_name="{}_HR", lr_name="{}_LR2")
+    request = ImportRequest(patch_size=16, hr_name="{}_HR", lr_name="{}_LR2")
     outcome = import_pairs(request, tmp_path, tmp_path, tmp_path / "out", workers=1)
+    assert outcome.info is not None
     assert outcome.info["counts"]["sources"] == 1
     assert outcome.skipped == 0
 
@@ -119,7 +120,7 @@ def test_names_may_have_parts_that_tell_the_sides_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["", "x4", "{}{}"])
 def test_a_pattern_without_one_pair_of_braces_is_refused(folder: Path, pattern: str) -> None:
     with pytest.raises(SDFlowError, match=r"lr_name: expected a name with one \{\} in it"):
-        run(folder, Request(lr_name=pattern))
+        run(folder, ImportRequest(lr_name=pattern))
 
 
 def test_what_does_not_fit_is_left_out_and_told(folder: Path) -> None:
@@ -186,7 +187,7 @@ def test_sizes_that_are_no_multiple_of_the_scale_are_refused(
     folder: Path, size: int, stride: int, argument: str
 ) -> None:
     with pytest.raises(SDFlowError, match=f"{argument}: expected a multiple of the pairs' scale 3"):
-        run(folder, Request(patch_size=size, stride=stride))
+        run(folder, ImportRequest(patch_size=size, stride=stride))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -207,7 +208,7 @@ def test_the_bytes_do_not_depend_on_workers_or_interruptions(folder: Path) -> No
 def test_a_folder_with_another_import_is_refused(folder: Path) -> None:
     run(folder)
     with pytest.raises(SDFlowError, match=r"patch_size: .* was begun with 24, found 48 now"):
-        run(folder, Request(patch_size=48, patches_per_shard=5))
+        run(folder, ImportRequest(patch_size=48, patches_per_shard=5))
     write_pair(folder, "new", 8, 8, seed=9)
     with pytest.raises(SDFlowError, match=r"model: .* was begun with pairs"):
         run(folder)

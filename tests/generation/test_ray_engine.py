@@ -12,7 +12,7 @@ from sdflow.errors import SDFlowError
 from sdflow_data.generation.engines import Made
 from sdflow_data.generation.engines.ray import RayEngine
 from sdflow_data.generation.run import generate
-from sdflow_data.generation.shard_maker import Job, ShardTask
+from sdflow_data.generation.shard_maker import GenerationJob, ShardTask
 
 ray = pytest.importorskip("ray")
 
@@ -43,7 +43,7 @@ class KillingOne(RayEngine):
 
     killed = 0
 
-    def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+    def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
         for made in super().run(job, tasks):
             if not self.killed:
                 self.killed = actors()[0]
@@ -54,8 +54,8 @@ class KillingOne(RayEngine):
 class LosingTheModel(RayEngine):
     """Asks for a model that no worker finds."""
 
-    def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
-        yield from super().run(Job(job.folder, "lost", job.recipe), tasks)
+    def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+        yield from super().run(GenerationJob(job.folder, "lost", job.recipe), tasks)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="finds its workers in Linux's /proc")

@@ -66,14 +66,14 @@ def test_generate_like_photographs_draws_the_components_that_explain_them(
     import pandas as pd
 
     from sdflow_data.generation.engines.local import LocalEngine
-    from sdflow_data.generation.run import Request, generate
+    from sdflow_data.generation.run import GenerationRequest, generate
 
     save_checkpoint(tmp_path / "model", model, {})
     (tmp_path / "hr").mkdir()
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     (tmp_path / "hr" / "a.png").write_bytes(encode_png(picture))
     weights = (0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0)
-    request = Request(
+    request = GenerationRequest(
         model=str(tmp_path / "model"), patch_size=32, variants=4, weights=weights, precision="fp32"
     )
     generate(request, (tmp_path / "hr",), tmp_path / "pairs", LocalEngine(1))

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from sdflow.errors import SDFlowError
 
-from ..shard_maker import Job, ShardTask
+from ..shard_maker import GenerationJob, ShardTask
 
 ATTEMPTS = 2
 """How many workers may die over one shard before the run ends."""
@@ -25,7 +25,7 @@ class Engine(Protocol):
     worker is raised here. When the generator ends or is closed, no worker goes on.
     """
 
-    def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+    def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
         """Do all tasks. Yields what is done as it is done, in no particular order."""
         ...
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sdflow.errors import ArgumentError
 
 from ...system.processes import cores, die_with_parent, starting_workers
-from ..shard_maker import Job, ShardMaker, ShardTask
+from ..shard_maker import GenerationJob, ShardMaker, ShardTask
 from . import ATTEMPTS, Made, worker_died
 
 
@@ -29,9 +29,9 @@ class LocalEngine:
             raise ArgumentError("workers", f"expected at least 1, found {workers}")
         self._workers = workers
 
-    def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+    def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
         """See `Engine.run`."""
-        count = self._workers or (cores() if job.recipe.device == "cpu" else 1)
+        count = self._workers or (cores() if job.sampling.device == "cpu" else 1)
         waiting, unfinished = deque(tasks), len(tasks)
         deaths: Counter[int | None] = Counter()
         workers: list[_Worker] = []
@@ -77,7 +77,7 @@ class _Problem(NamedTuple):
 class _Worker:
     """A worker process as its parent sees it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: GenerationJob) -> None:
         self.task: ShardTask | None = None
         self.idle = False
         context = multiprocessing.get_context("spawn")
@@ -116,7 +116,7 @@ def _with_news(workers: Sequence[_Worker]) -> list[_Worker]:
     return [worker for worker in workers if worker.connection in ready]
 
 
-def _serve(connection: Connection, job: Job) -> None:
+def _serve(connection: Connection, job: GenerationJob) -> None:
     """What a worker process does: load the degrader, then make shards until it is stopped."""
     threading.Thread(target=die_with_parent, daemon=True).start()
     try:

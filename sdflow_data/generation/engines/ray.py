@@ -7,7 +7,7 @@ from typing import Any
 
 from sdflow.errors import SDFlowError
 
-from ..shard_maker import Job, ShardMaker, ShardTask
+from ..shard_maker import GenerationJob, ShardMaker, ShardTask
 from . import ATTEMPTS, Made, worker_died
 
 
@@ -32,11 +32,11 @@ class RayEngine:
             ) from error
         self._ray, self._address, self._workers = ray, address, workers
 
-    def run(self, job: Job, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
+    def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
         """See `Engine.run`; tells of whole shards alone."""
         ray = self._ray
-        gpus = int(job.recipe.device == "cuda")
-        actor_class = ray.remote(num_cpus=1, num_gpus=gpus)(_Worker)
+        gpus = int(job.sampling.device == "cuda")
+        actor_class = ray.remote(num_cpus=1, num_gpus=gpus)(_Actor)
         waiting, deaths = deque(tasks), Counter[int]()
         at_work: dict[Any, tuple[Any, ShardTask]] = {}  # actor and task, by the reference to the result
 
@@ -82,10 +82,10 @@ class RayEngine:
         )
 
 
-class _Worker:
+class _Actor:
     """The actor. It loads the degrader with its first task, so that a failure to do so is that task's."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: GenerationJob) -> None:
         self._job = job
         self._maker: ShardMaker | None = None
 

@@ -1,0 +1,38 @@
+"""What patches and samples are called, and the seeds of samples: the same in every dataset."""
+
+import re
+from typing import NamedTuple
+
+from sdflow.noise import derive_seed
+
+
+class PatchId(NamedTuple):
+    """A patch by the SHA-256 (hex) of its picture's bytes and its place there, in HR pixels."""
+
+    sha256: str
+    top: int
+    left: int
+
+
+def sample_id(patch: PatchId, variant: int) -> str:
+    """The name of a sample.
+
+    >>> sample_id(PatchId("0123456789abcdef" * 4, 256, 0), 3)
+    '0123456789abcdef-000256-000000-v03'
+    """
+    return f"{patch.sha256[:16]}-{patch.top:06d}-{patch.left:06d}-v{variant:02d}"
+
+
+def parse_sample_id(text: str) -> PatchId | None:
+    """The patch of a sample, with the first 16 digits of its SHA-256; None if the text is no sample's name.
+
+    >>> parse_sample_id("0123456789abcdef-000256-000000-v03")
+    PatchId(sha256='0123456789abcdef', top=256, left=0)
+    """
+    parts = re.fullmatch(r"([0-9a-f]{16})-(\d{6,})-(\d{6,})-v\d{2,}", text)
+    return None if parts is None else PatchId(parts[1], int(parts[2]), int(parts[3]))
+
+
+def sample_seed(seed: int, patch: PatchId, variant: int, draw: int) -> int:
+    """The seed of a sample of a run with ``seed``; ``draw`` counts earlier draws, which were not finite."""
+    return derive_seed(seed, int(patch.sha256, 16), patch.top, patch.left, variant, draw)

@@ -1,0 +1,85 @@
+"""The columns of shards and manifests: one list, which all that writes or checks them goes by."""
+
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from .identity import PatchId, sample_id
+
+
+class Column(NamedTuple):
+    """A column: its type (``str`` for text), whether patches or samples have values in it, its meaning."""
+
+    type: type
+    per: Literal["patch", "sample"]
+    meaning: str
+
+
+COLUMNS: dict[str, Column] = {
+    "sample_id": Column(str, "sample", "its name, the same in every dataset that holds it"),
+    "shard": Column(np.int32, "patch", "the number of its shard"),
+    "row": Column(np.int32, "patch", "the patch's place in the shard"),
+    "variant": Column(np.int32, "sample", "its place among the samples of the patch"),
+    "source": Column(str, "patch", "the HR picture, by its path under the HR folder"),
+    "source_sha256": Column(str, "patch", "SHA-256 of the HR picture's bytes"),
+    "lr_source": Column(str, "patch", "the LR picture of an imported pair"),
+    "lr_source_sha256": Column(str, "patch", "SHA-256 of that picture's bytes"),
+    "top": Column(np.int64, "patch", "the patch's first row in the HR picture"),
+    "left": Column(np.int64, "patch", "the patch's first column in the HR picture"),
+    "component": Column(np.int32, "sample", "its mixture component, -1 for none or several"),
+    "temperature": Column(np.float64, "patch", "of the latent noise"),
+    "seed": Column(np.int64, "sample", "what it was drawn from"),
+    "draw": Column(np.int32, "sample", "draws before it that were not finite"),
+}
+"""All but the statistics, float32 per sample, which follow behind in the order of their registry."""
+
+PLACES = ("shard", "row", "variant")
+"""Where a sample lies. Shards do not store these; manifests do."""
+
+
+def statistics_in(names: Collection[str]) -> list[str]:
+    """The columns that are statistics, in the order given."""
+    return [name for name in names if name not in COLUMNS]
+
+
+def patch_columns(
+    patch: PatchId,
+    source: str,
+    *,
+    lr_source: tuple[str, str] | None = None,
+    component: np.ndarray,
+    temperature: float,
+    seed: np.ndarray,
+    draw: np.ndarray,
+) -> dict[str, Any]:
+    """The columns of a patch of K samples, but for the statistics.
+
+    Args:
+        patch: which one.
+        source: of the HR picture.
+        lr_source: of an imported pair: path and SHA-256 of the LR picture.
+        component, seed, draw: (K,).
+        temperature: of all of them.
+    """
+    lr_names = ("lr_source", "lr_source_sha256")
+    return {
+        "sample_id": [sample_id(patch, variant) for variant in range(len(seed))],
+        "source": source,
+        "source_sha256": patch.sha256,
+        **(dict(zip(lr_names, lr_source)) if lr_source else {}),
+        "top": patch.top,
+        "left": patch.left,
+        "component": component,
+        "temperature": temperature,
+        "seed": seed,
+        "draw": draw,
+    }
+
+
+def as_column(name: str, values: list[Any]) -> np.ndarray:
+    """Values of patches, or of their samples, as an array of the column's type; text as objects."""
+    if name not in COLUMNS:
+        return np.asarray(values)
+    kind = COLUMNS[name].type
+    return np.asarray(values, object if kind is str else kind)
