@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import any_path, device_options, model_option, sampling_options
+from .options import any_path, device_options, model_option, sampling_options, scale_option
 from .pictures import convert, existing_option, tile_option
 
 
@@ -12,11 +12,7 @@ from .pictures import convert, existing_option, tile_option
 @click.argument("source", metavar="INPUT", type=any_path)
 @click.argument("output", type=any_path)
 @model_option
-@click.option(
-    "--scale",
-    type=click.Choice(["2", "4", "8"]),
-    help="Of `bicubic` and `classical`.  [default: 4; a trained model has its own]",
-)
+@scale_option
 @click.option(
     "--variants",
     type=click.IntRange(min=1),

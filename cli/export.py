@@ -7,7 +7,7 @@ import click
 from sdflow_data.export import FORMATS
 from sdflow_data.export.trainers import TRAINERS
 
-from .options import existing_folder, new_folder
+from .options import existing_folder, new_folder, patches_per_shard_option, workers_option
 from .wording import counted
 
 
@@ -38,14 +38,8 @@ from .wording import counted
     metavar="NAME=FRACTION,...",
     help="Into sub-folders, such as train=0.9,val=0.1; all samples of a photograph stay together.",
 )
-@click.option(
-    "--patches-per-shard",
-    type=click.IntRange(min=1),
-    default=256,
-    show_default=True,
-    help="HR patches per shard, tar file or table.",
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@patches_per_shard_option(256, "per shard, tar file or table")
+@workers_option
 def command(
     dataset: Path,
     out: Path,

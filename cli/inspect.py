@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FiniteRange, existing_folder
+from .options import FiniteRange, existing_folder, workers_option
 
 if TYPE_CHECKING:
     from sdflow_data.inspection.inspection import Inspection
@@ -37,7 +37,7 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
     show_default=True,
     help="With --real: how long to train the networks that try to tell the two apart; 0 for no such test.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@workers_option
 def command(
     dataset: Path,
     real: Path | None,

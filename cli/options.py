@@ -63,6 +63,56 @@ seed_option = click.option(
 )
 
 
+def workers_option(command: Any = None, *, without: str = "one per core") -> Any:
+    """``--workers``: how many processes share the work, and what is done where nobody says."""
+    option = click.option("--workers", type=click.IntRange(min=1), help=f"Processes.  [default: {without}]")
+    return option if command is None else option(command)
+
+
+scale_option = click.option(
+    "--scale",
+    type=click.Choice(["2", "4", "8"]),
+    help="Of the models `bicubic` and `classical`.  [default: 4; a trained model has its own]",
+)
+
+
+def patch_options(patch_size: int | None, of_scale: str = "") -> Any:
+    """``--patch-size`` and ``--stride``.
+
+    Args:
+        patch_size: the default; None for about 256.
+        of_scale: what the two must be, to be told.
+    """
+
+    def add(command: Any) -> Any:
+        stride = click.option(
+            "--stride",
+            type=click.IntRange(min=1),
+            help=f"Between patches, in HR pixels{of_scale}.  [default: the patch size]",
+        )
+        size = click.option(
+            "--patch-size",
+            type=click.IntRange(min=1),
+            default=patch_size,
+            show_default=patch_size is not None,
+            help=f"Side of the HR patches{of_scale}." + ("" if patch_size else "  [default: about 256]"),
+        )
+        return size(stride(command))
+
+    return add
+
+
+def patches_per_shard_option(default: int, unit: str) -> Any:
+    """``--patches-per-shard``, and what it is the size of."""
+    return click.option(
+        "--patches-per-shard",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        help=f"HR patches {unit}.",
+    )
+
+
 def sampling_options(command: Any) -> Any:
     """``--temperature``, ``--component`` and ``--seed``."""
     component_option = click.option(
