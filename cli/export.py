@@ -7,7 +7,7 @@ import click
 from sdflow_data.export import FORMATS
 from sdflow_data.export.trainers import TRAINERS
 
-from .options import existing_folder, new_folder, patches_per_shard_option, workers_option
+from .options import existing_file, existing_folder, new_folder, patches_per_shard_option, workers_option
 from .wording import counted
 
 
@@ -28,6 +28,17 @@ from .wording import counted
     help="Pick the format that this trainer reads best, and write its configuration beside the data.",
 )
 @click.option(
+    "--template",
+    type=existing_file,
+    help="A configuration of that trainer's own: written beside the data with what it says of data and scale "
+    "made to fit the pairs, and everything else as it was.",
+)
+@click.option(
+    "--root",
+    metavar="PATH",
+    help="Where the trainer will find OUT, for its configuration.  [default: the absolute path of OUT]",
+)
+@click.option(
     "--where",
     metavar="CONDITION",
     help="Only samples for which this holds: comparisons, arithmetic, and/or/not on columns of the manifest, "
@@ -45,6 +56,8 @@ def command(
     out: Path,
     format_: str | None,
     trainer: str | None,
+    template: Path | None,
+    root: str | None,
     where: str | None,
     split: str | None,
     patches_per_shard: int,
@@ -62,10 +75,12 @@ def command(
     """
     if format_ is None and trainer is None:
         raise click.UsageError("expected --format or --for")
+    if trainer is None and (template or root):
+        raise click.UsageError("expected --for with --template and --root")
     from sdflow_data.dataset.manifest import read_dataset
     from sdflow_data.export.run import Request, export
 
-    request = Request(format_, trainer, where, split, patches_per_shard)
+    request = Request(format_, trainer, where, split, patches_per_shard, template, root)
     summary = export(read_dataset(dataset), out, request, workers)
     for name, samples in summary.samples.items():
         click.echo(f"{out / name}: {counted(samples, 'pair')}, {summary.format}")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 new_folder = click.Path(file_okay=False, path_type=Path)
 any_path = click.Path(path_type=Path)
 

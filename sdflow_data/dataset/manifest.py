@@ -71,6 +71,14 @@ class Dataset:
         except (OSError, pa.ArrowException) as error:
             raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
 
+    def column_types(self) -> dict[str, str]:
+        """The columns of the manifest and their types, as pyarrow names them."""
+        path = self.folder / MANIFEST
+        try:
+            return {column.name: str(column.type) for column in pq.read_schema(path)}
+        except (OSError, pa.ArrowException) as error:
+            raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
+
     def patches_per_shard(self) -> np.ndarray:
         """How many patches each shard holds: int64 (shards,). Needs little memory, however many there are."""
         samples = np.zeros(self.info["counts"]["shards"], np.int64)

@@ -19,12 +19,15 @@ _PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
 @dataclass(frozen=True)
 class ParquetWriter:
-    """``pairs-000000.parquet``, ...: ``hr`` and ``lr`` hold PNG files, the others the manifest's row."""
+    """``data/pairs-000000.parquet``, ...: ``hr`` and ``lr`` hold PNG files, the others the manifest's row.
+
+    In a folder of their own, which readers of tables take as a whole.
+    """
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
         """One table."""
-        folder = staging.folder(part.split)
-        folder.mkdir(exist_ok=True)
+        folder = staging.folder(part.split) / "data"
+        folder.mkdir(parents=True, exist_ok=True)
         columns = pa.Schema.from_pandas(part.rows, preserve_index=False).remove_metadata()
         schema = pa.schema([("hr", _PICTURE), ("lr", _PICTURE), *columns])
         schema = schema.with_metadata({"huggingface": _features(columns)})

@@ -1,5 +1,6 @@
 """The export of a dataset: select, cut into parts, write them in parallel, finish, publish."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +17,13 @@ from ..system.progress import progress
 from . import FORMATS
 from .folder import FolderWriter
 from .hdf5 import HDF5Writer
+from .layout import Layout
 from .lmdb import LMDBWriter
 from .parquet import ParquetWriter
 from .parts import Part, cut, read_patches
 from .selection import parse_split, split_by_source, where
 from .staging import Staging, open_staging
-from .trainers import TRAINERS, Layout
+from .trainers import TRAINERS
 from .webdataset import WebDatasetWriter
 
 
@@ -45,6 +47,8 @@ class Request:
         where: a condition on the columns of the manifest, or None for all samples.
         split: as for `selection.parse_split`, or None.
         patches_per_shard: patches in a shard, a tar file, a table; elsewhere, in a unit of work.
+        template: a configuration of the trainer's own, to be filled in, or None.
+        root: the path of the export where the trainer will run; None where it is made.
     """
 
     format: str | None = None
@@ -52,6 +56,8 @@ class Request:
     where: str | None = None
     split: str | None = None
     patches_per_shard: int = 256
+    template: Path | None = None
+    root: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,28 +91,53 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
         SDFlowError: the request contradicts itself or the dataset, or ``out`` holds something else.
     """
     trainer = None if request.trainer is None else TRAINERS[request.trainer]
-    format = request.format if trainer is None else trainer.choose_format(request.format)
-    if format not in FORMATS:
-        raise ValueError(f"format: expected one of {FORMATS}, got {format!r}")
+    if trainer is None and (request.template or request.root):
+        raise ValueError("trainer: expected one for a template or a root, got None")
     fractions = {} if request.split is None else parse_split(request.split)
     if trainer is not None:
         trainer.check_splits(tuple(fractions))
     splits = _select(dataset, request, fractions)
     samples = {name: _samples(parts) for name, parts in splits.items()}
-    settings = _settings(dataset, request, format, samples)
-    size, scale = dataset.info["patch_size"], dataset.info["scale"]
+    total = sum(samples.values())
+    format = request.format if trainer is None else trainer.choose_format(request.format, total)
+    if format not in FORMATS:
+        raise ValueError(f"format: expected one of {FORMATS}, got {format!r}")
+    template = None if request.template is None else _read_template(request.template)
+    config = None
+    if trainer is not None:
+        config = trainer.text(_layout(dataset, out, request, format, samples), template)
+    settings = _settings(dataset, request, format, samples, template)
 
     with OutputLock(out, None):
         staging = open_staging(out, settings)
         if staging is not None and not staging.is_finished():
             _write(_writer(dataset, request, format, _all(splits)), staging, dataset.folder, splits, workers)
-            if trainer is not None:
-                config = trainer.config(Layout(out.resolve(), format, size, scale, tuple(fractions)))
+            if trainer is not None and config is not None:
                 write_file(staging.folder("") / trainer.config_name, config.encode())
             staging.mark_finished()
         if staging is not None:
             staging.publish(settings)
     return Summary(format, samples, None if trainer is None else out / trainer.config_name)
+
+
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentError("template", f"expected a text file, cannot read {path}: {error}") from error
+
+
+def _layout(dataset: Dataset, out: Path, request: Request, format: str, samples: dict[str, int]) -> Layout:
+    return Layout(
+        root=str(out.resolve()) if request.root is None else request.root,
+        format=format,
+        patch_size=dataset.info["patch_size"],
+        scale=dataset.info["scale"],
+        samples=samples if request.split else {"train": samples[""]},
+        is_split=request.split is not None,
+        columns=dataset.column_types(),
+        info=dataset.info,
+    )
 
 
 def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> dict[str, list[Part]]:
@@ -124,13 +155,17 @@ def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> 
     return splits
 
 
-def _settings(dataset: Dataset, request: Request, format: str, samples: dict[str, int]) -> dict[str, object]:
+def _settings(
+    dataset: Dataset, request: Request, format: str, samples: dict[str, int], template: str | None
+) -> dict[str, object]:
     return {
         "format": format,
         "for": request.trainer,
         "where": request.where,
         "split": request.split,
         "patches_per_shard": request.patches_per_shard,
+        "template_sha256": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
+        "root": request.root,
         "dataset_sha256": sha256_file(dataset.folder / INFO),  # which holds the manifest's
         "scale": dataset.info["scale"],
         "patch_size": dataset.info["patch_size"],

@@ -1,36 +1,55 @@
-"""What other trainers read, and the configuration with which each of them reads an export."""
+"""What other trainers read, and the configuration with which each of them trains on an export."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 from sdflow.errors import ArgumentError
 
+from .card import dataset_card
+from .layout import Layout
+from .templates import TOML, YAML, Changes, CommentedJSON, Notation
+
+_WORKERS, _BATCH = 8, 16
+_MANY = 50_000  # pairs, from which on a search for each of them among all of them takes long
+_VALIDATION = {"val_freq": 5000, "save_img": False}
+
+Values = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
-class Layout:
-    """What a configuration says of an export.
+class Configuration:
+    """The file with which a trainer trains on an export.
 
     Attributes:
-        out: the export's folder, absolute: trainers run in folders of their own.
-        format: of the export.
-        patch_size, scale: HR patches are ``patch_size`` pixels wide, LR ones ``scale`` times less.
-        splits: names of the split's parts, empty without a split.
+        name: of the file.
+        notation: how it is written.
+        changes: what it says of an export, given what the trainer's template says.
+        template: one of the trainer's own to begin with.
     """
 
-    out: Path
-    format: str
-    patch_size: int
-    scale: int
-    splits: tuple[str, ...]
+    name: str
+    notation: Notation
+    changes: Callable[[Layout, Values], Changes]
+    template: str
 
-    @property
-    def roles(self) -> dict[str, Path]:
-        """The folders to train on and, if the split has such a part, to validate on."""
-        if not self.splits:
-            return {"train": self.out}
-        return {role: self.out / role for role in ("train", "val") if role in self.splits}
+    def text(self, title: str, layout: Layout, template: str | None) -> str:
+        """A template with what it has to say of an export; without one, only that.
+
+        Raises:
+            SDFlowError: the template is none of this trainer's.
+        """
+        if template is not None:
+            values = self.notation.read(template)
+            _check_template(values, title)
+            return self.notation.edit(template, self.changes(layout, values))
+        lines = [
+            f"What {title} has to know of the pairs: it cannot train on this file alone.",
+            f"The same export with --template {self.template}",
+            "(or another of its files) fills in that one, which it can train on.",
+        ]
+        comment = "".join(f"{self.notation.comment} {line}\n" for line in lines)
+        return comment + self.notation.write(self.changes(layout, {}).values)
 
 
 @dataclass(frozen=True)
@@ -40,204 +59,376 @@ class Trainer:
     Attributes:
         title: what it calls itself.
         formats: those that it reads right, the best one first.
-        config_name: the file with its configuration.
-        config: makes it.
+        configuration: how it is told of an export; None for a dataset card.
         misreads: why it shall not get another format, where there is more to say than that it has no reader.
+        many: the best format for a great many pairs, if that is another one.
+        required: parts that a split has to have.
         split_names: how the parts of a split may be called; any way if empty.
+        forbidden: what no path may have in it.
     """
 
     title: str
     formats: tuple[str, ...]
-    config_name: str
-    config: Callable[[Layout], str]
+    configuration: Configuration | None
     misreads: dict[str, str] = field(default_factory=dict)
+    many: str | None = None
+    required: tuple[str, ...] = ()
     split_names: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
 
-    def choose_format(self, asked: str | None) -> str:
-        """The format asked for, or the best one.
+    @property
+    def config_name(self) -> str:
+        """The file that is written beside the data."""
+        return self.configuration.name if self.configuration else "README.md"
+
+    def choose_format(self, asked: str | None, samples: int) -> str:
+        """The format asked for, or the best one for so many samples.
 
         Raises:
             SDFlowError: this trainer would misread what was asked for.
         """
-        if asked is None or asked in self.formats:
-            return asked or self.formats[0]
+        if asked is None:
+            return self.many if self.many and samples >= _MANY else self.formats[0]
+        if asked in self.formats:
+            return asked
         reason = self.misreads.get(asked, f"it has no reader for {asked}")
         expected = " or ".join(self.formats)
         raise ArgumentError("format", f"{asked} is not for {self.title}: {reason}; expected {expected}")
 
     def check_splits(self, names: tuple[str, ...]) -> None:
-        """Refuse parts of a split that this trainer would not find or not tell apart.
+        """Refuse parts of a split that this trainer would not find, not tell apart, or miss.
 
         Raises:
-            SDFlowError: no part is called ``train``, or one is called what this trainer does not know.
+            SDFlowError: no part is called ``train``, one is called what this trainer does not know, or
+                one is missing that it does not run without.
         """
+        found = ", ".join(names) or "no split"
         if names and "train" not in names:
-            found = ", ".join(names)
             raise ArgumentError("split", f"expected a part called train for {self.title}, found {found}")
+        missing = [name for name in self.required if name not in names]
+        if missing:
+            raise ArgumentError(
+                "split",
+                f"expected parts called {' and '.join(self.required)} for {self.title}, which stops "
+                f"with an error where there is no {missing[0]}; found {found}",
+            )
         unknown = [name for name in names if self.split_names and name not in self.split_names]
         if unknown:
             raise ArgumentError(
                 "split", f"{self.title} knows the parts {', '.join(self.split_names)}, found {unknown[0]!r}"
             )
 
+    def text(self, layout: Layout, template: str | None) -> str:
+        """The file that tells this trainer of an export.
 
-def _quoted(path: Path) -> str:
-    """A path as a string of JSON, YAML and TOML alike."""
-    return json.dumps(str(path), ensure_ascii=False)
-
-
-def _ending(layout: Layout) -> str:
-    return ".lmdb" if layout.format == "lmdb" else ""
-
-
-def _basicsr(layout: Layout) -> str:
-    text = f"scale: {layout.scale}\ndatasets:\n"
-    for role, folder in layout.roles.items():
-        text += f"""\
-  {role}:
-    name: sdflow-{role}
-    type: PairedImageDataset
-    dataroot_gt: {_quoted(folder / ("hr" + _ending(layout)))}
-    dataroot_lq: {_quoted(folder / ("lr" + _ending(layout)))}
-"""
-        if layout.format == "folder":
-            text += f"    meta_info_file: {_quoted(folder / 'meta_info.txt')}\n"
-        text += f"    io_backend: {{type: {'lmdb' if layout.format == 'lmdb' else 'disk'}}}\n"
-        if role == "train":
-            text += f"""\
-    gt_size: {layout.patch_size}  # or any smaller multiple of {layout.scale}
-    use_hflip: true
-    use_rot: true
-    num_worker_per_gpu: 8
-    batch_size_per_gpu: 16
-    dataset_enlarge_ratio: 1
-    prefetch_mode: ~
-"""
-    return text
+        Raises:
+            SDFlowError: it reads no such path, takes no template, or the template is none of its own.
+        """
+        for text in self.forbidden:
+            if text in layout.root:
+                raise ArgumentError(
+                    "root", f"{self.title} reads no path with {text!r} in it, found {layout.root}"
+                )
+        if self.configuration is not None:
+            return self.configuration.text(self.title, layout, template)
+        if template is not None:
+            raise ArgumentError("template", f"{self.title} takes none")
+        return dataset_card(layout)
 
 
-def _trainner(layout: Layout) -> str:
-    text = f"scale: {layout.scale}\ndatasets:\n"
-    for role, folder in layout.roles.items():
-        text += f"""\
-  {role}:
-    name: sdflow-{role}
-    type: pairedimagedataset
-    dataroot_gt: [{_quoted(folder / "hr")}]
-    dataroot_lq: [{_quoted(folder / "lr")}]
-    io_backend: {{type: disk}}
-"""
-        if role == "train":
-            text += f"""\
-    lq_size: {layout.patch_size // layout.scale}  # or anything smaller
-    use_hflip: true
-    use_rot: true
-    num_worker_per_gpu: 8
-    batch_size_per_gpu: 16
-"""
-    return text
+def _check_template(values: Any, title: str) -> None:
+    if not isinstance(values, Mapping) or not isinstance(values.get("datasets"), Mapping):
+        raise ArgumentError("template", f"expected a configuration of {title}, found no 'datasets' in it")
+    if not isinstance(values["datasets"].get("train"), Mapping):
+        raise ArgumentError("template", "expected one to train with, found no 'train' in its 'datasets'")
 
 
-def _neosr(layout: Layout) -> str:
-    text = f"scale = {layout.scale}\n"
-    for role, folder in layout.roles.items():
-        text += f"""
-[datasets.{role}]
-name = "sdflow-{role}"
-type = "paired"
-dataroot_gt = {_quoted(folder / ("hr" + _ending(layout)))}
-dataroot_lq = {_quoted(folder / ("lr" + _ending(layout)))}
-"""
-        if role == "train":
-            text += f"""\
-patch_size = {layout.patch_size // layout.scale}  # in LR pixels; or anything smaller
-batch_size = 16
-"""
-        if layout.format == "lmdb":
-            text += f'\n[datasets.{role}.io_backend]\ntype = "lmdb"\n'
-    return text
+# Parts of configurations
 
 
-def _kair(layout: Layout) -> str:
-    datasets: dict[str, dict[str, object]] = {}
-    for role, folder in layout.roles.items():
-        name = {"train": "train", "val": "test"}[role]
-        datasets[name] = {
+def _train(theirs: Values) -> Values:
+    """What a template says of the data to train on."""
+    return theirs.get("datasets", {}).get("train", {})
+
+
+def _others(theirs: Values, role: str) -> tuple[tuple[str, ...], ...]:
+    """The sections of a template with data for a role: ``val``, ``val_1`` and the like."""
+    return tuple(("datasets", name) for name in theirs.get("datasets", {}) if name.split("_")[0] == role)
+
+
+def _batch(key: str, layout: Layout, theirs: Values) -> dict[str, int]:
+    """A batch that is not larger than an epoch, of which these trainers leave out what fills no batch."""
+    train = _train(theirs)
+    epoch = layout.samples["train"] * _number(train.get("dataset_enlarge_ratio"), 1)
+    return {key: min(_number(train.get(key), _BATCH), epoch)}
+
+
+def _lr_size(key: str, in_hr_pixels: bool, layout: Layout, theirs: Values) -> int:
+    """The side of a crop in LR pixels: a template's, where patches are as large."""
+    largest = layout.patch_size // layout.scale
+    size = _number(_train(theirs).get(key), 0)
+    if in_hr_pixels:
+        size //= _number(theirs.get("scale"), layout.scale)
+    return min(size, largest) or largest
+
+
+def _number(value: Any, default: int) -> int:
+    """A positive number of a template, or what to take where it says none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+
+
+def _unless_said(theirs: Values, **values: Any) -> dict[str, Any]:
+    """What a template does not say itself."""
+    return {name: value for name, value in values.items() if name not in theirs}
+
+
+def _network(layout: Layout, theirs: Values, section: str = "network_g") -> dict[str, Any]:
+    """The scale of the network of a template, which BasicSR and KAIR do not tell it.
+
+    Raises:
+        SDFlowError: it is another one, and there is no telling how to change it.
+    """
+    network = theirs.get(section, {})
+    names = [name for name in ("upscale", "scale") if name in network]
+    if not names and network.get("type") == "RRDBNet":
+        names = ["scale"]
+    if names:
+        return {section: dict.fromkeys(names, layout.scale)}
+    if _number(theirs.get("scale"), layout.scale) != layout.scale:
+        raise ArgumentError(
+            "template",
+            f"expected 'upscale' or 'scale' in {section}, to make it {layout.scale} "
+            f"instead of {theirs['scale']}, found neither",
+        )
+    return {}
+
+
+def _validation(layout: Layout, theirs: Values) -> dict[str, Any]:
+    """Trainers of BasicSR's kind validate where there is such a section and data for it."""
+    return {"val": _VALIDATION} if "val" in layout.roles and not theirs.get("val") else {}
+
+
+# Trainers
+
+
+def _basicsr_files(layout: Layout, role: str) -> dict[str, Any]:
+    ending = ".lmdb" if layout.format == "lmdb" else ""
+    files = {
+        "name": f"sdflow-{role}",
+        "type": "PairedImageDataset",
+        "dataroot_gt": layout.path(role, f"hr{ending}"),
+        "dataroot_lq": layout.path(role, f"lr{ending}"),
+    }
+    if layout.format == "folder":
+        files["meta_info_file"] = layout.path(role, "meta_info.txt")
+    return files | {"io_backend": {"type": "lmdb" if ending else "disk"}}
+
+
+def _basicsr(layout: Layout, theirs: Values) -> Changes:
+    files = {role: _basicsr_files(layout, role) for role in layout.roles}
+    train = files["train"] | {
+        "gt_size": layout.scale * _lr_size("gt_size", True, layout, theirs),
+        **_batch("batch_size_per_gpu", layout, theirs),
+        **_unless_said(
+            _train(theirs),
+            use_hflip=True,
+            use_rot=True,
+            num_worker_per_gpu=_WORKERS,
+            dataset_enlarge_ratio=1,
+            prefetch_mode=None,
+        ),
+    }
+    values = {
+        "scale": layout.scale,
+        "datasets": files | {"train": train},
+        **_network(layout, theirs),
+        **_validation(layout, theirs),
+    }
+    conflicting = ("filename_tmpl", "meta_info_file")
+    return Changes(
+        values, _others(theirs, "val") + tuple(("datasets", "train", name) for name in conflicting)
+    )
+
+
+def _realesrgan(layout: Layout, theirs: Values) -> Changes:
+    changes = _basicsr(layout, theirs)
+    train: dict[str, Any] = changes.values["datasets"]["train"]
+    train["type"] = "RealESRGANPairedDataset"
+    if layout.format == "folder":
+        del train["meta_info_file"]
+        root = layout.path("train")
+        train |= {
+            "dataroot_gt": root,
+            "dataroot_lq": root,
+            "meta_info": layout.path("train", "meta_info_realesrgan.txt"),
+        }
+    # Its models degrade HR pictures themselves unless they are told not to.
+    values = changes.values | {"high_order_degradation": False}
+    return Changes(values, (*changes.removed, ("datasets", "train", "meta_info")))
+
+
+def _trainner(layout: Layout, theirs: Values) -> Changes:
+    files = {
+        role: {
+            "name": f"sdflow-{role}",
+            "type": "pairedimagedataset",
+            "dataroot_gt": [layout.path(role, "hr")],
+            "dataroot_lq": [layout.path(role, "lr")],
+            "io_backend": {"type": "disk"},
+        }
+        for role in layout.roles
+    }
+    return _redux(layout, theirs, files, conflicting=("filename_tmpl", "meta_info", "gt_size"))
+
+
+def _unpairedsr(layout: Layout, theirs: Values) -> Changes:
+    files: dict[str, dict[str, Any]] = {
+        "train": {
+            "name": "sdflow-train",
+            "type": "unpairedimagedataset",
+            "dataroot_lq": [layout.path("train", "lr")],
+            "dataroot_ref": [layout.path("train", "hr")],
+        }
+    }
+    if "val" in layout.roles:
+        root = [layout.path("val", "lr")]
+        files["val"] = {"name": "sdflow-val", "type": "singleimagedataset", "dataroot_lq": root}
+    conflicting = ("filename_tmpl", "meta_info", "gt_size", "dataroot_gt")
+    return _redux(layout, theirs, files, conflicting)
+
+
+def _redux(
+    layout: Layout, theirs: Values, files: dict[str, dict[str, Any]], conflicting: tuple[str, ...]
+) -> Changes:
+    """What traiNNer-redux and what is made from it have in common. Small sets they enlarge themselves."""
+    train = _train(theirs)
+    size = _lr_size("lq_size", False, layout, theirs)
+    if "gt_size" in train:
+        size = _lr_size("gt_size", True, layout, theirs)
+    files["train"] |= {
+        "lq_size": size,
+        **_unless_said(
+            train, use_hflip=True, use_rot=True, num_worker_per_gpu=_WORKERS, batch_size_per_gpu=_BATCH
+        ),
+    }
+    values: dict[str, Any] = {"scale": layout.scale, "datasets": files}
+    validates = "val" in layout.roles
+    if theirs.get("val"):
+        values["val"] = {"val_enabled": validates}  # with metrics and without pairs it stops with an error
+    elif validates:
+        values["val"] = {"val_enabled": True, **_VALIDATION}
+    if "high_order_degradation" in theirs:
+        values["high_order_degradation"] = False
+    if "scale" in theirs.get("network_deg", {}):
+        values["network_deg"] = {"scale": layout.scale}
+    return Changes(
+        values, _others(theirs, "val") + tuple(("datasets", "train", name) for name in conflicting)
+    )
+
+
+def _neosr(layout: Layout, theirs: Values) -> Changes:
+    ending = ".lmdb" if layout.format == "lmdb" else ""
+    files: dict[str, dict[str, Any]] = {
+        role: {
+            "name": f"sdflow-{role}",
+            "type": "paired",
+            "dataroot_gt": layout.path(role, f"hr{ending}"),
+            "dataroot_lq": layout.path(role, f"lr{ending}"),
+            **({"io_backend": {"type": "lmdb"}} if ending else {}),
+        }
+        for role in layout.roles
+    }
+    files["train"] |= {
+        "patch_size": _lr_size("patch_size", False, layout, theirs),
+        **_batch("batch_size", layout, theirs),
+    }
+    values = {"scale": layout.scale, "datasets": files, **_validation(layout, theirs)}
+    conflicting = ("filename_tmpl", "meta_info", "gt_size", "io_backend")
+    return Changes(
+        values, _others(theirs, "val") + tuple(("datasets", "train", name) for name in conflicting)
+    )
+
+
+def _kair(layout: Layout, theirs: Values) -> Changes:
+    sections = {"train": "train", "val": "test"}
+    datasets: dict[str, dict[str, Any]] = {
+        sections[role]: {
             "name": f"sdflow-{role}",
             "dataset_type": "sr",
-            "dataroot_H": str(folder / "hr"),
-            "dataroot_L": str(folder / "lr"),
+            "dataroot_H": layout.path(role, "hr"),
+            "dataroot_L": layout.path(role, "lr"),
         }
-    datasets["train"] |= {
-        "H_size": layout.patch_size,
-        "dataloader_shuffle": True,
-        "dataloader_num_workers": 8,
-        "dataloader_batch_size": 16,
+        for role in layout.roles
     }
-    config = {"scale": layout.scale, "n_channels": 3, "datasets": datasets}
-    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-
-
-def _huggingface(layout: Layout) -> str:
-    if layout.format == "folder":
-        source = f'"imagefolder", data_dir={_quoted(layout.out)}'
-    else:
-        pattern = {"webdataset": "pairs-*.tar", "parquet": "pairs-*.parquet"}[layout.format]
-        folders = {split: layout.out / split for split in layout.splits} or {"train": layout.out}
-        files = ", ".join(f'"{split}": {_quoted(folder / pattern)}' for split, folder in folders.items())
-        source = f'"{layout.format}", data_files={{{files}}}'
-    columns = ("hr.png", "lr.png") if layout.format == "webdataset" else ("hr", "lr")
-    return f"""\
----
-task_categories:
-- image-to-image
----
-Pairs for super-resolution, scale {layout.scale}: HR patches of {layout.patch_size} pixels in column
-`{columns[0]}`, LR patches in column `{columns[1]}`.
-
-```python
-from datasets import load_dataset
-
-pairs = load_dataset({source})
-```
-"""
+    datasets["train"] |= {
+        "H_size": layout.scale * _lr_size("H_size", True, layout, theirs),
+        **_batch("dataloader_batch_size", layout, theirs),
+        **_unless_said(_train(theirs), dataloader_shuffle=True, dataloader_num_workers=_WORKERS),
+    }
+    values = {"scale": layout.scale, "n_channels": 3, "datasets": datasets}
+    if "upscale" in theirs.get("netG", {}):  # it tells its networks the scale otherwise
+        values["netG"] = {"upscale": layout.scale}
+    return Changes(values, _others(theirs, "test"))
 
 
 TRAINERS = {
     "basicsr": Trainer(
         title="BasicSR",
         formats=("folder", "lmdb"),
-        config_name="basicsr.yml",
-        config=_basicsr,
+        configuration=Configuration(
+            "basicsr.yml", YAML(), _basicsr, "options/train/SRResNet_SRGAN/train_MSRResNet_x4.yml"
+        ),
+    ),
+    "realesrgan": Trainer(
+        title="Real-ESRGAN",
+        formats=("folder", "lmdb"),
+        configuration=Configuration(
+            "realesrgan.yml", YAML(), _realesrgan, "options/finetune_realesrgan_x4plus_pairdata.yml"
+        ),
+    ),
+    "hat": Trainer(
+        title="HAT",
+        formats=("folder", "lmdb"),
+        configuration=Configuration(
+            "hat.yml", YAML(), _basicsr, "options/train/train_HAT_SRx2_from_scratch.yml"
+        ),
     ),
     "trainner": Trainer(
         title="traiNNer-redux",
         formats=("folder",),
+        configuration=Configuration(
+            "trainner.yml", YAML(), _trainner, "options/_templates/train/Compact/Compact_fidelity.yml"
+        ),
         misreads={"lmdb": "its reader of paired LMDB is broken"},
-        config_name="trainner.yml",
-        config=_trainner,
+    ),
+    "unpairedsr": Trainer(
+        title="traiNNer-redux_UnpairedSR",
+        formats=("folder",),
+        configuration=Configuration("unpairedsr.yml", YAML(), _unpairedsr, "options/blind_pdm/train.yml"),
+        misreads={"lmdb": "it lists picture files and would find none"},
     ),
     "neosr": Trainer(
         title="neosr",
         formats=("folder", "lmdb"),
-        config_name="neosr.toml",
-        config=_neosr,
+        configuration=Configuration("neosr.toml", TOML(), _neosr, "options/train_compact.toml"),
+        many="lmdb",
     ),
     "kair": Trainer(
         title="KAIR",
         formats=("folder",),
+        configuration=Configuration(
+            "kair.json", CommentedJSON(), _kair, "options/swinir/train_swinir_sr_classical.json"
+        ),
         misreads={"lmdb": "its reader of pairs lists picture files and would find none"},
-        config_name="kair.json",
-        config=_kair,
+        required=("train", "val"),
+        forbidden=("//",),
     ),
     "huggingface": Trainer(
         title="Hugging Face datasets",
-        formats=("folder", "parquet", "webdataset"),
-        misreads={
-            "hdf5": "it takes every array in a file for a column of one table",
-        },
-        config_name="README.md",
-        config=_huggingface,
+        formats=("parquet", "folder", "webdataset"),
+        configuration=None,
+        misreads={"hdf5": "it takes every array in a file for a column of one table"},
         split_names=("train", "val", "test"),
+        forbidden=("[", "]", "*", "?"),
     ),
 }

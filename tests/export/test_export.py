@@ -72,7 +72,7 @@ def read_webdataset(out: Path) -> Iterator[tuple[str, bytes, bytes]]:
 
 
 def read_parquet(out: Path) -> Iterator[tuple[str, bytes, bytes]]:
-    for path in sorted(out.glob("pairs-*.parquet")):
+    for path in sorted((out / "data").glob("pairs-*.parquet")):
         for row in pd.read_parquet(path).to_dict("records"):
             yield row["sample_id"], row["hr"]["bytes"], row["lr"]["bytes"]
 
@@ -397,7 +397,7 @@ def test_a_table_says_which_columns_are_pictures(dataset: Dataset, tmp_path: Pat
     import pyarrow.parquet as pq
 
     export(dataset, tmp_path, Request("parquet"), workers=1)
-    schema = pq.read_schema(tmp_path / "pairs-000000.parquet")
+    schema = pq.read_schema(tmp_path / "data" / "pairs-000000.parquet")
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert list(features) == schema.names == ["hr", "lr", *dataset.manifest.columns]
     assert [name for name, feature in features.items() if feature["_type"] == "Image"] == ["hr", "lr"]

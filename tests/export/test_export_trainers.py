@@ -1,7 +1,5 @@
 """What each trainer is known to read is what it gets, and its configuration says where and how large."""
 
-import ast
-import json
 import re
 import subprocess
 import sys
@@ -12,11 +10,14 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pairs import write_dataset
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import Dataset
 from sdflow_data.export import FORMATS
+from sdflow_data.export.card import size_category
 from sdflow_data.export.run import Request, export
 from sdflow_data.export.trainers import TRAINERS
 
@@ -29,16 +30,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return write_dataset(tmp_path_factory.mktemp("dataset"), scale=4, patch_size=32)
 
 
-def configure(
-    dataset: Dataset, out: Path, trainer: str, format: str | None = None, split: str | None = None
-) -> Any:
+SPLIT = "train=0.8,val=0.2"
+NOTATIONS = {name: trainer.configuration for name, trainer in TRAINERS.items() if trainer.configuration}
+
+
+def configure(dataset: Dataset, out: Path, trainer: str, format: str | None = None, **request: Any) -> Any:
     """Export and read the configuration."""
-    summary = export(dataset, out, Request(format, trainer, split=split), workers=1)
+    summary = export(dataset, out, Request(format, trainer, **request), workers=1)
     assert summary.config is not None
-    text = summary.config.read_text(encoding="utf-8")
-    if summary.config.suffix == ".toml":
-        return pytest.importorskip("tomllib").loads(text)
-    return json.loads(text) if summary.config.suffix == ".json" else yaml.safe_load(text)
+    return NOTATIONS[trainer].notation.read(summary.config.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -52,16 +52,30 @@ def configure(
 def test_a_format_that_a_trainer_would_misread_is_refused_with_a_reason(
     dataset: Dataset, tmp_path: Path, trainer: str, format: str
 ) -> None:
-    with pytest.raises(SDFlowError, match=rf"format: {format} is not for .*: it.*; expected folder"):
-        export(dataset, tmp_path / "out", Request(format, trainer))
+    expected = TRAINERS[trainer].formats[0]
+    with pytest.raises(SDFlowError, match=rf"format: {format} is not for .*: it.*; expected {expected}"):
+        export(dataset, tmp_path / "out", Request(format, trainer, split=SPLIT))
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
-def test_a_trainer_without_a_format_gets_the_folders_that_all_read(
-    dataset: Dataset, tmp_path: Path, trainer: str
+def test_a_trainer_without_a_format_gets_what_it_reads_best(trainer: str) -> None:
+    best = "parquet" if trainer == "huggingface" else "folder"
+    assert TRAINERS[trainer].choose_format(None, samples=1000) == best
+
+
+def test_neosr_gets_databases_for_so_many_pairs_that_it_would_search_folders_for_hours() -> None:
+    assert TRAINERS["neosr"].choose_format(None, samples=1_000_000) == "lmdb"
+    assert TRAINERS["neosr"].choose_format("folder", samples=1_000_000) == "folder"
+
+
+@pytest.mark.parametrize("split", [None, "train=1", "train=0.5,test=0.5"])
+def test_kair_which_stops_at_its_first_test_without_one_is_refused_an_export_without(
+    dataset: Dataset, tmp_path: Path, split: str | None
 ) -> None:
-    assert export(dataset, tmp_path, Request(trainer=trainer), workers=1).format == "folder"
+    with pytest.raises(SDFlowError, match=r"split: expected parts called train and val for KAIR"):
+        export(dataset, tmp_path / "out", Request(trainer="kair", split=split))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
@@ -139,7 +153,7 @@ def test_neosr_finds_each_lr_file_by_replacing_the_root(dataset: Dataset, tmp_pa
 
 
 def test_kair_pairs_by_the_order_of_paths(dataset: Dataset, tmp_path: Path) -> None:
-    config = configure(dataset, tmp_path / AWKWARD, "kair", split="train=0.8,val=0.2")
+    config = configure(dataset, tmp_path / AWKWARD, "kair", split=SPLIT)
     train, test = config["datasets"]["train"], config["datasets"]["test"]  # the only two that it knows
     assert (config["scale"], config["n_channels"]) == (4, 3)
     assert train["dataset_type"] == test["dataset_type"] == "sr"
@@ -150,22 +164,92 @@ def test_kair_pairs_by_the_order_of_paths(dataset: Dataset, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("format", ["folder", "parquet", "webdataset"])
-def test_hugging_face_gets_a_card_whose_python_loads_the_files(
-    dataset: Dataset, tmp_path: Path, format: str
+@pytest.mark.parametrize("split", [None, SPLIT])
+def test_the_card_names_the_files_of_every_part_by_paths_that_move_with_the_folder(
+    dataset: Dataset, tmp_path: Path, format: str, split: str | None
 ) -> None:
-    out = tmp_path / AWKWARD
-    export(dataset, out, Request(format, "huggingface", split="train=0.8,val=0.2"), workers=1)
-    code = re.search(r"```python\n(.*)```", (out / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert code is not None
-    call = ast.parse(code[1]).body[-1].value  # type: ignore[attr-defined]
-    builder = ast.literal_eval(call.args[0])
-    named = ast.literal_eval(call.keywords[0].value)
-    if format == "folder":
-        assert (builder, named) == ("imagefolder", str(out))
+    export(dataset, tmp_path, Request(format, "huggingface", split=split, patches_per_shard=3), workers=1)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert str(tmp_path) not in card
+    [config] = yaml.safe_load(card.split("---\n")[1])["configs"]
+    named = {
+        part["split"]: [
+            file
+            for pattern in ([part["path"]] if isinstance(part["path"], str) else part["path"])
+            for file in tmp_path.glob(pattern)
+        ]
+        for part in config["data_files"]
+    }
+    assert list(named) == (["train", "val"] if split else ["train"])
+    data = {file for file in tmp_path.rglob("*.*") if file.suffix in (".png", ".tar", ".parquet")}
+    assert {file for files in named.values() for file in files} == data
+    assert sum(len(files) for files in named.values()) == len(data)
+
+
+@given(st.integers(1, 10**13))
+def test_the_card_says_how_many_pairs_there_are_as_the_hub_counts(samples: int) -> None:
+    counts = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+    ends = re.findall(r"(\d+)([KMBT])", size_category(samples))
+    limits = [int(number) * counts[letter] for number, letter in ends]
+    if size_category(samples).startswith("n<"):
+        assert samples < limits[0] == 1000
+    elif size_category(samples).startswith("n>"):
+        assert samples >= limits[0] == 10**12
     else:
-        assert builder == format
-        assert all(list(Path(files).parent.glob(Path(files).name)) for files in named.values())
-        assert list(named) == ["train", "val"]
+        assert limits[0] <= samples < limits[1] == 10 * limits[0]
+
+
+@pytest.mark.parametrize("root", ["pairs[1]", "pairs*", "what?"])
+def test_a_path_that_hugging_face_takes_for_a_pattern_is_refused(
+    dataset: Dataset, tmp_path: Path, root: str
+) -> None:
+    with pytest.raises(SDFlowError, match=r"root: Hugging Face datasets reads no path with"):
+        export(dataset, tmp_path / root, Request(trainer="huggingface"))
+
+
+def test_real_esrgan_gets_its_list_of_pairs_and_is_told_not_to_degrade(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    config = configure(dataset, tmp_path / AWKWARD, "realesrgan", split=SPLIT)
+    train = config["datasets"]["train"]
+    assert (config["high_order_degradation"], train["type"]) == (False, "RealESRGANPairedDataset")
+    for line in Path(train["meta_info"]).read_text().splitlines():
+        hr, lr = line.split(", ")
+        assert (Path(train["dataroot_gt"]) / hr).is_file()
+        assert (Path(train["dataroot_lq"]) / lr).is_file()
+    assert config["datasets"]["val"]["type"] == "PairedImageDataset"
+
+
+def test_unpairedsr_gets_lr_and_hr_as_its_two_domains(dataset: Dataset, tmp_path: Path) -> None:
+    train = configure(dataset, tmp_path, "unpairedsr", split=SPLIT)["datasets"]["train"]
+    assert train["type"] == "unpairedimagedataset"
+    assert train["dataroot_lq"] == [str(tmp_path / "train/lr")]
+    assert train["dataroot_ref"] == [str(tmp_path / "train/hr")]
+    assert not {"dataroot_gt", "gt_size"} & train.keys()
+
+
+@pytest.mark.parametrize("trainer", NOTATIONS)
+def test_a_root_takes_the_place_of_the_folder_everywhere(
+    dataset: Dataset, tmp_path: Path, trainer: str
+) -> None:
+    export(dataset, tmp_path, Request(trainer=trainer, split=SPLIT, root="data/é pairs"), workers=1)
+    text = (tmp_path / TRAINERS[trainer].config_name).read_text(encoding="utf-8")
+    assert str(tmp_path) not in text
+    values = NOTATIONS[trainer].notation.read(text)
+    paths = re.findall(r"'(data/é pairs/[^']*)'", str(values))
+    assert paths
+    assert all((tmp_path / path.removeprefix("data/é pairs/")).exists() for path in paths)
+
+
+@pytest.mark.parametrize("trainer", NOTATIONS)
+def test_a_file_that_no_trainer_starts_on_names_a_template_to_begin_with(
+    dataset: Dataset, tmp_path: Path, trainer: str
+) -> None:
+    export(dataset, tmp_path, Request(trainer=trainer, split=SPLIT), workers=1)
+    lines = (tmp_path / TRAINERS[trainer].config_name).read_text(encoding="utf-8").splitlines()
+    configuration = NOTATIONS[trainer]
+    comments = [line for line in lines if line.startswith(configuration.notation.comment)]
+    assert any(f"--template {configuration.template}" in line for line in comments)
 
 
 def test_parts_that_are_neither_for_training_nor_validation_stay_out_of_the_configuration(
@@ -177,7 +261,6 @@ def test_parts_that_are_neither_for_training_nor_validation_stay_out_of_the_conf
 
 
 def test_the_command_names_what_it_wrote(dataset: Dataset, tmp_path: Path) -> None:
-
     command = [
         sys.executable,
         "-c",
@@ -185,15 +268,16 @@ def test_the_command_names_what_it_wrote(dataset: Dataset, tmp_path: Path) -> No
         "export",
         str(dataset.folder),
     ]
-    done = subprocess.run([*command, str(tmp_path / "out"), "--for", "kair"], capture_output=True, text=True)
+    done = subprocess.run([*command, str(tmp_path / "out"), "--for", "hat"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        f"{tmp_path}/out: 30 pairs, folder\n{tmp_path}/out/kair.json: configuration for KAIR\n"
+        f"{tmp_path}/out: 30 pairs, folder\n{tmp_path}/out/hat.yml: configuration for HAT\n"
     )
     for wrong, status, complaint in (
         ([], 2, "expected --format or --for"),
-        (["--for", "kair", "--format", "lmdb"], 1, "Error: --format: lmdb is not for KAIR"),
+        (["--for", "trainner", "--format", "lmdb"], 1, "Error: --format: lmdb is not for traiNNer-redux"),
         (["--format", "folder", "--where", "os.system"], 1, "Error: --where: expected comparisons"),
+        (["--format", "folder", "--root", "pairs"], 2, "expected --for with --template and --root"),
         (["--format", "tfrecord"], 2, "'tfrecord' is not one of"),
     ):
         done = subprocess.run([*command, str(tmp_path / "new"), *wrong], capture_output=True, text=True)
