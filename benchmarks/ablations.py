@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from camera import Classifier, Scenes, measure  # type: ignore[import-not-found]
+from results import json_option, record  # type: ignore[import-not-found]
 
 from sdflow.objective import ObjectiveConfig
 from sdflow_data.models.degraders import load_degrader
@@ -87,6 +88,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--steps", type=int, default=1_000, show_default=True, help="Of each run.")
 @click.option("--threads", type=int, default=1, show_default=True)
 @click.option("--only", "chosen", multiple=True, type=click.Choice(list(VARIATIONS)), help="These alone.")
+@json_option
 def main(
     hr: Path,
     lr: Path,
@@ -119,6 +121,7 @@ def main(
     print("| objective | " + " | ".join(table.columns) + " |\n|---|" + "---|" * len(table.columns))
     for row, values in table.iterrows():
         print(f"| {row} | " + " | ".join("" if np.isnan(v) else f"{v:.3g}" for v in values) + " |")
+    record(table.T)
 
 
 def _row(measured: dict[str, float]) -> dict[str, float]:

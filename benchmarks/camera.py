@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from results import json_option, record  # type: ignore[import-not-found]
 from scipy.stats import wasserstein_distance
 from skimage.metrics import structural_similarity
 
@@ -107,6 +108,7 @@ class Classifier:
 @click.option("--splits", type=int, default=Classifier.splits, show_default=True, help="Of the scenes.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="auto", show_default=True)
+@json_option
 def main(
     hr: Path,
     lr: Path,
@@ -143,6 +145,7 @@ def main(
     print("| | " + " | ".join(table.columns) + " |\n|---|" + "---|" * len(table.columns))
     for row, values in table.iterrows():
         print(f"| {row} | " + " | ".join("" if math.isnan(v) else f"{v:.3g}" for v in values) + " |")
+    record(table)
 
 
 def measure(

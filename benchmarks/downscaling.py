@@ -17,6 +17,7 @@ import click
 import cv2
 import numpy as np
 import torch
+from results import json_option, record  # type: ignore[import-not-found]
 from torch import Tensor
 
 from sdflow.config import SDFlowConfig
@@ -36,6 +37,7 @@ SIDE = 256
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="As workers have.")
 @click.option("--device", type=click.Choice(["cpu", "cuda", "mps"]), default="cpu", show_default=True)
+@json_option
 def main(preset: PresetName, scale: str, repeats: int, threads: int, device: str) -> None:
     """Measure how many LR samples a second come from 256 x 256 HR patches."""
     torch.set_num_threads(threads)
@@ -64,6 +66,7 @@ def main(preset: PresetName, scale: str, repeats: int, threads: int, device: str
     exact = plain(model, hr, latents[:1])
     for name, way in ways.items():
         print_costs(name, seconds, ours(way, hr, latents[:1]) - exact)
+    record([{"way": way, "variants": k, "seconds": median} for (way, k), median in seconds.items()])
     print(
         f"- peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
     )

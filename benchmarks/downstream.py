@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from camera import BORDER, grey, psnr, ssim  # type: ignore[import-not-found]
+from results import json_option, record  # type: ignore[import-not-found]
 from scipy import ndimage
 from torch import Tensor, nn
 
@@ -70,6 +71,7 @@ class SmallSR(nn.Module):
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--per-scene", default=20, show_default=True, help="HR patches of each scene.")
 @click.option("--temperature", default=1.0, show_default=True)
+@json_option
 def main(
     data: Path, model: str, out: Path, steps: int, seeds: int, per_scene: int, temperature: float
 ) -> None:
@@ -97,6 +99,7 @@ def main(
             rows.append({"pairs": name, **_scores(results, [truth for truth, _ in scenes[half:]])})
     table = _table(pd.DataFrame(rows), list(kinds))
     print(table)
+    record(rows)
     (out / "downstream.md").write_text(table, encoding="utf-8")
     (out / "downstream.png").write_bytes(encode_png(_pictures(scenes[half:], enlarged)))
 

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import click
 import numpy as np
 import skimage.data
 from PIL import Image
+from results import json_option, record  # type: ignore[import-not-found]
 from scipy import ndimage
 
 from sdflow_data.statistics import STATISTICS, Batch, frame_of_patches, measure
@@ -168,8 +170,11 @@ def _move(image: np.ndarray, right: float) -> np.ndarray:
     return ndimage.shift(image.astype(np.float32), (0, right, 0), order=5, mode="reflect")
 
 
+@click.command()
+@json_option
 def main() -> None:
     """Print the table."""
+    results = []
     print("| statistic | unit | degradation | truth | bias | spread | patches |")
     print("|---|---|---|---|---|---|---|")
     for case in sorted(cases(np.random.default_rng(0)), key=lambda c: c.statistic):
@@ -180,6 +185,9 @@ def main() -> None:
             f"| {name} | {unit} | {case.degradation} | {case.truth:.3g} | {case.bias:+.3f} "
             f"| {case.spread:.3f} | {told} of {len(case.estimates)} |"
         )
+        row = {"statistic": case.statistic, "degradation": case.degradation, "truth": case.truth}
+        results.append({**row, "bias": case.bias, "spread": case.spread, "patches": told})
+    record(results)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from results import json_option, record  # type: ignore[import-not-found]
 
 from sdflow.checkpoint import save_checkpoint
 from sdflow.model import SDFlow
@@ -37,6 +38,7 @@ STEPS = ("decode", "model", "statistics", "store")
 @click.option("--variants", type=int, multiple=True, default=(1, 4, 8), show_default=True)
 @click.option("--patches", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+@json_option
 def main(
     hr: Path, preset: PresetName, scale: str, variants: tuple[int, ...], patches: int, precision: str
 ) -> None:
@@ -46,6 +48,7 @@ def main(
     print(f"{preset} preset, scale {scale}, 256 x 256 patches, precision {precision}, a worker on one core\n")
     print(f"| K | {' | '.join(f'{step}, ms/patch' for step in STEPS)} | all but the model | samples/s |")
     print("|---|" + "---|" * (len(STEPS) + 2))
+    results = []
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / preset
         save_checkpoint(checkpoint, SDFlow(preset_architecture(preset, int(scale))), {})
@@ -58,10 +61,12 @@ def main(
                 patches_per_shard=patches,
             )
             total, made = measure(request, hr, Path(folder), seconds)
+            results.append({"variants": k, "seconds": total, "patches": made, "of_steps": dict(seconds)})
             steps = " | ".join(f"{1000 * seconds[step] / made:.1f}" for step in STEPS)
             print(f"| {k} | {steps} | {1 - seconds['model'] / total:.1%} | {k * made / total:.1f} |")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\nPeak memory of the worker: {peak:.2f} GiB")
+    record({"rows": results, "peak_gib": peak})
 
 
 def measure(

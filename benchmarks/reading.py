@@ -17,6 +17,7 @@ import cv2
 import lmdb
 import numpy as np
 import torch
+from results import json_option, record  # type: ignore[import-not-found]
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -83,6 +84,7 @@ def decode(data: bytes | memoryview) -> Tensor:
 @click.option("--patches", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option("--variants", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@json_option
 def main(hr: Path, patches: int, variants: int, repeats: int) -> None:
     """Measure every way with every number of workers."""
     torch.set_num_threads(1)
@@ -113,6 +115,12 @@ def main(hr: Path, patches: int, variants: int, repeats: int) -> None:
     for way in ways:
         rates = (count / statistics.median(seconds[way, workers]) for workers in WORKERS)
         print(f"| {way} | {sizes[way]:,.0f} | {' | '.join(f'{rate:,.0f}' for rate in rates)} |")
+    record(
+        [
+            {"way": way, "workers": n, "pairs_per_second": count / statistics.median(times)}
+            for (way, n), times in seconds.items()
+        ]
+    )
 
 
 def make_dataset(hr: Path, out: Path, patches: int, variants: int) -> None:

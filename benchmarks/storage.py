@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import numpy as np
+from results import json_option, record  # type: ignore[import-not-found]
 
 from sdflow_data.dataset import shards
 from sdflow_data.dataset.shards import ShardReader, ShardWriter
@@ -39,6 +40,7 @@ Patches = list[tuple[np.ndarray, np.ndarray]]
 @click.option("--hr", required=True, type=click.Path(exists=True, path_type=Path), help="Photographs.")
 @click.option("--patches", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
+@json_option
 def main(hr: Path, patches: int, repeats: int) -> None:
     """Measure every filter on patches of some photographs."""
     pairs = make_pairs(hr, patches)
@@ -53,13 +55,18 @@ def main(hr: Path, patches: int, repeats: int) -> None:
     print(f"{len(pairs)} patches of {SIZE} x {SIZE} with {VARIANTS} variants at scale {SCALE}\n")
     print("| filter | bytes per pair | of raw | write, patches/s | read, pairs/s |")
     print("|---|---|---|---|---|")
+    results = []
     for name, measured in times.items():
         written, read = (statistics.median(column) for column in zip(*measured))
         size = sizes[name] / len(pairs) / VARIANTS
+        results.append(
+            {"filter": name, "bytes_per_pair": size, "write_seconds": written, "read_seconds": read}
+        )
         print(
             f"| {name} | {size:,.0f} | {sizes[name] / raw:.0%} "
             f"| {len(pairs) / written:,.0f} | {VARIANTS * len(pairs) / read:,.0f} |"
         )
+    record(results)
 
 
 def make_pairs(folder: Path, count: int) -> Patches:

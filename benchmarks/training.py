@@ -12,6 +12,7 @@ import time
 
 import click
 import torch
+from results import json_option, record  # type: ignore[import-not-found]
 from torch import Tensor
 
 from sdflow.training import Trainer, TrainingConfig
@@ -35,6 +36,7 @@ LR_PATCH, WARM_UP = 32, 2
 @click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda", "mps"]), default="cpu", show_default=True)
+@json_option
 def main(preset: PresetName, scale: str, batch_size: int, repeats: int, threads: int, device: str) -> None:
     """Measure whole steps: forward, backward, discriminators, both optimizers, the moving average."""
     torch.set_num_threads(threads)
@@ -61,6 +63,7 @@ def main(preset: PresetName, scale: str, batch_size: int, repeats: int, threads:
     plain = next(iter(medians.values()))
     for name, seconds in medians.items():
         print(f"| {name} | {1e3 * seconds:.0f} | {plain / seconds:.2f} |")
+    record({"seconds per step": medians})
 
 
 def seconds_of_step(trainer: Trainer, hr: Tensor, lr: Tensor) -> float:
