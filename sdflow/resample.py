@@ -6,7 +6,11 @@ from torch import Tensor
 
 
 def to_unit(pixels: Tensor) -> Tensor:
-    """8-bit grey levels in [0, 255] to the model's range [-1, 1] (float32): ``v / 127.5 - 1``."""
+    """8-bit grey levels in [0, 255] to the model's range [-1, 1] (float32): ``v / 127.5 - 1``.
+
+    >>> to_unit(torch.tensor([0, 255], dtype=torch.uint8))
+    tensor([-1.,  1.])
+    """
     return pixels.to(torch.float32) / 127.5 - 1.0
 
 
@@ -19,6 +23,9 @@ def quantise(levels: Tensor) -> Tensor:
     """Grey levels to uint8: rounded to the nearest level, then clipped to [0, 255].
 
     Non-finite values are the caller's to find first: they have no 8-bit value.
+
+    >>> quantise(torch.tensor([-3.0, 12.4, 12.6, 300.0]))
+    tensor([  0,  12,  13, 255], dtype=torch.uint8)
     """
     return levels.round().clamp(0, 255).to(torch.uint8)
 

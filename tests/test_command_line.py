@@ -1,10 +1,16 @@
 """The one place where errors become lines and exit statuses."""
 
+import ast
+import re
+from pathlib import Path
+
 import click
 import pytest
 from sdflow_cli.main import main
 
 from sdflow.errors import ArgumentError, SDFlowError
+
+ROOT = Path(__file__).parents[1]
 
 # A parameter of the library, and the option that gives it.
 GIVEN = [
@@ -61,3 +67,16 @@ def test_a_bug_is_told_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
     status, message = told("verify", KeyError("x"), capsys)
     assert status == 1
     assert message.startswith("Error: KeyError: 'x' (a bug; --debug shows where)")
+
+
+def test_no_error_of_the_library_names_an_option() -> None:
+    named = [
+        f"{path.relative_to(ROOT)}:{text.lineno}"
+        for package in ("sdflow", "sdflow_data")
+        for path in (ROOT / package).rglob("*.py")
+        for raised in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(raised, ast.Raise)
+        for text in ast.walk(raised)
+        if isinstance(text, ast.Constant) and re.search(r"(^|\W)--[a-z]", str(text.value))
+    ]
+    assert named == []

@@ -130,7 +130,7 @@ def read_dataset(folder: Path) -> Dataset:
 def finish_dataset(
     folder: Path,
     shards: int,
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     skipped: Sequence[Failure] = (),
     others: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def finish_dataset(
     Args:
         folder: the dataset's.
         shards: how many there are.
-        facts: what dataset.json shall say besides counts and checksums.
+        metadata: what dataset.json shall say besides counts and checksums.
         skipped: inputs that came into no shard.
         others: names of further files in ``folder`` that belong to the dataset.
 
@@ -175,7 +175,7 @@ def finish_dataset(
     info = {
         "format_version": FORMAT_VERSION,
         "library_version": sdflow.__version__,
-        **facts,
+        **metadata,
         "counts": counts,
         "files": files,
     }

@@ -98,8 +98,16 @@ class ShardWriter:
         for name, value in columns.items():
             self._columns.setdefault(name, []).append(value)
 
-    def finish(self, facts: Mapping[str, Any], key: str = "", failures: Sequence[Failure] = ()) -> memoryview:
-        """The bytes of the sealed shard."""
+    def finish(
+        self, metadata: Mapping[str, Any], key: str = "", failures: Sequence[Failure] = ()
+    ) -> memoryview:
+        """The bytes of the sealed shard.
+
+        Args:
+            metadata: what holds for every sample.
+            key: names what the shard was asked to hold.
+            failures: what it was asked to hold and does not.
+        """
         self._file.create_group("columns", track_order=True)
         for name, values in self._columns.items():
             self._write_column(f"columns/{name}", as_column(name, values))
@@ -110,7 +118,7 @@ class ShardWriter:
             else:
                 column = np.array(values, object)
             self._write_column(f"failures/{name}", column)
-        self._file.attrs["facts"] = json.dumps(facts, sort_keys=True)
+        self._file.attrs["facts"] = json.dumps(metadata, sort_keys=True)
         self._file.attrs["key"] = key
         self._file.close()
         content = self._buffer.getbuffer()
@@ -144,6 +152,16 @@ class ShardReader:
 
     ``hr[n]`` is a uint8 (P, P, 3) array, ``lr[n]`` its variants (K, P/s, P/s, 3), ``lr[n, k]`` one of them.
 
+    >>> from tempfile import TemporaryDirectory
+    >>> writer = ShardWriter(patch_size=4, scale=2, variants=1)
+    >>> writer.add(np.zeros((4, 4, 3), np.uint8), np.ones((1, 2, 2, 3), np.uint8), {"source": "a.png"})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "000000.h5"
+    ...     _ = path.write_bytes(writer.finish({"scale": 2}))
+    ...     with ShardReader(path) as shard:
+    ...         is_whole(path), shard.lr[0, 0].shape, shard.columns()["source"], shard.metadata
+    (True, (2, 2, 3), array(['a.png'], dtype=object), {'scale': 2})
+
     Raises:
         SDFlowError: the file is missing or is not a shard. Damage inside goes unseen; see :func:`is_whole`.
     """
@@ -159,7 +177,7 @@ class ShardReader:
             _refuse_what_leads_elsewhere(self._file)
             self.hr: h5py.Dataset = self._file["hr"]
             self.lr: h5py.Dataset = self._file["lr"]
-            self.facts: dict[str, Any] = json.loads(self._file.attrs["facts"])
+            self.metadata: dict[str, Any] = json.loads(self._file.attrs["facts"])
             self.key: str = self._file.attrs["key"]
         except (KeyError, ValueError) as error:
             self.close()

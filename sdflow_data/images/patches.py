@@ -5,6 +5,9 @@ def positions(length: int, patch: int, stride: int) -> list[int]:
     """Starts of patches along one side: 0, stride, ..., and a last one flush with the edge.
 
     With ``stride <= patch`` every pixel is covered. A side shorter than a patch has none.
+
+    >>> positions(600, 256, 256)
+    [0, 256, 344]
     """
     if patch < 1 or stride < 1:
         raise ValueError(f"patch, stride: expected at least 1, got {patch}, {stride}")
@@ -15,7 +18,11 @@ def positions(length: int, patch: int, stride: int) -> list[int]:
 
 
 def grid(height: int, width: int, patch: int, stride: int) -> list[tuple[int, int]]:
-    """(top, left) of every square patch of a picture, row by row."""
+    """(top, left) of every square patch of a picture, row by row.
+
+    >>> grid(256, 600, 256, 256)
+    [(0, 0), (0, 256), (0, 344)]
+    """
     lefts = positions(width, patch, stride)
     return [(top, left) for top in positions(height, patch, stride) for left in lefts]
 

@@ -13,7 +13,7 @@ from sdflow.files import sha256_file, write_file
 from sdflow_data.dataset.manifest import finish_dataset, read_dataset
 from sdflow_data.dataset.shards import Failure, ShardWriter, shard_path
 
-FACTS = {"scale": 2, "patch_size": 16, "variants": 2, "model": "bicubic"}
+METADATA = {"scale": 2, "patch_size": 16, "variants": 2, "model": "bicubic"}
 
 
 def write_shard(folder: Path, number: int, patches: int, failures: list[Failure] | None = None) -> None:
@@ -29,7 +29,7 @@ def write_shard(folder: Path, number: int, patches: int, failures: list[Failure]
         }
         writer.add(hr, lr, columns)
     shard_path(folder, number).parent.mkdir(exist_ok=True)
-    write_file(shard_path(folder, number), writer.finish(FACTS, "", failures or []))
+    write_file(shard_path(folder, number), writer.finish(METADATA, "", failures or []))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     write_shard(tmp_path, 0, 3)
     write_shard(tmp_path, 1, 0, [Failure("b.png", None, None, "truncated")])
     write_shard(tmp_path, 2, 2, [Failure("b.png", None, None, "truncated"), Failure("a,1.png", 0, 16, "x")])
-    finish_dataset(tmp_path, 3, FACTS, [Failure("tiny.png", None, None, "8x8 pixels")])
+    finish_dataset(tmp_path, 3, METADATA, [Failure("tiny.png", None, None, "8x8 pixels")])
     return tmp_path
 
 
@@ -59,9 +59,9 @@ def test_failures_are_listed_once_each(folder: Path) -> None:
     ]
 
 
-def test_the_description_holds_facts_counts_and_checksums(folder: Path) -> None:
+def test_the_description_holds_metadata_counts_and_checksums(folder: Path) -> None:
     info = json.loads((folder / "dataset.json").read_text())
-    assert info.items() >= FACTS.items()
+    assert info.items() >= METADATA.items()
     assert info["counts"] == {
         "sources": 2,
         "patches": 5,
@@ -88,7 +88,7 @@ def test_columns_can_be_read_alone(folder: Path) -> None:
 def test_no_sample_at_all_is_refused_and_leaves_no_description(tmp_path: Path) -> None:
     write_shard(tmp_path, 0, 0, [Failure("a.png", None, None, "truncated")])
     with pytest.raises(SDFlowError, match=r"not one sample could be made; for instance a\.png: truncated"):
-        finish_dataset(tmp_path, 1, FACTS)
+        finish_dataset(tmp_path, 1, METADATA)
     assert {path.name for path in tmp_path.iterdir()} == {"shards", "failures.csv"}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.shards import Failure, ShardReader, ShardWriter, is_whole
 
-FACTS = {"model": "bicubic", "scale": 2, "seed": 0}
+METADATA = {"model": "bicubic", "scale": 2, "seed": 0}
 FAILURES = [Failure("dir/ä b.png", None, None, "truncated"), Failure("c.png", 0, 16, "not finite")]
 
 
@@ -29,7 +29,7 @@ def make_shard(patches: int = 3, variants: int = 2, failures: list[Failure] | No
         hr = random.integers(0, 256, (16, 16, 3), np.uint8)
         lr = random.integers(0, 256, (variants, 8, 8, 3), np.uint8)
         writer.add(hr, lr, columns)
-    return bytes(writer.finish(FACTS, "a key", failures or []))
+    return bytes(writer.finish(METADATA, "a key", failures or []))
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def test_images_read_back_as_they_were_added(shard: Path) -> None:
             np.testing.assert_array_equal(reader.lr[row], random.integers(0, 256, (2, 8, 8, 3), np.uint8))
 
 
-def test_columns_facts_key_and_failures_read_back(shard: Path) -> None:
+def test_columns_metadata_key_and_failures_read_back(shard: Path) -> None:
     with ShardReader(shard) as reader:
         columns = reader.columns()
         assert columns["source"].tolist() == [f"dir/ä b{row}.png" for row in range(3)]
         assert columns["top"].tolist() == [0, 16, 32]
         assert columns["seed"].tolist() == [[2**62 + 10 * row, 2**62 + 10 * row + 1] for row in range(3)]
         assert columns["noise_sigma"].dtype == np.float32
-        assert (reader.facts, reader.key, reader.failures()) == (FACTS, "a key", FAILURES)
+        assert (reader.metadata, reader.key, reader.failures()) == (METADATA, "a key", FAILURES)
 
 
 def test_a_shard_is_plain_hdf5_with_one_chunk_per_image(shard: Path) -> None:
