@@ -10,14 +10,28 @@ import pytest
 from sdflow_data.demo import take_photographs
 from sdflow_data.images.reading import read_picture
 
+FEW = """
+import sdflow_data.demo as demo
+from sdflow_cli.main import main
+
+if __name__ == "__main__":
+    demo._HR, demo._LR = ("coffee.png", "camera.png"), ("chelsea.png", "rocket.jpg")
+    main()
+"""
+"""The program with two photographs a side, not five."""
+
+
+def call(script: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    script.write_text(FEW)
+    return subprocess.run([sys.executable, str(script), "demo", *arguments], capture_output=True, text=True)
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    out = tmp_path_factory.mktemp("demo") / "out"
-    call = [sys.executable, "-c", "from sdflow_cli.main import main; main()", "demo", "--out", str(out)]
-    done = subprocess.run([*call, "--steps", "2"], capture_output=True, text=True)
+    folder = tmp_path_factory.mktemp("demo")
+    done = call(folder / "demo.py", "--out", str(folder / "out"), "--steps", "2")
     assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return folder / "out", done.stdout
 
 
 def test_everything_that_the_demo_names_is_there(demo: tuple[Path, str]) -> None:
@@ -35,8 +49,7 @@ def test_the_demo_compares_every_statistic_with_bicubic_and_the_camera(demo: tup
 
 
 def test_a_folder_with_files_in_it_is_refused(demo: tuple[Path, str]) -> None:
-    call = [sys.executable, "-c", "from sdflow_cli.main import main; main()", "demo", "--out", str(demo[0])]
-    done = subprocess.run(call, capture_output=True, text=True)
+    done = call(demo[0].with_name("again.py"), "--out", str(demo[0]))
     assert done.returncode == 1
     assert done.stderr.startswith("Error:")
 

@@ -23,6 +23,7 @@ from sdflow.noise import derive_seed
 from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.dataset.plan import Picture, locate
 from sdflow_data.generation import shard_maker as worker
+from sdflow_data.generation.folder import Outcome
 from sdflow_data.generation.run import generate
 from sdflow_data.images.patches import grid
 from sdflow_data.images.reading import read_picture
@@ -40,13 +41,24 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+Made = tuple[Path, Path, Outcome]
+"""HR pictures, the dataset that was made of them, for reading alone, and what that came to."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("made")
+    hr = write_pictures(folder / "hr")
+    return hr, folder / "out", make(hr, folder / "out")
+
+
 def failures(folder: Path) -> list[tuple[str, str, str, str]]:
     with (folder / "failures.csv").open(newline="", encoding="utf-8") as file:
         return [(row["source"], row["top"], row["left"], row["reason"]) for row in csv.DictReader(file)]
 
 
-def test_every_patch_of_every_picture_gives_its_variants(hr: Path, out: Path) -> None:
-    outcome = make(hr, out)
+def test_every_patch_of_every_picture_gives_its_variants(made: Made) -> None:
+    _, out, outcome = made
     manifest = read_dataset(out).manifest
     expected = {
         (f"{seed}.png", top, left, variant)
@@ -60,16 +72,18 @@ def test_every_patch_of_every_picture_gives_its_variants(hr: Path, out: Path) ->
     assert (outcome.planned, outcome.missing, outcome.skipped) == (27, 0, 0)
 
 
-def test_hr_patches_are_the_pictures_pixels(hr: Path, out: Path) -> None:
-    make(hr, out)
+def test_hr_patches_are_the_pictures_pixels(made: Made) -> None:
+    hr, out, _ = made
     for patch, _, rows in read_dataset(out).patches():
         row = rows.iloc[0]
         picture = read_picture(hr / row["source"])
         np.testing.assert_array_equal(patch, picture[row.top : row.top + 16, row.left : row.left + 16])
 
 
-def test_samples_are_what_the_degrader_makes_of_the_patch_and_the_seed(hr: Path, out: Path) -> None:
-    make(hr, out)
+def test_samples_are_what_the_degrader_makes_of_the_patch_and_the_seed(
+    made: Made,
+) -> None:
+    _, out, _ = made
     degrader = ClassicalDegrader(2)
     for patch, lr, rows in read_dataset(out).patches():
         for sample, seed in zip(lr, rows["seed"]):
@@ -86,8 +100,8 @@ def test_a_samples_name_and_seed_follow_from_what_it_is(hr: Path, out: Path) -> 
         assert row.seed == derive_seed(5, int(sha256, 16), row.top, row.left, row.variant, 0)
 
 
-def test_the_manifest_has_the_promised_columns(hr: Path, out: Path) -> None:
-    make(hr, out)
+def test_the_manifest_has_the_promised_columns(made: Made) -> None:
+    _, out, _ = made
     manifest = pd.read_parquet(out / "manifest.parquet")
     promised = ["sample_id", "shard", "row", "variant", "source", "source_sha256", "top", "left"]
     promised += ["component", "temperature", "seed", "draw", *CHEAP_COLUMNS]
@@ -95,15 +109,15 @@ def test_the_manifest_has_the_promised_columns(hr: Path, out: Path) -> None:
     assert set(manifest["temperature"]) == {0.8}
 
 
-def test_a_finished_dataset_has_its_files_and_no_other(hr: Path, out: Path) -> None:
-    make(hr, out)
+def test_a_finished_dataset_has_its_files_and_no_other(made: Made) -> None:
+    _, out, _ = made
     shards = [f"shards/{number:06d}.h5" for number in range(6)]
     tables = ["dataset.json", "failures.csv", "manifest.parquet", "plan.parquet"]
     assert sorted(files_of(out)) == sorted([*tables, *shards])
 
 
-def test_the_description_tells_the_settings_and_counts(hr: Path, out: Path) -> None:
-    make(hr, out)
+def test_the_description_tells_the_settings_and_counts(made: Made) -> None:
+    _, out, _ = made
     info = json.loads((out / "dataset.json").read_text())
     assert info["model"] == "classical"
     assert info["model_hash"] == ClassicalDegrader(2).fingerprint

@@ -27,6 +27,14 @@ def hr(tmp_path: Path) -> Path:
     return write_pictures(tmp_path / "hr", range(5))
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a dataset of the same pictures that was made without interruption."""
+    folder = tmp_path_factory.mktemp("whole")
+    make(write_pictures(folder / "hr", range(5)), folder / "out", MANY)
+    return files_of(folder / "out")
+
+
 def start(hr: Path, out: Path, workers: int = 1, *more: str) -> "subprocess.Popen[str]":
     program = "from sdflow_cli.main import main; main()"
     settings = "--model classical --scale 2 --patch-size 16 --variants 2 --patches-per-shard 1"
@@ -62,18 +70,20 @@ def kill_and_finish(hr: Path, out: Path, seed: int, kills: int, workers: int) ->
     assert last.returncode == 0, errors
 
 
-def test_a_killed_run_ends_in_the_same_files_as_an_uninterrupted_one(hr: Path, tmp_path: Path) -> None:
-    make(hr, tmp_path / "expected", MANY)
+def test_a_killed_run_ends_in_the_same_files_as_an_uninterrupted_one(
+    hr: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
     kill_and_finish(hr, tmp_path / "out", seed=0, kills=1, workers=1)
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "expected")
+    assert files_of(tmp_path / "out") == expected
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 14))
-def test_runs_killed_at_random_moments_end_in_the_same_files(hr: Path, tmp_path: Path, seed: int) -> None:
-    make(hr, tmp_path / "expected", MANY)
+def test_runs_killed_at_random_moments_end_in_the_same_files(
+    hr: Path, tmp_path: Path, expected: dict[str, bytes], seed: int
+) -> None:
     kill_and_finish(hr, tmp_path / "out", seed, kills=2, workers=2)
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "expected")
+    assert files_of(tmp_path / "out") == expected
 
 
 def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: Path, tmp_path: Path) -> None:
@@ -92,13 +102,14 @@ def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: P
     assert not (tmp_path / "out" / "dataset.json").exists()
 
 
-def test_calls_at_the_same_time_share_the_shards_of_a_dataset(hr: Path, tmp_path: Path) -> None:
-    make(hr, tmp_path / "expected", MANY)
+def test_calls_at_the_same_time_share_the_shards_of_a_dataset(
+    hr: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
     parts = [start(hr, tmp_path / "out", 1, "--shards", part) for part in ("0:25", "25:99")]
     for part in parts:
         _, errors = part.communicate(timeout=120)
         assert part.returncode == 0, errors
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "expected")
+    assert files_of(tmp_path / "out") == expected
 
 
 def test_a_second_call_on_the_same_shards_is_refused(hr: Path, tmp_path: Path) -> None:
@@ -121,7 +132,9 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_failed_write_names_the_file_and_finished_shards_stay(hr: Path, tmp_path: Path) -> None:
+def test_a_failed_write_names_the_file_and_finished_shards_stay(
+    hr: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
     out = tmp_path / "out"
     make(hr, out, MANY, shards=range(0, 4))
     finished = files_of(out)
@@ -130,8 +143,7 @@ def test_a_failed_write_names_the_file_and_finished_shards_stay(hr: Path, tmp_pa
         make(hr, out, MANY)
     assert files_of(out) == finished
     make(hr, out, MANY)
-    make(hr, tmp_path / "expected", MANY)
-    assert files_of(out) == files_of(tmp_path / "expected")
+    assert files_of(out) == expected
 
 
 def test_a_full_disk_while_the_plan_grows_leaves_the_old_one(hr: Path, tmp_path: Path) -> None:
