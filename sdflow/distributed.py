@@ -56,9 +56,7 @@ def process_group(device: str) -> Iterator[None]:
 def _take_gpu(number: int) -> None:
     found = torch.cuda.device_count()
     if number >= found:
-        raise SDFlowError(
-            f"expected at most one process per GPU, found process {number} for {found} GPUs"
-        )
+        raise SDFlowError(f"expected at most one process per GPU, found process {number} for {found} GPUs")
     torch.cuda.set_device(number)
 
 

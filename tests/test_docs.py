@@ -7,6 +7,8 @@ import click
 import pytest
 from sdflow_cli.main import program
 
+import sdflow
+
 ROOT = Path(__file__).parents[1]
 CONTEXT = click.Context(program)
 COMMANDS = program.list_commands(CONTEXT)
@@ -104,3 +106,35 @@ def test_the_readme_runs_the_tests_as_the_integration_does() -> None:
     commands = [line for line in readme.splitlines() if line.endswith("-m pytest")]
     assert len(commands) == 1
     assert commands[0] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {sdflow.__version__}\n" in citation
+    assert f"\n## {sdflow.__version__}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md"])
+def test_the_files_that_a_document_names_are_there(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:sdflow|sdflow_data|cli|tests|benchmarks|docs)/[\w/]+\.\w+)`", text)
+    named += re.findall(r"\b(docs/\w+\.md)\b", text)
+    rooms = [
+        "images",
+        "models",
+        "training",
+        "dataset",
+        "generation",
+        "statistics",
+        "inspection",
+        "export",
+        "system",
+    ]
+    inside = re.findall(rf"`((?:{'|'.join(rooms)})/[\w/]*(?:\.py)?)`", text)
+    assert len(named) + len(inside) > 15
+    for name in [*named, *(f"sdflow_data/{name}" for name in inside)]:
+        assert (ROOT / name).exists(), name
+
+
+def test_every_package_says_that_it_has_types() -> None:
+    assert all((ROOT / package / "py.typed").is_file() for package in ("sdflow", "sdflow_data", "cli"))
