@@ -1,16 +1,22 @@
 """Images, pairs, shards, manifests, statistics and export around the SDFlow model."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .dataset.mixing import MixedPairs
     from .dataset.reading import PairedShards, StreamedPairs
 
-__all__ = ["PairedShards", "StreamedPairs"]
+__all__ = ["MixedPairs", "PairedShards", "StreamedPairs"]
+
+_ROOMS = {
+    "MixedPairs": ".dataset.mixing",
+    "PairedShards": ".dataset.reading",
+    "StreamedPairs": ".dataset.reading",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .dataset import reading  # needs torch, which takes seconds to load
-
-    return getattr(reading, name)
+    return getattr(importlib.import_module(_ROOMS[name], __name__), name)  # with torch, which takes seconds

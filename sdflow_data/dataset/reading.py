@@ -7,13 +7,18 @@
             ...
 
 What an item is depends on the seed, the epoch and its index alone, whatever the number and kind of workers.
+
+Both go on in the middle of an epoch, bit for bit, under a loader that keeps its place, such as torchdata's
+``StatefulDataLoader``: a state holds the epoch too, so that nobody has to set it.
 """
 
 import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +28,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from sdflow.distributed import world
 from sdflow.errors import SDFlowError
 
-from .manifest import read_dataset
+from .remote import Source, open_source
 from .shards import ShardReader, shard_path
 
 _MOST_OPEN = 16
@@ -37,11 +42,13 @@ class PairedShards(Dataset[Pair]):
     Items are ``(hr, lr)``: (3, C, C) and (3, C/s, C/s), RGB, float32 in [0, 1] or uint8.
 
     Args:
-        folder: a whole dataset.
+        folder: a whole dataset, or the URL of one that fsspec reads, such as ``s3://bucket/pairs``.
         crop: C, the side of a random crop in HR pixels, a multiple of the scale; None for whole patches.
         augment: turn and mirror pairs at random, one of the 8 symmetries of a square.
         seed: of crops and symmetries.
         as_uint8: give grey levels as they are stored.
+        cache: the folder for copies of what is read from a URL; None for ``sdflow`` in the user's folder for
+            caches. A shard is copied when it is first needed.
 
     Raises:
         SDFlowError: the folder is no whole dataset, or ``crop`` does not go with it.
@@ -55,8 +62,9 @@ class PairedShards(Dataset[Pair]):
         augment: bool = False,
         seed: int = 0,
         as_uint8: bool = False,
+        cache: str | Path | None = None,
     ) -> None:
-        dataset = read_dataset(Path(folder))
+        source, dataset = open_source(folder, cache)
         self.scale: int = dataset.info["scale"]
         self.patch_size: int = dataset.info["patch_size"]
         self.variants: int = dataset.info["variants"]
@@ -70,10 +78,15 @@ class PairedShards(Dataset[Pair]):
         self._ends = np.cumsum(self.samples_per_shard)
         self._crop, self._augment, self._as_uint8 = crop, augment, as_uint8
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
-        self._shards = _OpenShards(dataset.folder)
+        self._shards = _OpenShards(source)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
+
+    @property
+    def item_size(self) -> int:
+        """The side of an HR item in pixels."""
+        return self.patch_size if self._crop is None else self._crop
 
     @property
     def epoch(self) -> int:
@@ -83,6 +96,14 @@ class PairedShards(Dataset[Pair]):
     def set_epoch(self, epoch: int) -> None:
         """Draw other crops and symmetries from now on, in workers that are already running too."""
         self._epoch.fill_(epoch)
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch. The place in it is a sampler's to keep."""
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on with the epoch of a state."""
+        self.set_epoch(state["epoch"])
 
     def __getitem__(self, index: int) -> Pair:
         if not 0 <= index < len(self):
@@ -144,11 +165,68 @@ class StreamedPairs(IterableDataset[Pair]):
         """Take another order from now on."""
         self._pairs.set_epoch(epoch)
 
-    def __iter__(self) -> Iterator[Pair]:
-        pairs, worker = self._pairs, get_worker_info()
+    def state_dict(self) -> dict[str, int]:
+        """The epoch. The place in it is an iterator's to keep."""
+        return self._pairs.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on with the epoch of a state."""
+        self._pairs.load_state_dict(state)
+
+    def __iter__(self) -> "Stream":
+        worker = get_worker_info()
         places = split(self._share, worker.id, worker.num_workers) if worker else self._share
-        for index in stream_order(pairs.samples_per_shard, self._window, pairs.seed, pairs.epoch, places):
-            yield pairs[index]
+        return Stream(self._pairs, self._window, places)
+
+
+class Stream(Iterator[Pair]):
+    """One pass over one worker's part of an epoch, which can go on where another one was.
+
+    Args:
+        pairs: where samples come from; its seed and epoch fix the order.
+        window: how many samples wait to be drawn from.
+        places: the part of the order that this one gives.
+    """
+
+    def __init__(self, pairs: PairedShards, window: int, places: range) -> None:
+        self._pairs, self._window, self._places = pairs, window, places
+        self._start(pairs.epoch, 0)
+
+    def __next__(self) -> Pair:
+        index = next(self._order)
+        self._position += 1
+        return self._pairs[index]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch and position, and what they are of."""
+        return {"epoch": self._epoch, "position": self._position, "of": self._identity()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the state was taken, in its epoch. No sample is read on the way there.
+
+        Raises:
+            SDFlowError: the state is of other samples or another part of them.
+        """
+        if state["of"] != self._identity():
+            raise SDFlowError(f"state: expected one of {self._identity()}, found one of {state['of']}")
+        self._pairs.set_epoch(state["epoch"])
+        self._start(state["epoch"], state["position"])
+
+    def _start(self, epoch: int, position: int) -> None:
+        sizes, seed = self._pairs.samples_per_shard, self._pairs.seed
+        order = stream_order(sizes, self._window, seed, epoch, self._places)
+        self._epoch, self._position = epoch, position
+        self._order = islice(order, position, None)
+
+    def _identity(self) -> dict[str, int]:
+        places = self._places
+        return {
+            "samples": len(self._pairs),
+            "seed": self._pairs.seed,
+            "window": self._window,
+            "first": places.start,
+            "end": places.stop,
+        }
 
 
 def equal_share(total: int, rank: int, processes: int) -> range:
@@ -204,8 +282,8 @@ class _OpenShards:
     there twice) and are left out when this object is pickled.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._open: OrderedDict[int, ShardReader] = OrderedDict()
         _ALL_OPEN.add(self)
 
@@ -213,7 +291,8 @@ class _OpenShards:
         if number not in self._open:
             if len(self._open) == _MOST_OPEN:
                 self._open.popitem(last=False)[1].close()
-            self._open[number] = ShardReader(shard_path(self._folder, number))
+            path = self._source.local(shard_path(self._source.folder, number))
+            self._open[number] = ShardReader(path)
         self._open.move_to_end(number)
         return self._open[number]
 
@@ -221,11 +300,11 @@ class _OpenShards:
         while self._open:
             self._open.popitem()[1].close()
 
-    def __getstate__(self) -> Path:
-        return self._folder
+    def __getstate__(self) -> Source:
+        return self._source
 
-    def __setstate__(self, folder: Path) -> None:
-        self.__init__(folder)  # type: ignore[misc]
+    def __setstate__(self, source: Source) -> None:
+        self.__init__(source)  # type: ignore[misc]
 
 
 _ALL_OPEN: "weakref.WeakSet[_OpenShards]" = weakref.WeakSet()

@@ -1,0 +1,103 @@
+"""Several datasets as one, each with its share of an epoch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from sdflow.errors import ArgumentError
+
+from .reading import Pair, PairedShards
+
+
+class MixedPairs(Dataset[Pair]):
+    """Samples of several datasets, in the proportion of weights.
+
+    Of a dataset that is larger than its share an epoch holds some samples, others in each epoch; of one that
+    is smaller it holds each as often as any other, but for one. Samples of a dataset follow one another, so
+    let the loader shuffle.
+
+    Args:
+        pairs: the datasets, of one scale, with items of one size.
+        weights: one for each, above 0.
+        samples: how many an epoch has; None for as many as the datasets have.
+        seed: of which samples an epoch holds.
+
+    Raises:
+        ArgumentError: weights or datasets do not go together.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[PairedShards],
+        weights: Sequence[float],
+        *,
+        samples: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not pairs or len(weights) != len(pairs):
+            raise ArgumentError(
+                "weights", f"expected one for each of {len(pairs)} datasets, got {len(weights)}"
+            )
+        if not all(0 < weight < np.inf for weight in weights):
+            raise ArgumentError("weights", f"expected finite numbers above 0, got {list(weights)}")
+        kinds = sorted({(each.scale, each.item_size) for each in pairs})
+        if len(kinds) > 1:
+            found = ", ".join(f"scale {scale} with {size} pixels" for scale, size in kinds)
+            raise ArgumentError("pairs", f"expected one scale and one size of HR items, got {found}")
+        total = sum(map(len, pairs)) if samples is None else samples
+        if total < 1:
+            raise ArgumentError("samples", f"expected at least 1, got {total}")
+        self.scale = pairs[0].scale
+        self._pairs, self._seed = tuple(pairs), seed
+        self._ends = shares(weights, total)
+        self._orders: dict[tuple[int, int, int], np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def epoch(self) -> int:
+        """What :meth:`set_epoch` said last, 0 before."""
+        return self._pairs[0].epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take other samples, crops and symmetries from now on, in workers that are already running too."""
+        for pairs in self._pairs:
+            pairs.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch."""
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on with the epoch of a state."""
+        self.set_epoch(state["epoch"])
+
+    def __getitem__(self, index: int) -> Pair:
+        number, place = self.sample(index)
+        return self._pairs[number][place]
+
+    def sample(self, index: int) -> tuple[int, int]:
+        """Which dataset an item of this epoch comes from, and which of its samples it is."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        start = int(self._ends[number - 1]) if number else 0
+        turn, place = divmod(index - start, len(self._pairs[number]))
+        return number, int(self._order(number, turn)[place])
+
+    def _order(self, number: int, turn: int) -> np.ndarray:
+        """The order in which a dataset's samples come when they come for the ``turn``-th time."""
+        key = (self.epoch, number, turn)
+        if key not in self._orders:
+            self._orders = {known: order for known, order in self._orders.items() if known[0] == self.epoch}
+            random = np.random.default_rng([self._seed, *key])
+            self._orders[key] = random.permutation(len(self._pairs[number]))
+        return self._orders[key]
+
+
+def shares(weights: Sequence[float], total: int) -> np.ndarray:
+    """Where each one's share of ``total`` ends: int64 (weights,), each share within 1 of its proportion."""
+    ends = np.cumsum(np.asarray(weights, np.float64) / np.max(weights))
+    return np.round(ends / ends[-1] * total).astype(np.int64)

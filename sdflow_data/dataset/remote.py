@@ -1,0 +1,94 @@
+"""Datasets behind URLs: what is read of them is copied here first, once."""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+
+from sdflow.errors import SDFlowError
+from sdflow.files import sha256_file
+
+from .manifest import INFO, MANIFEST, Dataset, read_dataset
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset's folder, and where its files come from if they are not in it yet.
+
+    Attributes:
+        folder: where the files lie.
+        url: of the folder that they are copied from; None if all are there.
+    """
+
+    folder: Path
+    url: str | None = None
+
+    def local(self, path: Path) -> Path:
+        """A path in the folder, with the file in its place."""
+        if self.url is not None and not path.exists():
+            _copy(f"{self.url}/{path.relative_to(self.folder).as_posix()}", path)
+        return path
+
+
+def open_source(folder: str | Path, cache: str | Path | None) -> tuple[Source, Dataset]:
+    """Open a dataset in a folder, or behind a URL that fsspec reads, such as ``s3://bucket/pairs``.
+
+    The copies of a dataset have a folder of their own in ``cache``, named after the URL and all that
+    dataset.json says: a dataset that is made anew under the same URL is another one.
+
+    Args:
+        folder: a path or a URL.
+        cache: where copies go; None for ``sdflow`` in the user's folder for caches.
+
+    Raises:
+        SDFlowError: there is no whole dataset, or the URL cannot be read.
+    """
+    url = str(folder)
+    if "://" not in url:
+        return Source(Path(folder)), read_dataset(Path(folder))
+    url = url.rstrip("/")
+    root = _user_cache() if cache is None else Path(cache)
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root) as aside:
+        info = Path(aside) / INFO
+        _copy(f"{url}/{INFO}", info)
+        content = info.read_bytes()
+    source = Source(root / hashlib.sha256(url.encode() + b"\n" + content).hexdigest(), url)
+    source.folder.mkdir(exist_ok=True)
+    for name in (INFO, MANIFEST):
+        source.local(source.folder / name)
+    dataset = read_dataset(source.folder)
+    found = sha256_file(source.folder / MANIFEST)
+    if found != dataset.info["files"].get(MANIFEST):
+        (source.folder / MANIFEST).unlink()
+        raise SDFlowError(f"{url}/{MANIFEST}: expected the one that {INFO} describes, found another")
+    return source, dataset
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdflow"
+
+
+def _copy(url: str, path: Path) -> None:
+    """Copy a file whole or not at all, however many processes ask for it at a time.
+
+    Raises:
+        SDFlowError: it cannot be read.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    aside = Path(name)
+    try:
+        filesystem, remote = fsspec.url_to_fs(url)
+        filesystem.get_file(remote, str(aside))
+        aside.replace(path)
+    except FileNotFoundError as error:
+        raise SDFlowError(f"{url}: expected a file of a dataset, found none") from error
+    except (OSError, ValueError, ImportError) as error:  # of the network; of a URL's protocol
+        raise SDFlowError(f"{url}: cannot be read: {error}") from error
+    finally:
+        aside.unlink(missing_ok=True)
