@@ -38,15 +38,14 @@ LR_PATCH, WARM_UP = 32, 2
 @click.option("--device", type=click.Choice(["cpu", "cuda", "mps"]), default="cpu", show_default=True)
 @json_option
 def main(preset: PresetName, scale: str, batch_size: int, repeats: int, threads: int, device: str) -> None:
-    """Measure whole steps: forward, backward, discriminators, both optimizers, the moving average."""
+    """Measure whole steps: forward, backward, optimizer, moving average."""
     torch.set_num_threads(threads)
     patch = LR_PATCH * int(scale)
     trainers = {}
     for name, (precision, memory_format) in WAYS.items():
         config = TrainingConfig(patch_size=patch, precision=precision)
         trainers[name] = Trainer(preset_architecture(preset, int(scale)), config, device)
-        for part in (trainers[name].model, trainers[name].objective):
-            part.to(memory_format=memory_format)  # type: ignore[call-overload]
+        trainers[name].model.to(memory_format=memory_format)  # type: ignore[call-overload]
     draw = torch.Generator().manual_seed(0)
     sides = ((batch_size, 3, side, side) for side in (patch, LR_PATCH))
     hr, lr = (torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8) for shape in sides)

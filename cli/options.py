@@ -51,13 +51,16 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-temperature_option = click.option(
-    "--temperature",
-    type=FiniteRange(min=0),
-    default=0.8,
-    show_default=True,
-    help="Of the latent noise; 0 gives the mean, which no seed changes.",
-)
+def temperature_option(default: float) -> Any:
+    """``--temperature``."""
+    return click.option(
+        "--temperature",
+        type=FiniteRange(min=0),
+        default=default,
+        show_default=True,
+        help="Of the latent noise; 0 gives the mean, which no seed changes.",
+    )
+
 
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random numbers."
@@ -124,4 +127,4 @@ def sampling_options(command: Any) -> Any:
         metavar="K",
         help="Sample from mixture component K alone (from 0; may be given again).",
     )
-    return temperature_option(component_option(seed_option(command)))
+    return temperature_option(1.0)(component_option(seed_option(command)))

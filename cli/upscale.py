@@ -12,7 +12,7 @@ from .pictures import convert, existing_option, tile_option
 @click.argument("source", metavar="INPUT", type=any_path)
 @click.argument("output", type=any_path)
 @model_option
-@temperature_option
+@temperature_option(0.8)
 @seed_option
 @tile_option(256)
 @existing_option

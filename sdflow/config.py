@@ -45,15 +45,20 @@ class SDFlowConfig:
     """N, of the mixture prior."""
     mixture: MixtureLaw = "image"
     """The law of the mixture, see ``GaussianMixture``."""
+    measured: bool = False
+    """f_Deg begins with a measured camera, see ``MeasuredCamera``, and f_HR with an antialiased pyramid, see
+    ``Lifting``. The published weights have neither."""
 
     def __post_init__(self) -> None:
         if self.scale not in (2, 4, 8):
             raise ValueError(f"scale: expected 2, 4 or 8, got {self.scale!r}")
         if self.mixture not in get_args(MixtureLaw):
             raise ValueError(f"mixture: expected one of {get_args(MixtureLaw)}, got {self.mixture!r}")
+        if not isinstance(self.measured, bool):
+            raise ValueError(f"measured: expected true or false, got {self.measured!r}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name != "mixture" and (not isinstance(value, int) or not 1 <= value <= 1024):
+            if field.type is int and not (type(value) is int and 1 <= value <= 1024):
                 raise ValueError(f"{field.name}: expected a whole number from 1 to 1024, got {value!r}")
         if self.encoder_channels < 6:
             raise ValueError(f"encoder_channels: expected at least 6, got {self.encoder_channels}")

@@ -132,28 +132,3 @@ class ReplicaGroup:
         total = value.detach().clone()
         dist.all_reduce(total)
         return value + (total / self.size - value.detach())
-
-    def all_gather(self, values: Tensor) -> Tensor:
-        """The values of all processes, (B, ...) -> (size * B, ...), without gradient."""
-        if self.size == 1:
-            return values
-        parts = [torch.empty_like(values) for _ in range(self.size)]
-        dist.all_gather(parts, values.contiguous())
-        return torch.cat(parts)
-
-    def stratum_sums(self, strata: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums and counts of the values of each stratum, over all processes.
-
-        Args:
-            strata: (strata, B, N), 1 where a value is of the stratum, else 0.
-            values: (B, N, ...).
-
-        Returns:
-            (strata, ...), with gradient as in ``mean``, and (strata,).
-        """
-        counts = strata.sum((1, 2))
-        if self.size > 1:
-            dist.all_reduce(counts)
-        with torch.autocast(values.device.type, enabled=False):  # a matrix product, which bf16 would round
-            sums = torch.einsum("kbn,bn...->k...", strata, values)
-        return self.mean(sums * self.size), counts

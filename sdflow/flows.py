@@ -1,10 +1,20 @@
 """The four flows of SDFlow, built from the layers."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .bijection import Bijection, Chain
-from .layers import ActNorm, AffineCoupling, AffineInjector, InvertibleConv1x1, Squeeze, Unsqueeze
+from .layers import (
+    ActNorm,
+    AffineCoupling,
+    AffineInjector,
+    InvertibleConv1x1,
+    Lifting,
+    MeasuredCamera,
+    Squeeze,
+    Unsqueeze,
+)
 from .networks import ConditionExtractor, DegradationExtractor
 
 
@@ -23,7 +33,9 @@ def transition(channels: int, from_data: bool) -> Chain:
     )
 
 
-def flow_steps(channels: int, steps: int, width: int, condition_channels: int = 0) -> Chain:
+def flow_steps(
+    channels: int, steps: int, width: int, condition_channels: int = 0, from_data: bool = True
+) -> Chain:
     """Flow steps ActNorm -> 1x1 -> [injector] -> coupling.
 
     The 1x1 convolutions begin as a reversal of the channels, so that every coupling changes what the one
@@ -34,13 +46,14 @@ def flow_steps(channels: int, steps: int, width: int, condition_channels: int = 
             condition, the last step has no coupling, and the first batch sets the ActNorms. Unconditional
             flows carry the picture itself: they begin as the identity, so that content starts out as a
             picture in its own colours.
+        from_data: whether the first batch sets the ActNorms of a conditional block.
     """
     conditional = condition_channels > 0
     layers: list[Bijection] = []
     for step in range(steps):
         keeps_order = step == steps - 1 and steps % 2 == 1
         weight = torch.eye(channels) if keeps_order else torch.eye(channels).flip(0)
-        layers += [ActNorm(channels, from_data=conditional), InvertibleConv1x1(weight)]
+        layers += [ActNorm(channels, from_data and conditional), InvertibleConv1x1(weight)]
         if conditional:
             layers.append(AffineInjector(channels, width, condition_channels))
         if step < steps - 1 or not conditional:
@@ -72,17 +85,32 @@ class HRFlow(Bijection):
 
     A level for each factor of two: squeeze -> transition -> flow steps. It begins as a Haar pyramid, whose
     z_c is the mean of each s x s block: the content latent shows the picture from the first step on.
+
+    Args:
+        levels, steps, width: of the pyramid; flow steps of each level; hidden channels of the couplings.
+        lifting: the mean of each 2x2 block becomes Keys' bicubic downscaling, see ``Lifting``.
     """
 
-    def __init__(self, levels: int, steps: int, width: int) -> None:
+    def __init__(self, levels: int, steps: int, width: int, lifting: bool = False) -> None:
         super().__init__()
         blocks: list[Bijection] = []
         for level in range(levels):
             channels = 3 * 4 ** (level + 1)
             start = transition(channels, from_data=False)
             start.maps[1] = InvertibleConv1x1(_mean_of_four(channels // 4))
-            blocks += [Squeeze(), start, flow_steps(channels, steps, width)]
+            antialiased = [Lifting(channels)] if lifting else []
+            blocks += [Squeeze(), start, *antialiased, flow_steps(channels, steps, width)]
         self.chain = Chain(*blocks)
+        self.levels = levels
+        self.lifting = Lifting(12) if lifting else None
+
+    def pyramid(self, y: Tensor) -> Tensor:
+        """z_c as the flow begins: (B, 3, sH, sW) -> (B, 3, H, W)."""
+        weight = _mean_of_four(3).to(y)[:, :, None, None]
+        for _ in range(self.levels):
+            level = F.conv2d(F.pixel_unshuffle(y, 2), weight)
+            y = (level if self.lifting is None else self.lifting(level)[0])[:, :3]
+        return y
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.chain(z)
@@ -138,15 +166,29 @@ class LRFlow(Bijection):
 class DegradationFlow(Bijection):
     """f_Deg: z_d (B, 3, H, W) <-> z'_d (B, 12, H/2, W/2) given z_c.
 
-    The condition is the content (B, 3, H, W). The gradient does reach the content: whoever
-    wants it stopped detaches the content.
+    [measured camera ->] squeeze -> transition -> conditional flow steps. The condition is the content
+    (B, 3, H, W). The gradient does reach the content: whoever wants it stopped detaches the content.
+
+    Args:
+        steps, width, condition_channels, growth, blocks: see ``SDFlowConfig``.
+        measured: z_d first becomes the white noise of a measured camera; all that follows then begins as the
+            identity.
     """
 
-    def __init__(self, steps: int, width: int, condition_channels: int, growth: int, blocks: int) -> None:
+    def __init__(
+        self,
+        steps: int,
+        width: int,
+        condition_channels: int,
+        growth: int,
+        blocks: int,
+        measured: bool = False,
+    ) -> None:
         super().__init__()
+        self.camera = MeasuredCamera() if measured else None
         self.extractor = DegradationExtractor(condition_channels, growth, blocks)
-        self.start = Chain(Squeeze(), transition(12, from_data=True))
-        self.steps = flow_steps(12, steps, width, condition_channels)
+        self.start = Chain(Squeeze(), transition(12, from_data=not measured))
+        self.steps = flow_steps(12, steps, width, condition_channels, from_data=not measured)
 
     def features(self, content: Tensor) -> Tensor:
         """What the steps are conditioned on, (B, condition_channels, H/2, W/2): once per content."""
@@ -154,16 +196,19 @@ class DegradationFlow(Bijection):
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         assert condition is not None, "the degradation flow is conditional"
+        total = z.new_zeros(z.shape[0])
+        if self.camera is not None:
+            z, total = self.camera(z, condition)
         z, start = self.start(z)
         z, steps = self.steps(z, self.features(condition))
-        return z, start + steps
+        return z, total + start + steps
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         assert condition is not None, "the degradation flow is conditional"
-        return self.inverse_given(z, self.features(condition))
-
-    def inverse_given(self, z: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """``inverse`` with the condition's features at hand."""
-        z, steps = self.steps.inverse(z, features)
+        z, steps = self.steps.inverse(z, self.features(condition))
         z, start = self.start.inverse(z)
-        return z, start + steps
+        total = steps + start
+        if self.camera is not None:
+            z, of_camera = self.camera.inverse(z, condition)
+            total = total + of_camera
+        return z, total

@@ -23,6 +23,7 @@ from .layers import (
     AffineCoupling,
     AffineInjector,
     InvertibleConv1x1,
+    Lifting,
     ScaleShiftNet,
     Squeeze,
     Unsqueeze,
@@ -123,6 +124,8 @@ def _stage(layer: Bijection, inverse: bool, dtype: torch.dtype, device: torch.de
         return _Coupling(layer, inverse, dtype, device)
     if isinstance(layer, AffineInjector):
         return _Injector(layer, inverse, dtype, device)
+    if isinstance(layer, Lifting):
+        return _Lifting(layer, inverse, device)
     assert isinstance(layer, (Squeeze, Unsqueeze))
     return _SpaceToDepth() if isinstance(layer, Squeeze) != inverse else _DepthToSpace()
 
@@ -135,6 +138,15 @@ class _SpaceToDepth(_Stage):
 class _DepthToSpace(_Stage):
     def __call__(self, z: Tensor, *fields: Tensor) -> Tensor:
         return F.pixel_shuffle(z, 2)
+
+
+class _Lifting(_Stage):
+    def __init__(self, layer: Lifting, inverse: bool, device: torch.device) -> None:
+        layer = copy.deepcopy(layer).float().to(device)
+        self.lift = layer.inverse if inverse else layer.forward
+
+    def __call__(self, z: Tensor, *fields: Tensor) -> Tensor:
+        return self.lift(z)[0]
 
 
 class _Mixing(_Stage):

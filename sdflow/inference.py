@@ -1,10 +1,10 @@
 """Sampling with a trained model: encode once, sample many."""
 
 import copy
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,10 @@ from .model import SDFlow
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _GROUP = 8
 """Samples of a patch that a GPU decodes together."""
-_WORTHWHILE = 1.2
-"""How much faster bf16 has to be for its rounding to be worth it."""
+_BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+"""CPU instructions that multiply in bf16."""
+_FIRST_BF16_GPU = (8, 0)
+"""The compute capability from which on NVIDIA's GPUs do (Ampere)."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,12 @@ class Encoded:
     Attributes:
         content: z_c, (1, 3, H, W), fp32.
         prepared: what the conditional flow keeps of it.
+        camera: mean and deviation of z_d by the measured camera, if the model has one.
     """
 
     content: Tensor
     prepared: list[Fields]
+    camera: tuple[Tensor, Tensor] | None = None
 
 
 class Downscaler:
@@ -60,21 +64,30 @@ class Downscaler:
         self._degradation = FoldedFlow([*start, model.degradation_flow.steps], True, dtype, device)
         *steps, _unsqueeze = leaves_of(model.lr_flow.chain)
         self._lr = FoldedFlow(steps, True, dtype, device)
+        self._camera = copy.deepcopy(model.degradation_flow.camera)
 
     @torch.no_grad()
     def encode(self, hr: Tensor) -> Encoded:
         """An HR image (1, 3, sH, sW) in [-1, 1] -> its content and what its samples need of it."""
         with _exact():
             content = self._content(hr)
-            return Encoded(content, self._degradation.prepare(self._extractor(content)))
+            prepared = self._degradation.prepare(self._extractor(content))
+            camera = None if self._camera is None else self._camera.moments(content)
+            return Encoded(content, prepared, camera)
 
     @torch.no_grad()
     def sample(self, encoded: Encoded, latents: Tensor) -> Tensor:
         """LR images (K, 3, H, W) in [-1, 1] for latents z'_d (K, 12, H/2, W/2)."""
         content = F.pixel_unshuffle(encoded.content, 2)
-        return _in_groups(
-            lambda group: self._lr(self._degradation(group, encoded.prepared) + content), latents, _GROUP
-        )
+
+        def decode(group: Tensor) -> Tensor:
+            z_d = self._degradation(group, encoded.prepared)
+            if self._camera is not None and encoded.camera is not None:
+                white = F.pixel_shuffle(z_d, 2)
+                z_d = F.pixel_unshuffle(self._camera.sample(white, *encoded.camera), 2)
+            return self._lr(z_d + content)
+
+        return _in_groups(decode, latents, _GROUP)
 
 
 class Upscaler:
@@ -110,29 +123,24 @@ class Upscaler:
         return _in_groups(decode, latents, 1)  # of a whole tile each: enough to keep any device busy
 
 
-def measure_precision(device: str) -> str:
-    """The precision that the networks are fast in here, "fp32" or "bf16": times a convolution like theirs.
+def native_precision(device: str) -> str:
+    """The precision for "auto": "bf16" where the processor has instructions for it, else "fp32".
 
-    Ask once per run: near the boundary the answer may change, and samples of two precisions differ.
+    It depends on the processor alone, so that one command makes one dataset there.
     """
-    seconds = {name: _convolution_time(torch.device(device), dtype) for name, dtype in _DTYPES.items()}
-    return "bf16" if seconds["fp32"] > _WORTHWHILE * seconds["bf16"] else "fp32"
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= _FIRST_BF16_GPU else "fp32"
+    return "bf16" if kind == "cpu" and _BF16_FLAGS & _cpu_flags() else "fp32"
 
 
-@torch.no_grad()
-def _convolution_time(device: torch.device, dtype: torch.dtype) -> float:
-    conv = nn.Conv2d(64, 64, 3, padding=1).to(device, dtype)
-    images = torch.ones(1, 64, 64, 64, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-    at_once = 1 if device.type == "cpu" else 64  # a single one is over before a GPU is asked for the next
-    times = []
-    with _exact():
-        for _ in range(10):
-            begun = time.perf_counter()
-            for _ in range(at_once):
-                result = conv(images)
-            result[0, 0, 0, 0].item()  # waits for the device
-            times.append(time.perf_counter() - begun)
-    return min(times)
+def _cpu_flags() -> set[str]:
+    """The instruction sets that Linux names; none elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
 def _keep_freed_memory() -> None:

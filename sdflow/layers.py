@@ -1,5 +1,6 @@
 """The invertible layers of SDFlow (Sun & Chen, arXiv 2310.04964) and the networks inside them."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,8 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bijection import Bijection
+from .camera import Camera, diagonal, filter_log_det, filtered, strength_at
 from .networks import kaiming_init
+from .spectra import opponent_colours
 
+_LEVELS = 127.5
+"""Grey levels of one unit of [-1, 1]."""
 LOG_SCALE_BOUND, LOG_SCALE_SLOPE = 0.318, 2.0
 """A coupling's log-scale is ``0.318 * atan(2 * raw)``: within +-0.5, so that no layer can blow up."""
 
@@ -201,6 +206,113 @@ class ScaleShiftNet(nn.Module):
         out = self.conv_out(hidden).to(inputs.dtype) * torch.exp(3 * self.log_gain)
         log_scale = LOG_SCALE_BOUND * torch.atan(LOG_SCALE_SLOPE * out[:, 0::2])
         return log_scale, out[:, 1::2]
+
+
+class MeasuredCamera(Bijection):
+    """A measured camera as an affine map of the degradation, given the content: z_d <-> white noise.
+
+    In opponent colours ``z_d = (K - 1) z_c + g(K z_c) * (N n)``: what the camera's response takes from the
+    content, and its noise. ``forward`` takes z_d (B, 3, H, W) and the content (B, 3, H, W), both in [-1, 1]
+    units, and gives n; ``inverse`` samples. It begins as no response and white noise of one grey level, and
+    is set by ``load``; no gradient changes it. Always computed in fp32.
+    """
+
+    response: Tensor
+    noise: Tensor
+    strength: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, value in vars(Camera.identity()).items():
+            self.register_buffer(name, value)
+
+    @torch.no_grad()
+    def load(self, camera: Camera) -> None:
+        """Become this camera."""
+        for name, value in vars(camera).items():
+            getattr(self, name).copy_(value)
+
+    @property
+    def camera(self) -> Camera:
+        """What it is."""
+        return Camera(self.response.cpu(), self.noise.cpu(), self.strength.cpu())
+
+    def moments(self, content: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of z_d given the content, each (B, 3, H, W), in opponent colours."""
+        with torch.autocast(content.device.type, enabled=False):
+            colours = opponent_colours(content)
+            seen = filtered(colours, diagonal(self.response))
+            brightness = (seen[:, :1] / math.sqrt(3) + 1) * _LEVELS
+            return seen - colours, strength_at(self.strength, brightness) / _LEVELS
+
+    def sample(self, white: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+        """z_d of white noise (B, 3, H, W) and of what ``moments`` gave."""
+        with torch.autocast(white.device.type, enabled=False):
+            return opponent_colours(mean + deviation * filtered(white, self.noise), inverse=True)
+
+    def _log_det(self, deviation: Tensor) -> Tensor:
+        return deviation.log().sum((1, 2, 3)) + filter_log_det(self.noise, *deviation.shape[-2:])
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert condition is not None, "a measured camera is conditional"
+        mean, deviation = self.moments(condition)
+        with torch.autocast(z.device.type, enabled=False):
+            white = filtered((opponent_colours(z) - mean) / deviation, self.noise, inverse=True)
+        return white, -self._log_det(deviation)
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert condition is not None, "a measured camera is conditional"
+        mean, deviation = self.moments(condition)
+        return self.sample(z, mean, deviation), self._log_det(deviation)
+
+
+class Lifting(Bijection):
+    """An additive step of the HR flow that takes the aliases out of the mean of each 2x2 block.
+
+    Given the mean s and the differences of a Haar pyramid in the leading 12 channels, ``s + Q_x s_x + Q_y s_y
+    + Q_x Q_y s_xy`` is Keys' antialiased bicubic downscaling by 2 (a = -0.5) but for a gain: bicubic is
+    ``A s + B d`` along an axis, and Q = B / A (the lifting scheme; Sweldens, 1996). Nothing is learned.
+
+    Args:
+        channels: C, at least 12: three means (R, G, B), then the three differences along columns, along rows
+            and along both.
+    """
+
+    kernels: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        if channels < 12:
+            raise ValueError(f"channels: expected at least 12, got {channels}")
+        self.register_buffer("kernels", _lifting_kernels(), persistent=False)
+
+    def _update(self, z: Tensor) -> Tensor:
+        differences = z[:, 3:12].unflatten(1, (3, 3)).transpose(1, 2).flatten(0, 1)  # (3B, 3, H, W)
+        padded = F.pad(differences, (2, 2, 2, 2), mode="replicate")
+        with torch.autocast(z.device.type, enabled=False):
+            return F.conv2d(padded, self.kernels.to(z.dtype)).view(len(z), 3, *z.shape[2:])
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return torch.cat([z[:, :3] + self._update(z), z[:, 3:]], 1), z.new_zeros(z.shape[0])
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return torch.cat([z[:, :3] - self._update(z), z[:, 3:]], 1), z.new_zeros(z.shape[0])
+
+
+def _lifting_kernels() -> Tensor:
+    """Weights of the three differences, (1, 3, 5, 5)."""
+    taps = torch.tensor([-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5], dtype=torch.float64)
+    half = (taps / 2).abs()
+    near = 1.5 * half**3 - 2.5 * half**2 + 1
+    far = -0.5 * half**3 + 2.5 * half**2 - 4 * half + 2
+    weights = F.pad(torch.where(half < 1, near, far) / 2, (1, 1)).view(5, 2)  # of five blocks of two pixels
+    of_mean, of_difference = weights.sum(1), weights[:, 0] - weights[:, 1]
+    period = 64
+    spectra = [torch.fft.fft(F.pad(values, (0, period - 5)).roll(-2)) for values in (of_mean, of_difference)]
+    quotient = torch.fft.ifft(spectra[1] / spectra[0]).real.roll(2)[:5]
+    centre = F.one_hot(torch.tensor(2), 5).double()
+    along_x, along_y = torch.outer(centre, quotient), torch.outer(quotient, centre)
+    return torch.stack([along_x, along_y, torch.outer(quotient, quotient)])[None]
 
 
 class AffineCoupling(Bijection):

@@ -45,16 +45,16 @@ class SDFlow(nn.Module):
         self.config = config
         levels = config.scale.bit_length() - 1
         extractor = (config.condition_channels, config.growth)
-        self.hr_flow = HRFlow(levels, config.hr_steps, config.width)
+        self.hr_flow = HRFlow(levels, config.hr_steps, config.width, lifting=config.measured)
         self.hf_flow = HFFlow(self.hf_channels, config.hf_steps, config.width, *extractor, config.hf_blocks)
         self.lr_flow = LRFlow(config.lr_steps, config.width)
         self.degradation_flow = DegradationFlow(
-            config.degradation_steps, config.width, *extractor, config.degradation_blocks
+            config.degradation_steps, config.width, *extractor, config.degradation_blocks, config.measured
         )
         self.encoder = ContentExtractor(
             config.encoder_channels, config.encoder_blocks, config.encoder_modulation
         )
-        self.prior = GaussianMixture(config.components, config.mixture)
+        self.prior = GaussianMixture(config.components, config.mixture, alike=config.measured)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -45,3 +45,8 @@ def bicubic_downscale(images: Tensor, scale: int) -> Tensor:
         raise ValueError(f"images: expected sizes that are multiples of {scale}, got {height}x{width}")
     size = (height // scale, width // scale)
     return F.interpolate(images, size=size, mode="bicubic", align_corners=False, antialias=True)
+
+
+def as_stored(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as an 8-bit file gives them back: rounded to grey levels and cut to their range."""
+    return to_unit(quantise(to_levels(images)))

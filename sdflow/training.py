@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .camera import Camera
 from .config import SDFlowConfig
 from .distributed import ReplicaGroup, average_gradients
 from .model import SDFlow
 from .noise import derive_seed
-from .objective import Objective, ObjectiveConfig
+from .objective import Objective, ObjectiveConfig, Step, observe
 from .perceptual import PerceptualDistance
 
 _MILESTONES = (0.5, 0.75, 0.9, 0.95)
@@ -38,8 +39,6 @@ class TrainingConfig:
     picture_rate: float = 0.02
     """The learning rate of f_HR and f_LR as a share of the others'. These flows carry the picture and begin
     as good ones. Every other network learns against them, so they must not run ahead."""
-    discriminator_width: int = 32
-    """Hidden channels of the discriminators."""
     precision: str = "fp32"
     """Of the networks, "fp32" or "bf16"; flow states and log-determinants are always fp32."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -103,14 +102,8 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(config.seed, 0))
             self.model = SDFlow(architecture).to(self.device)
-            self.objective = Objective(
-                config.objective,
-                architecture.scale,
-                config.patch_size // architecture.scale,
-                config.discriminator_width,
-            ).to(self.device)
-        for part in (self.model, self.objective):
-            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.objective = Objective(config.objective)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.train()
         self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval()
         picture_flows = [*self.model.hr_flow.parameters(), *self.model.lr_flow.parameters()]
@@ -120,13 +113,12 @@ class Trainer:
             [{"params": others, "lr_ratio": 1.0}, {"params": picture_flows, "lr_ratio": config.picture_rate}],
             config.learning_rate,
         )
-        self.discriminator_optimizer = _adam(self.objective.parameters(), config.learning_rate)
         self.step_number = 0
         self.skipped = 0
         self.lr_scale = 1.0
 
     def init_from(self, model: SDFlow) -> None:
-        """Begin with a trained model's weights; discriminators and optimizers begin anew.
+        """Begin with a trained model's weights; the optimizer begins anew.
 
         Raises:
             ValueError: a model of another architecture, or without some of its parts.
@@ -140,6 +132,17 @@ class Trainer:
         for own in (self.model, self.ema_model):
             own.load_state_dict(model.state_dict())
 
+    def load_camera(self, camera: Camera) -> None:
+        """Make the downscaling branch this measured camera.
+
+        Raises:
+            ValueError: the architecture has no measured camera.
+        """
+        for model in (self.model, self.ema_model):
+            if model.degradation_flow.camera is None:
+                raise ValueError("architecture: expected one with a measured camera, got measured = False")
+            model.degradation_flow.camera.load(camera)
+
     def step(self, hr: Tensor, lr: Tensor, progress: float) -> dict[str, float] | None:
         """Train on one batch of unpaired crops.
 
@@ -148,54 +151,39 @@ class Trainer:
             progress: of the whole training, 0 to 1; sets the learning rate and what has begun.
 
         Returns:
-            The terms of the loss, the gradient's norm and the learning rate; None if anything was not finite:
-            then nothing was changed but ``skipped``.
+            The terms of the loss, what is watched beside them, the gradient's norm and the learning rate;
+            None if anything was not finite: then nothing was changed but ``skipped``.
         """
         replicas = ReplicaGroup(derive_seed(self.config.seed, 1, self.step_number), self.device)
         self._set_learning_rate(progress)
-        seen = [buffer.clone() for buffer in self.objective.buffers()]
-        for discriminator in self.objective.discriminators:
-            discriminator.requires_grad_(False)  # the generator's loss does not train them
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            loss, terms, inputs = self.objective.generator_loss(
-                self.model, hr.to(self.device), lr.to(self.device), progress, replicas, self.perceptual
-            )
+            step = Step(self.model, hr.to(self.device), lr.to(self.device), replicas, self.perceptual)
+            loss, terms = self.objective(step, progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = self._average_and_clip(list(self.model.children()))
-        for discriminator in self.objective.discriminators:
-            discriminator.requires_grad_(True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            discriminator_loss, discriminator_terms = self.objective.discriminator_loss(inputs)
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        discriminator_loss.backward()
-        discriminator_norm = self._average_and_clip(self.objective.discriminators)
+        norm = self._average_and_clip()
         self.step_number += 1
-        if not torch.isfinite(replicas.mean(loss.detach()) + norm + discriminator_norm):
+        if not torch.isfinite(replicas.mean(loss.detach()) + norm):
             self.skipped += 1
-            for buffer, before in zip(self.objective.buffers(), seen):
-                buffer.copy_(before)
             return None
         self.optimizer.step()
-        self.discriminator_optimizer.step()
         self._update_ema()
-        terms |= discriminator_terms
+        terms |= observe(step)
         values = replicas.mean(torch.stack(list(terms.values())))
         learning_rate = self.optimizer.param_groups[0]["lr"]
         return dict(zip(terms, values.tolist())) | {"grad_norm": float(norm), "learning_rate": learning_rate}
 
     def _set_learning_rate(self, progress: float) -> None:
         warmup = min(1.0, (self.step_number + 1) / max(1, self.config.warmup))
-        for optimizer in (self.optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:
-                rate = self.config.learning_rate * self.lr_scale * warmup * lr_schedule(progress)
-                group["lr"] = rate * group.get("lr_ratio", 1.0)
+        rate = self.config.learning_rate * self.lr_scale * warmup * lr_schedule(progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_ratio"]
 
-    def _average_and_clip(self, networks: list[nn.Module]) -> Tensor:
-        """Average gradients over processes and clip each network's own: the likelihood's gradient in f_LR is
+    def _average_and_clip(self) -> Tensor:
+        """Average gradients over processes and clip each network's own: the likelihood's gradient in f_HR is
         tens of times larger than any other, and one common norm would silence the rest."""
         norms = []
-        for network in networks:
+        for network in self.model.children():
             average_gradients(list(network.parameters()))
             norm = nn.utils.clip_grad_norm_(network.parameters(), self.config.max_grad_norm)
             norms.append(norm.to(self.device))  # that of a network without gradients is on the CPU
@@ -215,9 +203,8 @@ class Trainer:
         tensors: dict[str, Tensor] = {}
         for part, module in self._modules().items():
             tensors |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
-        for part, optimizer in self._optimizers().items():
-            for index, moments in optimizer.state_dict()["state"].items():
-                tensors |= {f"{part}.{index}.{name}": value for name, value in moments.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
         return TrainingState(
             {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()},
             {name: getattr(self, name) for name in _COUNTERS},
@@ -236,7 +223,7 @@ class Trainer:
             setattr(self, name, state.counters[name])
 
     def load_weights(self, state: TrainingState) -> None:
-        """Go back to the weights, statistics and optimizers of a ``state_dict``, but not to its step.
+        """Go back to the weights and the optimizer of a ``state_dict``, but not to its step.
 
         Raises:
             ValueError: the state is of another architecture or objective.
@@ -244,20 +231,16 @@ class Trainer:
         try:
             for part, module in self._modules().items():
                 module.load_state_dict(_under(state.tensors, part))
-            for part, optimizer in self._optimizers().items():
-                moments: dict[int, dict[str, Tensor]] = {}
-                for key, value in _under(state.tensors, part).items():
-                    index, name = key.split(".")
-                    moments.setdefault(int(index), {})[name] = _like_weights(value)
-                optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in _under(state.tensors, "optimizer").items():
+                index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = _like_weights(value)
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"training state of another model: {str(error).splitlines()[0]}") from error
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"model": self.model, "ema_model": self.ema_model, "objective": self.objective}
-
-    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"optimizer": self.optimizer, "discriminator_optimizer": self.discriminator_optimizer}
+        return {"model": self.model, "ema_model": self.ema_model}
 
 
 def _adam(parameters: Any, rate: float) -> torch.optim.Adam:

@@ -21,8 +21,9 @@ ARCHITECTURE = SDFlowConfig(
     encoder_blocks=1,
     encoder_modulation=1,
     components=2,
+    measured=True,
 )
-CONFIG = TrainingConfig(patch_size=32, learning_rate=1e-3, discriminator_width=4, warmup=3)
+CONFIG = TrainingConfig(patch_size=32, learning_rate=1e-3, warmup=3)
 
 
 def batch(step: int, size: int = 4) -> tuple[Tensor, Tensor]:

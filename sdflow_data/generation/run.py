@@ -53,7 +53,7 @@ class GenerationRequest:
     patch_size: int = 256
     stride: int | None = None
     variants: int = 4
-    temperature: float = 0.8
+    temperature: float = 1.0
     components: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
     seed: int = 0

@@ -47,7 +47,7 @@ def downscale_picture(
     job: Job,
     degrader: Degrader,
     *,
-    temperature: float = 0.8,
+    temperature: float = 1.0,
     weights: np.ndarray | None = None,
     seed: int = 0,
     tile: int = 1024,

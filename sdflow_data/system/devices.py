@@ -3,7 +3,7 @@
 import torch
 
 from sdflow.errors import ArgumentError
-from sdflow.inference import measure_precision
+from sdflow.inference import native_precision
 
 
 def choose_device(device: str) -> str:
@@ -24,9 +24,5 @@ def choose_device(device: str) -> str:
 
 
 def choose_precision(precision: str, device: str) -> str:
-    """The precision of the networks for "auto", measured on the device, or the one that was asked for.
-
-    Returns:
-        "fp32" or "bf16". Ask once per run: the measurement may come out otherwise tomorrow.
-    """
-    return measure_precision(device) if precision == "auto" else precision
+    """The precision of the networks, "fp32" or "bf16": the device's own for "auto", or the one asked for."""
+    return native_precision(device) if precision == "auto" else precision

@@ -30,7 +30,6 @@ class Preset:
     lr_patch: int
     """Side of the LR crops."""
     learning_rate: float
-    discriminator_width: int
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
 
@@ -50,15 +49,14 @@ PRESETS: dict[PresetName, Preset] = {
             encoder_blocks=3,
             encoder_modulation=1,
             components=8,
+            measured=True,
         ),
         steps=1_000,
         batch_size=8,
         lr_patch=32,
         learning_rate=1e-3,
-        discriminator_width=32,
-        # A few minutes suffice for the downscaling branch alone. The terms that back-propagate through f_HR
-        # and f_HF, a third of a step, are left out; upscaling is learned by likelihood and cycle.
-        objective=ObjectiveConfig(super_resolution=0, gan_hr=0),
+        # The term that back-propagates through f_HR and f_HF is left out: half of a step.
+        objective=ObjectiveConfig(weights={"super_resolution": 0.0}),
     ),
     "small": Preset(  # an hour on two CPU cores
         architecture=SDFlowConfig(
@@ -74,20 +72,19 @@ PRESETS: dict[PresetName, Preset] = {
             encoder_channels=32,
             encoder_blocks=6,
             encoder_modulation=2,
+            measured=True,
         ),
         steps=5_000,
         batch_size=8,
         lr_patch=32,
         learning_rate=1e-3,
-        discriminator_width=32,
     ),
     "paper": Preset(  # the published sizes, for a GPU
-        architecture=SDFlowConfig(),
+        architecture=SDFlowConfig(measured=True),
         steps=250_000,
         batch_size=32,
         lr_patch=48,
         learning_rate=2e-4,
-        discriminator_width=64,
     ),
 }
 
@@ -124,8 +121,7 @@ def preset_settings(
 ) -> RunSettings:
     """The settings of a run by a preset; what is None is the preset's.
 
-    With ``init``, at a quarter of the learning rate and all of it *late*: what has to be learned first is
-    known.
+    With ``init``, at a quarter of the learning rate.
 
     Raises:
         SDFlowError: a patch size that the scale does not allow, or a device that is not there.
@@ -145,8 +141,7 @@ def preset_settings(
         patch_size=patch_size,
         seed=seed,
         learning_rate=chosen.learning_rate * (_INIT_RATE if init else 1),
-        discriminator_width=chosen.discriminator_width,
-        objective=replace(chosen.objective, late=0.0) if init else chosen.objective,
+        objective=chosen.objective,
         precision=precision,
     )
     return RunSettings(

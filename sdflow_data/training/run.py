@@ -19,6 +19,7 @@ from sdflow.training import Trainer, TrainingConfig, TrainingState
 from ..system.lock import OutputLock
 from ..system.progress import progress
 from .budget import Budget, TrainingClock
+from .camera import draw_camera, in_words, measure_camera
 from .crops import UnpairedCrops
 from .metrics_log import MetricsLog
 from .monitor import Monitor
@@ -100,6 +101,8 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     say(_announcement(settings, trainer, crops))
     if saved:
         say(f"Going on from step {saved.step}")
+    elif settings.init is None:
+        _measure_camera(settings, trainer, folder, say)
     skipped.tell()
 
     def save() -> None:
@@ -178,6 +181,22 @@ def _new_trainer(settings: RunSettings) -> Trainer:
     return trainer
 
 
+def _measure_camera(settings: RunSettings, trainer: Trainer, folder: RunFolder, say: Say) -> None:
+    """Measure the camera in the first process, and begin with it in all."""
+    measured = None
+    if world()[0] == 0:
+        try:
+            measured = measure_camera(settings.hr, settings.lr, trainer.ema_model, settings.training.seed)
+        except ValueError as error:
+            raise SDFlowError(f"the camera cannot be measured: {error}") from error
+        folder.save_camera(draw_camera(measured))
+        for line in in_words(measured):
+            say(line)
+    camera, *_ = all_gather_object(measured.camera if measured else None)
+    assert camera is not None
+    trainer.load_camera(camera)
+
+
 def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunState | None:
     """Load the newest state in all processes; none of them writes another before all have read this one."""
     state = folder.load(restore)
@@ -236,8 +255,10 @@ def _announcement(settings: RunSettings, trainer: Trainer, crops: UnpairedCrops)
 
 
 def _summary(metrics: dict[str, float], skipped: int, validated: str) -> str:
-    text = f"bits {metrics['likelihood_lr']:.2f}, spread {metrics['spread']:.1f}"
-    text += f", spectrum {metrics['spectrum']:.2f}" if "spectrum" in metrics else ""
+    text = ", ".join(
+        f"{name} {metrics[name]:.3f}" for name in ("cycle", "super_resolution") if name in metrics
+    )
+    text += f", noise {metrics['noise']:.1f}"
     text += f", {validated}" if validated else ""
     return text + (f", {skipped} skipped" if skipped else "")
 

@@ -27,7 +27,7 @@ from ..system.settings import check_same
 FORMAT_VERSION = 2
 """Of ``run.json`` and ``state.safetensors``."""
 STATE, SETTINGS, METRICS, MODEL = "state.safetensors", "run.json", "metrics.csv", "model"
-SAMPLES, EVENTS = "samples", "tensorboard"
+SAMPLES, EVENTS, CAMERA = "samples", "tensorboard", "camera.png"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RunState:
 
 class RunFolder:
     """``model/`` (the newest checkpoint), ``state.safetensors``, ``run.json``, ``metrics.csv``, ``samples/``,
-    and ``tensorboard/`` where that is installed.
+    ``camera.png``, and ``tensorboard/`` where that is installed.
 
     Args:
         path: RUN.
@@ -143,6 +143,11 @@ class RunFolder:
         plain = {"state": dataclasses.asdict(state), "trainer": counters}
         write_file(self.path / STATE, to_safetensors(tensors, metadata={"run": json.dumps(plain)}))
         save_checkpoint(self.model, trainer.ema_model, training)
+
+    def save_camera(self, drawing: np.ndarray) -> None:
+        """Keep the drawing of the measured camera, uint8 (H, W, 3)."""
+        if self._writable:
+            write_file(self.path / CAMERA, encode_png(drawing))
 
     def save_sample(self, sheet: np.ndarray, step: int) -> None:
         """Keep a sample sheet, uint8 (H, W, 3), of a step."""

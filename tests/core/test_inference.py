@@ -14,7 +14,7 @@ from sdflow import folding, inference
 from sdflow.bijection import Bijection
 from sdflow.config import SDFlowConfig
 from sdflow.folding import FoldedFlow, leaves_of
-from sdflow.inference import Downscaler, Upscaler, measure_precision
+from sdflow.inference import Downscaler, Upscaler, native_precision
 from sdflow.layers import AffineCoupling
 from sdflow.model import SDFlow
 
@@ -186,15 +186,11 @@ def test_other_devices_always_see_groups_of_one_size() -> None:
     assert groups == [8, 8]
 
 
-def test_the_measured_precision_is_one_that_there_is() -> None:
-    assert measure_precision("cpu") in ("fp32", "bf16")
-
-
-def test_a_clear_advantage_of_bf16_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "_convolution_time", lambda device, dtype: float(dtype.itemsize))
-    assert measure_precision("cpu") == "bf16"
-
-
-def test_without_an_advantage_fp32_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "_convolution_time", lambda device, dtype: 1.0)
-    assert measure_precision("cpu") == "fp32"
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("sse avx512_bf16", "bf16"), ("sse avx2", "fp32"), ("", "fp32")]
+)
+def test_the_precision_follows_the_processor_s_instructions(
+    flags: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "_cpu_flags", lambda: set(flags.split()))
+    assert native_precision("cpu") == expected

@@ -19,6 +19,8 @@ from sdflow.layers import (
     AffineCoupling,
     AffineInjector,
     InvertibleConv1x1,
+    Lifting,
+    MeasuredCamera,
     ScaleShiftNet,
     Squeeze,
     Unsqueeze,
@@ -45,6 +47,20 @@ def mixing(channels: int) -> InvertibleConv1x1:
     )
 
 
+def a_camera() -> MeasuredCamera:
+    """Of random kernels, with more noise where it is brighter."""
+    layer, draw = MeasuredCamera(), torch.Generator().manual_seed(0)
+    noise = torch.randn(3, 3, 33, 33, generator=draw)
+    noise = noise + noise.transpose(0, 1)
+    noise = noise + noise.flip(-1)
+    noise = noise + noise.flip(-2)
+    response = torch.randn(3, 33, 33, generator=draw)
+    layer.noise += 5e-4 * noise
+    layer.response += 5e-3 * (response + response.flip(-2, -1))
+    layer.strength += torch.linspace(0, 8, 17)
+    return layer
+
+
 CASES = {
     "squeeze": Case(lambda c: Squeeze(), side=2, smallest=1),
     "unsqueeze": Case(lambda c: Unsqueeze(), multiple=4, smallest=1),
@@ -61,6 +77,12 @@ CASES = {
     "f_HR at scale 4": Case(lambda c: HRFlow(2, 1, WIDTH), channels=3, side=4),
     "f_HF": Case(lambda c: HFFlow(c, 2, WIDTH, CONDITION, 2, 1), 3),
     "f_LR": Case(lambda c: LRFlow(2, WIDTH), channels=3, side=2),
+    "lifting": Case(lambda c: Lifting(12), channels=12, smallest=1),
+    "measured camera": Case(lambda c: a_camera(), 3, channels=3, smallest=1),
+    "f_HR with lifting": Case(lambda c: HRFlow(2, 1, WIDTH, lifting=True), channels=3, side=4),
+    "measured f_Deg": Case(
+        lambda c: DegradationFlow(3, WIDTH, CONDITION, 2, 1, measured=True), 3, channels=3, side=2
+    ),
     "f_Deg": Case(lambda c: DegradationFlow(3, WIDTH, CONDITION, 2, 1), 3, channels=3, side=2),
 }
 

@@ -48,7 +48,7 @@ def test_a_poisoned_batch_is_skipped_and_changes_no_weight() -> None:
     trainer = trained(range(2))
     before, _ = trainer.state_dict()
     hr, lr = batch(2)
-    assert trainer.step(hr, torch.full(lr.shape, float("nan")), 0.2) is None
+    assert trainer.step(torch.full(hr.shape, float("nan")), lr, 0.2) is None
     after, _ = trainer.state_dict()
     assert trainer.skipped == 1
     assert all(torch.equal(before[name], value) for name, value in after.items())
@@ -57,7 +57,7 @@ def test_a_poisoned_batch_is_skipped_and_changes_no_weight() -> None:
 def test_training_goes_on_after_a_poisoned_batch() -> None:
     trainer = trained(range(2))
     hr, lr = batch(2)
-    trainer.step(hr, torch.full(lr.shape, float("nan")), 0.2)
+    trainer.step(torch.full(hr.shape, float("nan")), lr, 0.2)
     metrics = trainer.step(*batch(3), 0.3)
     assert metrics is not None
     assert all(torch.tensor(value).isfinite() for value in metrics.values())
@@ -101,10 +101,10 @@ def _share(rank: int, size: int, meeting: str, losses: "mp.SimpleQueue[list[floa
         metrics = trainer.step(hr, lr, 0.5)
         assert metrics is not None
         curve += [
-            metrics["likelihood_lr"],
+            metrics["likelihood_hr"],
             metrics["cycle"],
-            metrics["spectrum"],
-            metrics["discriminator_lr"],
+            metrics["super_resolution"],
+            metrics["noise"],
         ]
     if rank == 0:
         losses.put(curve)

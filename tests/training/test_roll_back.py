@@ -37,12 +37,12 @@ def settings(tmp_path: Path) -> RunSettings:
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, steps: range) -> list[dict[str, Tensor]]:
-    """LR crops of these steps are not finite; the list gets the state that each later step begins from."""
+    """HR crops of these steps are not finite; the list gets the state that each later step begins from."""
     step, later = Trainer.step, []
 
     def poisoned(self: Trainer, hr: Tensor, lr: Tensor, progress: float) -> Any:
         if self.step_number in steps:
-            lr = torch.full(lr.shape, float("nan"))
+            hr = torch.full(hr.shape, float("nan"))
         elif self.step_number >= steps.stop:
             later.append(self.state_dict().tensors)
         return step(self, hr, lr, progress)
@@ -74,7 +74,8 @@ def test_it_begins_anew_where_nothing_was_saved(
 ) -> None:
     later = poison(monkeypatch, range(GOOD, GOOD + BAD))
     train(replace(settings, save_seconds=3600))
-    assert same(later[0], Trainer(ARCHITECTURE, CONFIG).state_dict().tensors)
+    measured = {name: value for name, value in later[0].items() if ".camera." in name}
+    assert same(later[0], Trainer(ARCHITECTURE, CONFIG).state_dict().tensors | measured)
 
 
 def test_it_goes_on_at_half_the_rate_to_the_last_step(

@@ -1,0 +1,373 @@
+"""The measured camera: what averages of power spectra say of a camera before anything is trained.
+
+The model is stationary and Gaussian in opponent colours o (brightness, R - B, R - 2G + B, orthonormal):
+
+    x_o = K_o * c_o + g_o(brightness) (N * e)_o,    e ~ N(0, I)
+
+with c the content (the HR picture at LR size), K_o a zero-phase response, N a root of the noise's 3 x 3
+cross-spectrum, and g_o its deviation at a brightness. Nothing is paired: the two sets of photographs show
+other scenes, but scenes are alike on average. With S the mean power spectra of photographs and contents,
+
+    |K_o(f)|^2 = (S_x,o(f) - noise(f)) / S_c,o(f)
+
+which is blind deconvolution by homomorphic averages (Stockham, Cannon & Ingebretsen, Proc. IEEE 63, 1975),
+and of all Gaussian maps that give the contents the photographs' spectra the one of least transport (Olkin &
+Pukelsheim, 1982). The noise is what the flattest windows of each brightness hold.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from .filters import gaussian_blur
+from .spectra import opponent_colours, radial_frequency, under_hann, windows
+
+SIZE = 32
+"""Side of the windows, and the period of the measured spectra."""
+TAPS = SIZE + 1
+"""Side of the kernels."""
+KNOTS = 17
+"""Brightnesses at which the strength of the noise is kept, evenly from 0 to 255."""
+
+_RANGES = 8
+"""Ranges of brightness, each with flat windows of its own."""
+_FLAT, _LEAST_FLAT = 40, 8
+"""Flat windows of a range: as many as are kept, and as few as can be trusted."""
+_AS_FLAT = 1.5
+"""How many times rougher than the flattest few a window may be to count as flat."""
+_LAST = 1e4
+"""Rougher than any window is."""
+_TEXTURED = 4.0
+"""A range whose flattest windows are so many times rougher than another's has texture in all of them."""
+_CLIPPED = 0.01
+"""The share of samples at 0 or 255 from which on a window is clipped, and its noise gone."""
+_UNIT_BELOW = 0.04
+"""Cycles per pixel under which the response is 1: colours and contrast are those of the HR picture."""
+_NOISE_FROM = 0.15
+"""Cycles per pixel under which what flat windows hold of brightness is mostly the picture, not noise."""
+_PLATEAU = (0.15, 0.22)
+"""Where the noise of brightness is read that is taken to go on below."""
+_ROUNDING = 1 / 12
+"""Variance that rounding to 8 bits adds; a sample is rounded again."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A measured camera, on the CPU in fp32. Spectra are of opponent colours.
+
+    Attributes:
+        response: K, (3, 33, 33), kernels in LR pixels; each has the sum 1.
+        noise: N, (3, 3, 33, 33), kernels that colour white noise; ``noise[a, b]`` is what colour b's white
+            noise adds to colour a. Symmetric under flips, so that mirrored borders keep it exact.
+        strength: g, (3, 17), deviation of the noise of each colour in grey levels (0 to 255), at the
+            brightnesses ``linspace(0, 255, 17)``.
+    """
+
+    response: Tensor
+    noise: Tensor
+    strength: Tensor
+
+    def __post_init__(self) -> None:
+        shapes = {"response": (3, TAPS, TAPS), "noise": (3, 3, TAPS, TAPS), "strength": (3, KNOTS)}
+        for field in fields(self):
+            found = tuple(getattr(self, field.name).shape)
+            if found != shapes[field.name]:
+                raise ValueError(f"{field.name}: expected the shape {shapes[field.name]}, got {found}")
+
+    @classmethod
+    def identity(cls) -> "Camera":
+        """A camera that changes nothing but for white noise of one grey level."""
+        response = torch.zeros(3, TAPS, TAPS)
+        response[:, TAPS // 2, TAPS // 2] = 1
+        return cls(response, diagonal(response), torch.ones(3, KNOTS))
+
+
+def strength_at(strength: Tensor, brightness: Tensor) -> Tensor:
+    """g at each pixel: (3, 17) and brightness (B, 1, H, W) in grey levels -> (B, 3, H, W)."""
+    place = (brightness[:, 0] * ((KNOTS - 1) / 255)).clamp(0, KNOTS - 1)
+    below = place.detach().nan_to_num(0.0).floor().clamp(max=KNOTS - 2).long()  # NaN stays in ``share``
+    share = place - below
+    low, high = strength[:, below], strength[:, below + 1]  # (3, B, H, W)
+    return torch.lerp(low, high, share[None]).transpose(0, 1)
+
+
+def transfer(kernels: Tensor, height: int, width: int) -> Tensor:
+    """The real response of zero-phase kernels (..., n, n) on a torus: (..., height, width // 2 + 1).
+
+    Kernels larger than the torus are wrapped around it.
+    """
+    size, radius = kernels.shape[-1], kernels.shape[-1] // 2
+    rows = (torch.arange(size, device=kernels.device) - radius) % height
+    columns = (torch.arange(size, device=kernels.device) - radius) % width
+    torus = kernels.new_zeros(*kernels.shape[:-2], height, width)
+    flat = torus.flatten(-2).index_add(-1, (rows[:, None] * width + columns).flatten(), kernels.flatten(-2))
+    return torch.fft.rfft2(flat.unflatten(-1, (height, width))).real
+
+
+def filtered(images: Tensor, kernels: Tensor, inverse: bool = False) -> Tensor:
+    """Images under matrices of kernels, with mirrored borders.
+
+    Args:
+        images: (B, C, H, W).
+        kernels: (C, C, n, n), zero-phase.
+        inverse: divide by the response. It undoes the filter exactly if the kernels are symmetric under
+            flips of either axis.
+    """
+    height, width = images.shape[-2:]
+    mirrored = torch.cat([images, images.flip(-1)], -1)
+    mirrored = torch.cat([mirrored, mirrored.flip(-2)], -2)
+    response = transfer(kernels, 2 * height, 2 * width).permute(2, 3, 0, 1)  # (2H, W + 1, C, C)
+    if inverse:
+        response = torch.linalg.inv(response)
+    spectrum = torch.fft.rfft2(mirrored)
+    mixed = torch.einsum("yxij,bjyx->biyx", response.to(spectrum.dtype), spectrum)
+    return torch.fft.irfft2(mixed, s=mirrored.shape[-2:])[..., :height, :width]
+
+
+def filter_log_det(kernels: Tensor, height: int, width: int) -> Tensor:
+    """log |det| of ``filtered`` as a map of H x W pictures, a scalar; kernels symmetric under flips.
+
+    Pictures with mirrored borders are sums of cosines (the discrete cosine transform, type II), and a
+    symmetric filter scales each of them by its response at that frequency.
+    """
+    response = transfer(kernels, 2 * height, 2 * width)[..., :height, :width]
+    return torch.linalg.slogdet(response.permute(2, 3, 0, 1).double()).logabsdet.sum().to(kernels.dtype)
+
+
+def diagonal(kernels: Tensor) -> Tensor:
+    """A kernel a channel, as a matrix of kernels: (C, n, n) -> (C, C, n, n)."""
+    return torch.diag_embed(kernels.movedim(0, -1)).movedim((-2, -1), (0, 1))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measurement came to.
+
+    Attributes:
+        camera: the camera.
+        noise: deviation of the noise of a grey value at each range of brightness, with that brightness:
+            pairs of grey levels.
+        doubts: why the measurement may be off, a line each; empty where nothing speaks against it.
+    """
+
+    camera: Camera
+    noise: list[tuple[float, float]]
+    doubts: list[str]
+
+
+class CameraMeasurement:
+    """Takes in photographs one by one, in memory that does not grow, and says what camera they are of.
+
+    Args:
+        photographs: how many LR photographs are to come, about; no photograph gives more than its share of
+            the flat windows.
+    """
+
+    def __init__(self, photographs: int) -> None:
+        self._share = max(4, 2 * _FLAT // max(1, photographs))
+        self._lr, self._content = _Average(), _Average()
+        self._brightness = torch.zeros(256)
+        self._roughness = torch.full((_RANGES, _FLAT), math.inf)
+        self._flat = torch.zeros(_RANGES, _FLAT, 3, SIZE, SIZE)
+
+    def add_lr(self, picture: Tensor) -> None:
+        """A real LR photograph, or a part of one: (3, H, W) grey levels, sides of at least 32."""
+        cut = _windows(picture)
+        self._lr.add(cut)
+        grey = cut.mean(1)  # (n, 32, 32)
+        brightness = grey.mean((1, 2))
+        self._brightness += torch.histc(brightness, 256, 0, 256)
+        low = gaussian_blur(picture[None].float().mean(1, keepdim=True), 2.0)
+        roughness = windows(low, SIZE).flatten(2).std(2)[0]
+        clipped = ((cut <= 0) | (cut >= 255)).float().mean((1, 2, 3)) > _CLIPPED
+        roughness = roughness + _LAST * clipped  # its noise is cut off: for want of others alone
+        place = (brightness * (_RANGES / 256)).long().clamp(0, _RANGES - 1)
+        for k in place.unique().tolist():
+            self._keep_flattest(k, roughness[place == k], cut[place == k])
+
+    def add_content(self, picture: Tensor) -> None:
+        """An HR photograph at LR size, or a part of one: (3, H, W) grey levels, sides of at least 32."""
+        self._content.add(_windows(picture))
+
+    def _keep_flattest(self, place: int, roughness: Tensor, cut: Tensor) -> None:
+        nearest = roughness.topk(min(self._share, len(roughness)), largest=False)
+        candidates = torch.cat([self._roughness[place], nearest.values])
+        kept = candidates.topk(_FLAT, largest=False, sorted=True)
+        self._roughness[place] = kept.values
+        self._flat[place] = torch.cat([self._flat[place], cut[nearest.indices]])[kept.indices]
+
+    def result(self) -> Measured:
+        """The camera.
+
+        Raises:
+            ValueError: nothing was taken in on one of the sides.
+        """
+        for name, average in (("lr", self._lr), ("content", self._content)):
+            if not average.count:
+                raise ValueError(f"{name}: expected at least one picture of {SIZE} pixels a side, got none")
+        photographs, contents = self._lr.mean(), self._content.mean()
+        levels, variance, shape = self._noise()
+        strength = _interpolated(levels, variance)
+        everywhere = _interpolated(levels, variance, torch.arange(256) + 0.5)  # (3, 256)
+        mean_variance = (everywhere * self._brightness).sum(1) / self._brightness.sum()
+        excess = _powers(photographs) - mean_variance * _powers(shape) - _ROUNDING
+        gain = _as_gain(excess / _powers(contents).clamp(min=1e-9))
+        camera = Camera(
+            response=_unit_sum(_kernels(gain.sqrt().movedim(-1, 0), torch.hann_window(TAPS, periodic=False))),
+            # A triangle's transform is nowhere negative: between the measured frequencies the root stays a
+            # mean of positive matrices, and can be inverted.
+            noise=_kernels(
+                _root(shape).movedim((-2, -1), (0, 1)), torch.bartlett_window(TAPS, periodic=False)
+            ),
+            strength=strength.sqrt(),
+        )
+        noise = list(zip(levels.tolist(), (variance.sum(1) / 3).sqrt().tolist()))
+        return Measured(camera, noise, _doubts(photographs, contents, shape, len(levels)))
+
+    def _noise(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Brightness (R,) and variance (R, 3) of the R ranges that are known, and the noise's shape."""
+        flattest = self._roughness[:, :_LEAST_FLAT].median(1).values
+        known = (self._roughness[:, _LEAST_FLAT - 1].isfinite()) & (flattest < _TEXTURED * flattest.min())
+        ranges = [
+            self._flat[k][self._roughness[k] <= _AS_FLAT * flattest[k]]
+            for k in known.nonzero()[:, 0].tolist()
+        ]
+        ranges = ranges or [self._flat[self._roughness.isfinite()]]  # few and small photographs: all together
+        levels = torch.stack([flat.mean() for flat in ranges])
+        spectra = [_cross_spectrum(opponent_colours(flat)).mean(0) for flat in ranges]
+        white = _ROUNDING * torch.eye(3)
+        spectrum = torch.stack(spectra) - white
+        variance = _variance(_continued(_positive(spectrum))).clamp(min=1e-3)
+        deviation = variance.sqrt()
+        unit = spectrum / (deviation[:, None] * deviation[:, :, None])[:, None, None]
+        shape = _continued(_positive(_flip_symmetric(unit.mean(0))))
+        deviation = _variance(shape).sqrt()
+        return levels, variance, shape / (deviation[:, None] * deviation)
+
+
+class _Average:
+    """The mean cross-spectrum of windows, (32, 17, 3, 3)."""
+
+    def __init__(self) -> None:
+        self._sum, self.count = torch.zeros(SIZE, SIZE // 2 + 1, 3, 3, dtype=torch.float64), 0
+
+    def add(self, cut: Tensor) -> None:
+        """Windows (n, 3, 32, 32) in grey levels."""
+        for part in cut.split(512):
+            self._sum += _cross_spectrum(opponent_colours(part)).sum(0)
+        self.count += len(cut)
+
+    def mean(self) -> Tensor:
+        return (self._sum / self.count).float()
+
+
+def _windows(picture: Tensor) -> Tensor:
+    return windows(picture[None].float(), SIZE)[0]
+
+
+def _doubts(photographs: Tensor, contents: Tensor, shape: Tensor, known: int) -> list[str]:
+    """Why the measurement may be off, a line each."""
+    doubts = []
+    if known < 3:
+        doubts.append(
+            f"flat places were found at {known} of {_RANGES} brightnesses: how noise grows with brightness "
+            "is not known (more photographs with sky, walls or shadows help)"
+        )
+    frequency = radial_frequency(SIZE)
+    low = (frequency > 0) & (frequency < 0.05)
+    ratio = float((photographs[low][:, 0, 0].sum() / contents[low][:, 0, 0].sum()).log2())
+    if abs(ratio) > 1:
+        more = "LR" if ratio > 0 else "HR"
+        doubts.append(
+            f"the {more} photographs have {2 ** abs(ratio):.1f} times the contrast of the others at scales "
+            "where a camera changes nothing: the scenes differ too much for the response to be trusted"
+        )
+    top = frequency >= 0.4
+    middle = (frequency >= 0.1) & (frequency < 0.25)
+    if float(_powers(shape)[top][:, 0].mean()) < 0.03 * float(_powers(shape)[middle][:, 0].mean()):
+        doubts.append(
+            "the noise ends below the highest frequencies: the LR photographs look enlarged (or strongly "
+            "denoised), and a smaller --scale from their original size would fit better"
+        )
+    return doubts
+
+
+def _cross_spectrum(patches: Tensor) -> Tensor:
+    """The real part of the cross-spectra of patches (n, 3, 32, 32): (n, 32, 17, 3, 3).
+
+    The imaginary part is what one colour lags behind another; a zero-phase camera has none.
+    """
+    values = torch.fft.rfft2(under_hann(patches)).movedim(1, -1)
+    real, imaginary = values.real, values.imag
+    return real[..., :, None] * real[..., None, :] + imaginary[..., :, None] * imaginary[..., None, :]
+
+
+def _powers(spectra: Tensor) -> Tensor:
+    return spectra.diagonal(dim1=-2, dim2=-1)
+
+
+def _variance(spectra: Tensor) -> Tensor:
+    """Of each colour, from its power at all frequencies: (..., 32, 17, 3, 3) -> (..., 3)."""
+    of_plane = torch.full((1, SIZE // 2 + 1, 1), 2.0)  # each stands for itself and its conjugate
+    of_plane[:, [0, -1]] = 1
+    return (_powers(spectra) * of_plane).sum((-3, -2)) / SIZE**2
+
+
+def _as_gain(gain: Tensor) -> Tensor:
+    """A power response: not negative, 1 at the lowest frequencies."""
+    low = radial_frequency(SIZE)[..., None] < _UNIT_BELOW
+    return torch.where(low, 1.0, gain.clamp(min=0))
+
+
+def _flip_symmetric(spectra: Tensor) -> Tensor:
+    """The mean of a spectrum and its mirror image, (32, 17, ...): mirrored borders ask for it."""
+    return (spectra + spectra.roll(-1, 0).flip(0)) / 2
+
+
+def _positive(spectra: Tensor) -> Tensor:
+    """The nearest cross-spectrum with powers in all directions of colour."""
+    values, vectors = torch.linalg.eigh(spectra)
+    floor = 1e-3 * values.mean((-3, -2, -1), keepdim=True).clamp(min=1e-6)
+    return torch.einsum("...ik,...k,...jk->...ij", vectors, torch.maximum(values, floor), vectors)
+
+
+def _continued(spectra: Tensor) -> Tensor:
+    """Noise of brightness below ``_NOISE_FROM`` no stronger than just above it: the rest is the picture."""
+    frequency = radial_frequency(SIZE)
+    plateau, low = (frequency >= _PLATEAU[0]) & (frequency < _PLATEAU[1]), frequency < _NOISE_FROM
+    brightness = spectra[..., 0, 0]
+    level = brightness[..., plateau].mean(-1)[..., None, None]
+    factor = torch.where(low, (level / brightness).clamp(max=1).sqrt(), 1.0)
+    scale = torch.stack([factor, torch.ones_like(factor), torch.ones_like(factor)], -1)
+    return spectra * scale[..., :, None] * scale[..., None, :]
+
+
+def _root(spectra: Tensor) -> Tensor:
+    """The symmetric root of each matrix."""
+    values, vectors = torch.linalg.eigh(spectra)
+    return torch.einsum("...ik,...k,...jk->...ij", vectors, values.clamp(min=0).sqrt(), vectors)
+
+
+def _kernels(responses: Tensor, fade: Tensor) -> Tensor:
+    """Zero-phase kernels of real responses (..., 32, 17), faded out towards their ends: (..., 33, 33)."""
+    torus = torch.fft.fftshift(torch.fft.irfft2(responses.to(torch.complex64), s=(SIZE, SIZE)), dim=(-2, -1))
+    wrapped = torch.cat([torus, torus[..., :1]], -1)
+    wrapped = torch.cat([wrapped, wrapped[..., :1, :]], -2)
+    return wrapped * torch.outer(fade, fade)
+
+
+def _unit_sum(kernels: Tensor) -> Tensor:
+    return kernels / kernels.sum((-2, -1), keepdim=True)
+
+
+def _interpolated(levels: Tensor, values: Tensor, knots: Tensor | None = None) -> Tensor:
+    """Values (R, 3) at rising levels (R,) -> at the knots (3, n); constant beyond the first and the last."""
+    knots = torch.linspace(0, 255, KNOTS) if knots is None else knots
+    if len(levels) == 1:
+        return values.T.expand(3, len(knots)).clone()
+    above = torch.searchsorted(levels, knots).clamp(1, len(levels) - 1)
+    low, high = levels[above - 1], levels[above]
+    share = ((knots - low) / (high - low)).clamp(0, 1)
+    return torch.lerp(values[above - 1], values[above], share[:, None]).T.contiguous()

@@ -1,0 +1,196 @@
+"""The measured camera: known cameras are found again, from other scenes, and doubts are told."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sdflow.camera import (
+    KNOTS,
+    TAPS,
+    Camera,
+    CameraMeasurement,
+    Measured,
+    diagonal,
+    filter_log_det,
+    filtered,
+    strength_at,
+    transfer,
+)
+from sdflow.spectra import opponent_colours
+
+SIDE, PICTURES = 192, 24
+
+
+def scene(seed: int) -> Tensor:
+    """A picture with the spectrum of natural scenes, and flat places in it: (3, 192, 192) grey levels."""
+    draw = torch.Generator().manual_seed(seed)
+    radius = torch.hypot(torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)[None])
+    white = torch.fft.rfft2(torch.randn(3, SIDE, SIDE, generator=draw))
+    texture = torch.fft.irfft2(white / radius.clamp(min=1 / SIDE), s=(SIDE, SIDE))
+    texture = 28 * texture / texture.std()
+    texture = texture.mean(0, keepdim=True) + 0.3 * (texture - texture.mean(0, keepdim=True))
+    flat = torch.rand(1, generator=draw) * 200 + 28
+    texture[:, : SIDE // 3] = 0
+    return (texture + flat).clamp(3, 252)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A known camera: a blur (deviations in LR pixels along rows and columns), an unsharp mask, noise."""
+
+    blur: tuple[float, float] = (0.0, 0.0)
+    sharpening: float = 0.0
+    read_noise: float = 2.0
+    gain: float = 0.0
+    noise_blur: float = 0.0
+
+    def response(self) -> Tensor:
+        """K, (192, 97)."""
+        fy, fx = torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)[None]
+        low = torch.exp(-2 * np.pi**2 * ((self.blur[1] * fy) ** 2 + (self.blur[0] * fx) ** 2))
+        mask = torch.exp(-2 * np.pi**2 * (fy**2 + fx**2))
+        return low * (1 + self.sharpening * (1 - mask))
+
+    def photograph(self, picture: Tensor, seed: int) -> Tensor:
+        clean = torch.fft.irfft2(torch.fft.rfft2(picture) * self.response(), s=(SIDE, SIDE))
+        noise = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(9000 + seed))
+        if self.noise_blur:
+            fy, fx = torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)[None]
+            low = torch.exp(-2 * np.pi**2 * self.noise_blur**2 * (fy**2 + fx**2))
+            noise = torch.fft.irfft2(torch.fft.rfft2(noise) * low, s=(SIDE, SIDE))
+            noise = noise / noise.std()
+        return (clean + (self.read_noise**2 + self.gain * clean.clamp(min=0)).sqrt() * noise).round()
+
+    def measured(self) -> Measured:
+        """From photographs of scenes that no content is of."""
+        measurement = CameraMeasurement(PICTURES)
+        for number in range(PICTURES):
+            measurement.add_lr(self.photograph(scene(number), number).clamp(0, 255))
+            measurement.add_content(scene(1000 + number))
+        return measurement.result()
+
+
+CAMERAS = {
+    "sharp": Known(),
+    "blurred": Known(blur=(1.0, 1.0)),
+    "blurred by half a pixel": Known(blur=(0.5, 0.5)),
+    "much blurred": Known(blur=(3.0, 3.0), read_noise=1.0),
+    "blurred along rows": Known(blur=(1.5, 0.5)),
+    "sharpened": Known(blur=(0.5, 0.5), sharpening=0.8),
+    "noisy": Known(blur=(0.7, 0.7), read_noise=8.0),
+    "photons": Known(blur=(0.7, 0.7), read_noise=1.0, gain=0.15),
+    "coloured noise": Known(blur=(0.7, 0.7), read_noise=4.0, noise_blur=0.7),
+}
+
+
+@pytest.fixture(scope="module", params=CAMERAS)
+def known(request: pytest.FixtureRequest) -> tuple[Known, Measured]:
+    camera = CAMERAS[request.param]
+    return camera, camera.measured()
+
+
+def test_the_response_is_found_again(known: tuple[Known, Measured]) -> None:
+    camera, measured = known
+    found = transfer(measured.camera.response[0], SIDE, SIDE)
+    frequency = torch.hypot(torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)[None])
+    told = (frequency > 0.04) & (frequency < 0.3)
+    assert float((found - camera.response())[told].abs().mean()) < 0.08
+
+
+def test_the_noise_is_found_at_every_brightness(known: tuple[Known, Measured]) -> None:
+    camera, measured = known
+    for level, deviation in measured.noise:
+        true = (camera.read_noise**2 + camera.gain * level) ** 0.5
+        assert deviation == pytest.approx(true, rel=0.15)
+
+
+def test_coloured_noise_has_its_colour() -> None:
+    noise = CAMERAS["coloured noise"].measured().camera.noise
+    response = transfer(noise[0, 0], 32, 32)
+    assert float(response[0, 12] / response[0, 6]) == pytest.approx(
+        np.exp(-2 * (np.pi * 0.7) ** 2 * ((12 / 32) ** 2 - (6 / 32) ** 2)), rel=0.2
+    )
+
+
+def test_a_sound_measurement_has_no_doubts() -> None:
+    assert not CAMERAS["blurred"].measured().doubts
+
+
+def test_scenes_of_other_contrast_are_doubted() -> None:
+    measurement = CameraMeasurement(PICTURES)
+    for number in range(PICTURES):
+        measurement.add_lr(scene(number))
+        measurement.add_content(128 + (scene(1000 + number) - 128) / 3)
+    assert any("scenes differ" in doubt for doubt in measurement.result().doubts)
+
+
+def test_enlarged_photographs_are_doubted() -> None:
+    measurement = CameraMeasurement(PICTURES)
+    for number in range(PICTURES):
+        small = Known(read_noise=3.0).photograph(scene(number), number)[None]
+        enlarged = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic")
+        measurement.add_lr(enlarged[0].round().clamp(0, 255))
+        measurement.add_content(scene(1000 + number))
+    assert any("enlarged" in doubt for doubt in measurement.result().doubts)
+
+
+@pytest.mark.parametrize("side", ["lr", "content"])
+def test_nothing_to_measure_is_named(side: str) -> None:
+    measurement = CameraMeasurement(1)
+    (measurement.add_content if side == "lr" else measurement.add_lr)(scene(0))
+    with pytest.raises(ValueError, match=f"{side}: expected"):
+        measurement.result()
+
+
+def test_clipped_photographs_are_doubted() -> None:
+    measurement = CameraMeasurement(1)
+    measurement.add_lr(torch.full((3, 64, 64), 255.0))
+    measurement.add_content(scene(0))
+    assert any("flat places" in doubt for doubt in measurement.result().doubts)
+
+
+def symmetric_kernels(seed: int) -> Tensor:
+    noise = torch.randn(3, 3, 7, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    noise = noise + noise.transpose(0, 1)
+    noise = noise + noise.flip(-1)
+    return 0.02 * (noise + noise.flip(-2)) + diagonal(
+        torch.nn.functional.pad(torch.ones(3, 1, 1, dtype=torch.float64), (3, 3, 3, 3))
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (4, 3), (16, 9)])
+def test_a_filter_is_undone_by_its_inverse(size: tuple[int, int]) -> None:
+    images, kernels = torch.randn(2, 3, *size, dtype=torch.float64), symmetric_kernels(0)
+    back = filtered(filtered(images, kernels), kernels, inverse=True)
+    torch.testing.assert_close(back, images)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 3)])
+def test_the_log_determinant_of_a_filter_is_that_of_its_matrix(size: tuple[int, int]) -> None:
+    kernels = symmetric_kernels(1)
+    basis = torch.eye(3 * size[0] * size[1], dtype=torch.float64).view(-1, 3, *size)
+    matrix = filtered(basis, kernels).flatten(1)
+    expected = torch.linalg.slogdet(matrix).logabsdet
+    torch.testing.assert_close(filter_log_det(kernels, *size), expected)
+
+
+def test_strength_is_interpolated_between_the_knots() -> None:
+    strength = torch.arange(float(KNOTS)).expand(3, KNOTS)
+    brightness = torch.tensor([-5.0, 0.0, 127.5, 135.46875, 255.0, 300.0]).view(1, 1, 1, -1)
+    found = strength_at(strength, brightness)[0, 0, 0]
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.0, 8.0, 8.5, 16.0, 16.0]))
+
+
+def test_the_identity_leaves_pictures_alone() -> None:
+    images = opponent_colours(torch.rand(1, 3, 20, 24))
+    torch.testing.assert_close(filtered(images, diagonal(Camera.identity().response)), images)
+
+
+def test_shapes_are_checked_by_name() -> None:
+    camera = Camera.identity()
+    with pytest.raises(ValueError, match=r"strength: expected the shape \(3, 17\)"):
+        Camera(camera.response, camera.noise, torch.ones(3, KNOTS + 1))
+    assert camera.response.shape == (3, TAPS, TAPS)
