@@ -27,7 +27,8 @@ from skimage.metrics import structural_similarity
 from sdflow.checkpoint import load_checkpoint
 from sdflow.resample import to_unit
 from sdflow.training import bits_at_noise_floor
-from sdflow_data.images.reading import find_pictures, read_picture
+from sdflow_data.images.finding import find_pictures
+from sdflow_data.images.reading import read_picture
 from sdflow_data.inspection.classifier import c2st_auc
 from sdflow_data.models.degraders import BicubicDegrader, Degrader, load_degrader
 from sdflow_data.models.registry import HAND_MADE, find_checkpoint

@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
-from sdflow_data.images.reading import encode_png, find_pictures, read_picture
+from sdflow_data.images.finding import find_pictures
+from sdflow_data.images.reading import read_picture
 from sdflow_data.images.sheet import sheet
+from sdflow_data.images.writing import encode_png
 from sdflow_data.models.degraders import Degrader, load_degrader
 from sdflow_data.statistics.frames import cut_patches
 from sdflow_data.statistics.kernel import Kernel, kernel_sums

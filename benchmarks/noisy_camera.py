@@ -16,7 +16,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sdflow_data.images.reading import encode_png, find_pictures, read_picture
+from sdflow_data.images.finding import find_pictures
+from sdflow_data.images.reading import read_picture
+from sdflow_data.images.writing import encode_png
 from sdflow_data.models.simulated_camera import SimulatedCamera
 
 SCALE, MULTIPLE = 4, 8

@@ -19,8 +19,9 @@ from results import json_option, record  # type: ignore[import-not-found]
 
 from sdflow_data.dataset import shards
 from sdflow_data.dataset.shards import ShardReader, ShardWriter
+from sdflow_data.images.finding import find_pictures
 from sdflow_data.images.patches import grid
-from sdflow_data.images.reading import find_pictures, read_header, read_picture
+from sdflow_data.images.reading import read_header, read_picture
 from sdflow_data.models.degraders import ClassicalDegrader
 
 SIZE, SCALE, VARIANTS = 256, 4, 4

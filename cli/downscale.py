@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import any_path, device_options, model_option, sampling_options, scale_option
+from .options import any_path, device_options, max_pixels_option, model_option, sampling_options, scale_option
 from .pictures import convert, existing_option, tile_option
 
 
@@ -25,6 +25,7 @@ from .pictures import convert, existing_option, tile_option
 @tile_option(1024)
 @existing_option
 @device_options
+@max_pixels_option
 def command(
     source: Path,
     output: Path,

@@ -7,7 +7,14 @@ import click
 from sdflow_data.export import FORMATS
 from sdflow_data.export.trainers import TRAINERS
 
-from .options import existing_file, existing_folder, new_folder, patches_per_shard_option, workers_option
+from .options import (
+    existing_file,
+    existing_folder,
+    new_folder,
+    no_lock_option,
+    patches_per_shard_option,
+    workers_option,
+)
 from .wording import counted
 
 
@@ -51,6 +58,7 @@ from .wording import counted
 )
 @patches_per_shard_option(256, "per shard, tar file or table")
 @workers_option
+@no_lock_option
 def command(
     dataset: Path,
     out: Path,

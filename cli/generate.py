@@ -8,8 +8,10 @@ import click
 from .options import (
     device_options,
     existing_folder,
+    max_pixels_option,
     model_option,
     new_folder,
+    no_lock_option,
     patch_options,
     patches_per_shard_option,
     sampling_options,
@@ -85,6 +87,8 @@ class _ShardRange(click.ParamType):
 @click.option(
     "--only", metavar="SAMPLE_ID", help="Make this one sample again and compare it with the stored one."
 )
+@max_pixels_option
+@no_lock_option
 def command(
     hr_folders: tuple[Path, ...],
     out: Path,
@@ -107,11 +111,13 @@ def command(
       sdflow generate --model runs/city --hr photos/sharp --out pairs --variants 4
     """
     from sdflow_data.generation.run import GenerationRequest, generate
+    from sdflow_data.system.folders import check_outside
 
     if address is not None and engine != "ray":
         raise click.UsageError("--address: expected with --engine ray, found --engine local")
     settings["components"] = tuple(settings["components"])
     if like is not None:
+        check_outside(out, [like])
         settings["weights"] = _weights_like(like, settings)
     request = GenerationRequest(scale=None if scale is None else int(scale), **settings)
     if only is not None:

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from .options import existing_folder, new_folder, patch_options, patches_per_shard_option, workers_option
+from .options import (
+    existing_folder,
+    max_pixels_option,
+    new_folder,
+    no_lock_option,
+    patch_options,
+    patches_per_shard_option,
+    workers_option,
+)
 from .wording import counted
 
 
@@ -27,6 +35,8 @@ from .wording import counted
     "--lr-name", default="{}", show_default=True, metavar="PATTERN", help='The same for LR, such as "{}x4".'
 )
 @workers_option
+@max_pixels_option
+@no_lock_option
 def command(
     hr_folder: Path,
     lr_folder: Path,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FiniteRange, existing_folder, workers_option
+from .options import FiniteRange, existing_folder, max_pixels_option, workers_option
 
 if TYPE_CHECKING:
     from sdflow_data.inspection.inspection import Inspection
@@ -38,6 +38,7 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
     help="With --real: how long to train the networks that try to tell the two apart; 0 for no such test.",
 )
 @workers_option
+@max_pixels_option
 def command(
     dataset: Path,
     real: Path | None,

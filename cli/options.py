@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,43 @@ existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 new_folder = click.Path(file_okay=False, path_type=Path)
 any_path = click.Path(path_type=Path)
+
+
+def _into_environment(variable: str) -> Any:
+    """A callback that hands an option's value to the library and its worker processes, for one command."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: int | bool | None) -> None:
+        if value:
+            before = os.environ.get(variable)
+            os.environ[variable] = str(int(value))
+            ctx.call_on_close(lambda: _set_environment(variable, before))
+
+    return callback
+
+
+def _set_environment(variable: str, value: str | None) -> None:
+    if value is None:
+        del os.environ[variable]
+    else:
+        os.environ[variable] = value
+
+
+max_pixels_option = click.option(
+    "--max-pixels",
+    type=click.IntRange(1, 2**30),
+    expose_value=False,
+    callback=_into_environment("SDFLOW_MAX_PIXELS"),
+    metavar="N",
+    help="Larger pictures are left out, and told.  [default: what the memory carries, at 32 bytes each]",
+)
+
+no_lock_option = click.option(
+    "--no-lock",
+    is_flag=True,
+    expose_value=False,
+    callback=_into_environment("SDFLOW_NO_LOCK"),
+    help="For file systems that refuse locks: then nothing keeps two runs on one output apart.",
+)
 
 
 def device_options(command: Any) -> Any:

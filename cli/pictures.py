@@ -1,5 +1,6 @@
 """What ``downscale`` and ``upscale`` share: picture in, PNG out, one after the other."""
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,10 @@ from .wording import counted
 
 if TYPE_CHECKING:
     from sdflow_data.models.tiles import Job
+
+
+_OF_THE_WHOLE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors in writing that the next picture would meet too."""
 
 
 def existing_option(command: Any) -> Any:
@@ -60,10 +65,14 @@ def convert(
     written = failed = redrawn = 0
     for job in progress(left, description, "pictures"):
         try:
+            if job.problem:
+                raise job.problem
             redrawn += write(job)
             written += len(job.targets)
-        except SDFlowError as error:
-            tqdm.write(f"Failed: {' '.join(str(error).split())}", file=sys.stderr)
+        except (SDFlowError, OSError, MemoryError) as error:
+            if isinstance(error, OSError) and error.errno in _OF_THE_WHOLE_DISK:
+                raise
+            tqdm.write(f"Failed: {_told(job, error)}", file=sys.stderr)
             failed += 1
     if redrawn:
         click.echo(f"{counted(redrawn, 'draw')} not finite and made again")
@@ -73,19 +82,37 @@ def convert(
         raise SDFlowError(f"{failed} of {counted(len(left), 'picture')} failed, as told above")
 
 
+def _told(job: "Job", error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"{job.source}: it does not fit in memory; a smaller --tile needs less"
+    if isinstance(error, OSError):
+        return f"{error.filename or job.source}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
 def _left_to_do(jobs: "Sequence[Job]", existing: str) -> "Sequence[Job]":
     from sdflow.errors import SDFlowError
 
     if existing == "replace":
         return jobs
-    there = [target for job in jobs for target in job.targets if target.exists()]
+    there = [target for job in jobs for target in job.targets if _is_there(target)]
     if there and existing == "refuse":
         raise SDFlowError(
             f"{there[0]}: expected no such file yet, found {len(there)} of them; see --existing"
         )
     left = []
     for job in jobs:
-        missing = [number for number, target in enumerate(job.targets) if not target.exists()]
-        if missing:
+        missing = [number for number, target in enumerate(job.targets) if not _is_there(target)]
+        if job.problem:
+            left.append(job)
+        elif missing:
             left.append(job._replace(targets=tuple(job.targets[n] for n in missing), variants=tuple(missing)))
     return left
+
+
+def _is_there(target: Path) -> bool:
+    """Whether a file stands there. A folder in its place, or a name too long, is for the picture to meet."""
+    try:
+        return target.is_file()
+    except OSError:
+        return False

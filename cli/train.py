@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from .options import FiniteRange, device_options, existing_folder, new_folder, seed_option
+from .options import (
+    FiniteRange,
+    device_options,
+    existing_folder,
+    max_pixels_option,
+    new_folder,
+    no_lock_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from sdflow_data.training.presets import PresetName
@@ -77,6 +85,8 @@ if TYPE_CHECKING:
 @seed_option
 @click.option("--resume", is_flag=True, help="Go on with the run that RUN holds.")
 @device_options
+@max_pixels_option
+@no_lock_option
 def command(
     hr: tuple[Path, ...],
     lr: tuple[Path, ...],

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import click
 
-from .options import any_path, device_options, model_option, seed_option, temperature_option
+from .options import (
+    any_path,
+    device_options,
+    max_pixels_option,
+    model_option,
+    seed_option,
+    temperature_option,
+)
 from .pictures import convert, existing_option, tile_option
 
 
@@ -17,6 +24,7 @@ from .pictures import convert, existing_option, tile_option
 @tile_option(256)
 @existing_option
 @device_options
+@max_pixels_option
 def command(
     source: Path,
     output: Path,

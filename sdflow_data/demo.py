@@ -20,8 +20,9 @@ from .export.run import Request as ExportRequest
 from .export.run import export
 from .generation.engines.local import LocalEngine
 from .generation.run import GenerationRequest, generate
-from .images.reading import encode_png, read_picture
+from .images.reading import read_picture
 from .images.sheet import sheet
+from .images.writing import encode_png
 from .inspection.inspection import inspect_dataset
 from .inspection.report import report_html
 from .models.simulated_camera import SimulatedCamera

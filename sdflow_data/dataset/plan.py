@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 from sdflow.errors import SDFlowError
 from sdflow.files import replacing, sha256_file
 
-from ..images.reading import PictureError, find_pictures, read_header
+from ..images.finding import search
+from ..images.picture import PictureError
+from ..images.reading import read_header
 from ..system.progress import progress
 from .identity import PatchId
 from .recipe import PatchGrid, Recipe
@@ -92,11 +94,12 @@ def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
     Raises:
         SDFlowError: a folder is missing or holds no picture.
     """
-    files = [(folder / path, path) for folder in folders for path in find_pictures(folder)]
+    searched = [(folder, search(folder)) for folder in folders]
+    files = [(folder / path, path) for folder, found_in in searched for path in found_in.pictures]
 
     def examine(file: tuple[Path, Path]) -> FoundPicture | Failure:
         path, relative = file
-        source = relative.as_posix().encode("utf-8", "backslashreplace").decode()
+        source = _displayed(relative)
         try:
             header = read_header(path)
             return FoundPicture(source, sha256_file(path), header.height, header.width, path)
@@ -106,7 +109,11 @@ def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
             return Failure(source, None, None, f"cannot be read: {error.strerror}")
 
     found: list[FoundPicture] = []
-    failures: list[Failure] = []
+    failures = [
+        Failure(_displayed(error.path.relative_to(folder)), None, None, error.reason)
+        for folder, found_in in searched
+        for error in found_in.skipped
+    ]
     with ThreadPoolExecutor(_READERS) as pool, progress(len(files), "reading headers", "files") as bar:
         for result in pool.map(examine, files):
             if isinstance(result, FoundPicture):
@@ -115,6 +122,10 @@ def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
                 failures.append(result)
             bar.update()
     return sorted(found), failures
+
+
+def _displayed(path: Path) -> str:
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True)

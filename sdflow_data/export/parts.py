@@ -12,7 +12,7 @@ from sdflow.errors import SDFlowError
 
 from ..dataset.manifest import Patch
 from ..dataset.shards import ShardReader, shard_path
-from ..images.reading import encode_png
+from ..images.writing import encode_png
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sdflow.errors import ArgumentError
 from sdflow.files import sha256_file, write_file
 
 from ..dataset.manifest import INFO, Dataset, Patch
+from ..system.folders import check_outside
 from ..system.lock import OutputLock
 from ..system.processes import in_processes
 from ..system.progress import progress
@@ -108,6 +109,7 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
         config = trainer.text(_layout(dataset, out, request, format, samples), template)
     settings = _settings(dataset, request, format, samples, template)
 
+    check_outside(out, [dataset.folder])
     with OutputLock(out, None):
         staging = open_staging(out, settings)
         if staging is not None and not staging.is_finished():

@@ -22,6 +22,7 @@ from ..models.degraders import component_weights, load_degrader
 from ..models.registry import HAND_MADE, anywhere
 from ..statistics import CHEAP_COLUMNS
 from ..system.devices import choose_device, choose_precision
+from ..system.folders import check_outside
 from ..system.lock import OutputLock
 from ..system.progress import progress
 from .engines import Engine
@@ -135,6 +136,7 @@ def generate(
         SDFlowError: a wrong setting, no usable picture, an output folder that is something else or in use.
             Shards that were finished stay, and the same call goes on from there.
     """
+    check_outside(out, hr_folders)
     begun = Plan.load(out)
     recipe, model = request.recipe(None if begun is None else begun.recipe), anywhere(request.model)
     with OutputLock(out, shards) as lock:

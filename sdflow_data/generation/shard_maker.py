@@ -28,7 +28,8 @@ from ..dataset.plan import Cut, Picture, shard_key
 from ..dataset.recipe import Recipe, Sampling
 from ..dataset.schema import patch_columns
 from ..dataset.shards import Failure, ShardWriter, shard_path
-from ..images.reading import PictureError, read_picture
+from ..images.picture import PictureError
+from ..images.reading import read_picture
 from ..models.degraders import MAX_DRAWS, component_weights, load_degrader
 from ..statistics import CHEAP_COLUMNS, cheap_statistics
 

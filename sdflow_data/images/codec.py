@@ -25,7 +25,8 @@ from torch import Tensor
 from sdflow.noise import derive_seed, draw_component
 from sdflow.resample import quantise
 
-from .reading import PictureError, opened, orientation_of
+from .picture import PictureError
+from .reading import opened, orientation_of
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
 

@@ -1,251 +1,157 @@
-"""Pictures on disk and pictures as arrays: find them, look at their size, decode, encode.
+"""Pictures on disk to pictures as arrays: look at their size, decode.
 
-Pictures are written as PNG in bands of rows, so that one can be written that memory would not hold.
-
-Everything behind this module works on one kind of picture: uint8 (H, W, 3), RGB, upright. What can be
+Everything behind this module works on one kind of picture: uint8 (H, W, 3), sRGB, upright. What can be
 converted to that is converted here; what cannot be is a `PictureError`, so that a caller can skip one file
 and go on with the rest.
 """
 
-import io
 import os
-import struct
-import zlib
-from collections.abc import Iterator
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Literal
 
-import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
-from sdflow.errors import SDFlowError
-from sdflow.files import replacing
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-"""What counts as a picture by its name, in lower case."""
+from ..system.memory import memory_limit
+from . import tiff
+from .colours import to_srgb
+from .jpeg import decode_jpeg
+from .kinds import reads_heic, why_not_read
+from .picture import SWAPS_SIDES, Header, PictureError, Samples, UndecodableError
+from .png import decode_png
 
 MAX_PIXELS = 2**30
-"""Larger pictures are refused before they are decoded. OpenCV's own limit is the same."""
+"""Larger pictures are never read. OpenCV's own limit is the same."""
 
-# Pillow's default warns from 89 megapixels on; photographs of 200 megapixels are ordinary input here.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+MAX_PIXELS_VARIABLE = "SDFLOW_MAX_PIXELS"
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SWAPS_SIDES = (5, 6, 7, 8)
+MAX_SIDE = 2**20
+"""Longer sides are refused: decoders take memory for every row, however short."""
 
+_BYTES_PER_PIXEL = 32
+"""Memory that decoding a pixel may take at the most: 16-bit colour with alpha and a profile."""
 
-class PictureError(SDFlowError):
-    """One file that gives no picture. ``path`` is the file, ``reason`` says why, without its name."""
+# Pillow's own limits: of pixels, which are bounded here; of metadata, of which Photoshop writes megabytes.
+Image.MAX_IMAGE_PIXELS = None
+warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata
+PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26
 
-    def __init__(self, path: Path, reason: str):
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "AVIF")
 
 
-@dataclass(frozen=True)
-class Header:
-    """Size of a picture in pixels, as it stands upright."""
-
-    height: int
-    width: int
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """The pictures under a folder, by their names alone.
-
-    Folders are searched to any depth, through symbolic links too; hidden files and folders are left out.
-
-    Returns:
-        Paths relative to ``folder``, sorted by their parts.
-
-    Raises:
-        SDFlowError: the folder is missing, is no folder, or holds no picture.
+def max_pixels() -> int:
+    """Pixels of the largest picture that is read, up to 2^30: by SDFLOW_MAX_PIXELS in the environment, which
+    worker processes inherit; else what the memory of this machine is sure to carry.
     """
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
-        raise SDFlowError(f"{folder}: expected a folder of pictures, found {found}")
-    pictures = sorted(path.relative_to(folder) for path in _walk(folder, frozenset()))
-    if not pictures:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-        raise SDFlowError(f"{folder}: expected pictures ({kinds}), found none in it or below")
-    return pictures
-
-
-def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    real = folder.resolve()
-    if real in above:  # a link back up
-        return
-    for entry in folder.iterdir():
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, above | {real})
-        elif entry.suffix.lower() in SUFFIXES:
-            yield entry
+    given = os.environ.get(MAX_PIXELS_VARIABLE)
+    return min(int(given) if given else memory_limit() // _BYTES_PER_PIXEL, MAX_PIXELS)
 
 
 def read_header(path: Path) -> Header:
     """The size of a picture, from the file's header alone.
 
     Raises:
-        PictureError: the file is not a picture. One that is damaged further in passes here.
+        PictureError: the file is not a picture, or has over `max_pixels`. One that is damaged further in
+            passes here.
     """
-    with opened(path) as image:
-        width, height = image.size
-        if orientation_of(image) in _SWAPS_SIDES:
-            width, height = height, width
-        return Header(height, width)
+    with _told(path):
+        return _header(path)
 
 
 def read_picture(path: Path) -> np.ndarray:
     """Decode a picture.
 
-    16-bit samples are rounded to 8 bits, transparency is laid on white, grey, palette and CMYK become RGB,
-    and EXIF orientation is applied; colour profiles are not. Of several pages or frames the first counts.
+    Colours with an ICC profile are converted to sRGB, 16-bit samples are rounded to 8 bits, transparency is
+    laid on white, grey, palette and CMYK become RGB, and the orientation is applied. Of several pages or
+    frames the first counts.
 
     Returns:
-        uint8 (H, W, 3), RGB.
+        uint8 (H, W, 3), sRGB.
 
     Raises:
-        PictureError: the file is not a picture, is truncated or damaged, or has pixels without a fixed
-            range (32-bit integers, floats).
+        PictureError: the file is not a picture, has over `max_pixels`, is truncated or damaged, or has pixels
+            without a fixed range (32-bit integers, floats).
     """
-    with opened(path) as image:
-        orientation = orientation_of(image)
-        raw_mode = _raw_mode(image)
-        image.load()
-        picture: Image.Image = image
-        if ";16" in raw_mode and image.mode in ("RGB", "RGBA", "LA"):
-            picture = Image.fromarray(_decode_16_bit(path))
-        elif raw_mode.startswith("I;16"):
-            picture = Image.fromarray(_to_8_bit(np.asarray(image, np.uint16)))
-        elif image.mode.startswith(("I", "F")):
-            raise PictureError(path, f"expected 8 or 16 bits per sample, found the pixel format {raw_mode}")
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        if picture.mode != "RGB":
-            picture = picture.convert("RGB")
-        if orientation in _TURNS:
-            picture = picture.transpose(_TURNS[orientation])
-        return np.array(picture)
-
-
-class PngWriter:
-    """An 8-bit RGB PNG file without metadata, written from the top in bands of rows.
-
-    Every row is filtered by the average of its left and upper neighbours, and runs alone are looked for: on
-    photographs that is as small as the best of all filters with a whole search, and several times as fast.
-
-    Args:
-        file: where to write.
-        height, width: of the picture, from 1 up.
-    """
-
-    _AVERAGE = 3
-    _STRIP = 1 << 20  # bytes that are filtered at once
-
-    def __init__(self, file: BinaryIO, height: int, width: int) -> None:
-        self._file = file
-        self._missing, self._width = height, width
-        self._above: np.ndarray = np.zeros((1, 3 * width), np.uint8)
-        self._deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
-        file.write(b"\x89PNG\r\n\x1a\n")
-        self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-
-    def write(self, band: np.ndarray) -> None:
-        """Add the next rows, uint8 (rows, width, 3)."""
-        if band.dtype != np.uint8 or band.shape != (len(band), self._width, 3) or len(band) > self._missing:
-            expected = f"uint8 (up to {self._missing}, {self._width}, 3)"
-            raise ValueError(f"band: expected {expected}, got {band.dtype} {band.shape}")
-        self._missing -= len(band)
-        strip = max(self._STRIP // (3 * self._width), 1)
-        for top in range(0, len(band), strip):
-            rows = band[top : top + strip].reshape(-1, 3 * self._width)
-            self._chunk(b"IDAT", self._deflate.compress(self._filtered(rows)))
-
-    def _filtered(self, rows: np.ndarray) -> bytes:
-        above = np.concatenate([self._above, rows[:-1]])
-        left = np.pad(rows[:, :-3], ((0, 0), (3, 0)))
-        self._above = rows[-1:].copy()
-        average = (above & left) + ((above ^ left) >> 1)  # without a ninth bit
-        return np.pad(rows - average, ((0, 0), (1, 0)), constant_values=self._AVERAGE).tobytes()
-
-    def finish(self) -> None:
-        """End the file. All rows must be written."""
-        if self._missing:
-            raise ValueError(f"expected {self._missing} more rows before the end of the picture")
-        self._chunk(b"IDAT", self._deflate.flush())
-        self._chunk(b"IEND", b"")
-
-    def _chunk(self, kind: bytes, data: bytes) -> None:
-        self._file.write(struct.pack(">I", len(data)) + kind)
-        self._file.write(data)
-        self._file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+    with _told(path):
+        header = _header(path)
+        try:
+            picture = to_srgb(tiff.read_samples(path) if _is_tiff(path) else _read_samples(path))
+        except MemoryError as error:
+            needed = header.width * header.height * _BYTES_PER_PIXEL / 2**30
+            size = f"{header.width}x{header.height} pixels"
+            reason = f"{size} do not fit in memory; up to {needed:.1f} GiB is needed"
+            raise UndecodableError(reason) from error
+        if picture.shape[:2] != (header.height, header.width):
+            found = f"{picture.shape[1]}x{picture.shape[0]}"
+            raise UndecodableError(f"its header says {header.width}x{header.height} pixels, its data {found}")
+        return picture
 
 
 @contextmanager
-def writing_png(path: Path, height: int, width: int) -> Iterator[PngWriter]:
-    """Write a PNG file; it is at ``path``, whole, once the block has ended well (`atomic.replacing`)."""
-    with replacing(path) as aside, aside.open("wb") as file:
-        writer = PngWriter(file, height, width)
-        yield writer
-        writer.finish()
+def _told(path: Path) -> Iterator[None]:
+    """Whatever a decoder raises becomes a `PictureError` of the file, but for a lack of memory."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except UndecodableError as error:
+        raise PictureError(path, str(error)) from error
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise PictureError(path, f"cannot be read: {reason}") from error
+    except Exception as error:  # on damaged files decoders raise almost anything
+        raise PictureError(path, f"cannot be decoded: {error}") from error
 
 
-def encode_png(picture: np.ndarray) -> bytes:
-    """A picture, uint8 (H, W, 3) RGB, as the bytes of a PNG file."""
-    file = io.BytesIO()
-    writer = PngWriter(file, *picture.shape[:2])
-    writer.write(picture)
-    writer.finish()
-    return file.getvalue()
+def _header(path: Path) -> Header:
+    if not stat.S_ISREG(path.stat().st_mode):  # to open a named pipe is to wait for its other end
+        raise UndecodableError("expected a picture, found something that is not a file")
+    if _is_tiff(path):
+        header = tiff.read_header(path)
+    else:
+        with _opened(path) as image:
+            sides = image.height, image.width
+            header = Header(*(reversed(sides) if orientation_of(image) in SWAPS_SIDES else sides))
+    found, limit = f"{header.width}x{header.height} pixels", max_pixels()
+    if header.width * header.height > limit:
+        raise UndecodableError(f"{found} are more than the {limit} that are read at most here (max_pixels)")
+    if max(header.width, header.height) > MAX_SIDE:
+        raise UndecodableError(f"{found} are more than {MAX_SIDE} on a side")
+    return header
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
-    """A picture's file, of which no more than the header is read yet.
+    """A picture's file as Pillow sees it, of which no more than the header is read yet.
 
     Raises:
         PictureError: the file is not a picture; or whatever goes wrong with it inside the block.
     """
+    with _told(path), _opened(path, (*_FORMATS, "TIFF")) as image:
+        yield image
+
+
+@contextmanager
+def _opened(path: Path, formats: Sequence[str] = _FORMATS) -> Iterator[ImageFile.ImageFile]:
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise PictureError(path, f"{image.width}x{image.height} pixels are more than {MAX_PIXELS}")
+        with Image.open(path, formats=[*formats, *(["HEIF"] if reads_heic() else [])]) as image:
             yield image
-    except (PictureError, MemoryError):
-        raise
     except UnidentifiedImageError as error:
-        raise PictureError(
-            path, f"expected a picture ({', '.join(_FORMATS)}), found something else"
-        ) from error
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise PictureError(path, f"cannot be read: {reason}") from error
-    except Exception as error:  # on damaged files Pillow raises almost anything
-        raise PictureError(path, f"cannot be decoded: {error}") from error
+        reason = why_not_read(path)
+        raise UndecodableError(reason) from error
 
 
 def orientation_of(image: ImageFile.ImageFile) -> int:
     """The EXIF orientation that is left to apply, 1 to 8. To be asked before the pixels are loaded."""
-    if image.format == "TIFF":  # both decoders turn it themselves, and Pillow's size is the upright one
-        return 1
     try:
         # The base class's: PNG's own would decode the whole picture to look for an EXIF chunk behind it.
         orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
@@ -254,23 +160,31 @@ def orientation_of(image: ImageFile.ImageFile) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """The pixel format in the file, as Pillow's decoders call it, such as ``RGB;16B``."""
-    arguments = image.tile[0][3] if image.tile else None
-    raw_mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    return raw_mode if isinstance(raw_mode, str) else image.mode
+def _read_samples(path: Path) -> Samples:
+    with _opened(path) as image:
+        orientation, profile = orientation_of(image), image.info.get("icc_profile")
+        colours: Literal["grey", "rgb", "cmyk"]
+        if image.format in ("JPEG", "MPO"):
+            pixels = decode_jpeg(path.read_bytes(), len(image.getbands()))
+            if image.mode == "CMYK":  # in files of its own JPEG has them inverted, as Adobe's programs began
+                pixels = 255 - pixels
+            colours = "cmyk" if image.mode == "CMYK" else "grey" if image.mode == "L" else "rgb"
+            return Samples(pixels, colours, False, profile, orientation)
+        if image.format == "PNG":  # Pillow cuts 16 bits to 8 and takes some transparent colours for others
+            pixels = decode_png(path.read_bytes())
+            channels = pixels.shape[2]
+            colours = "grey" if channels < 3 else "rgb"
+            return Samples(pixels, colours, channels in (2, 4), profile, orientation)
+        return _from_pillow(image, profile, orientation)
 
 
-def _decode_16_bit(path: Path) -> np.ndarray:
-    """16-bit colour, which Pillow would cut to its upper 8 bits: uint8 (H, W, 3 or 4)."""
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.dtype != np.uint16 or picture.ndim != 3:
-        raise PictureError(path, "cannot be decoded: an uncommon kind of 16-bit picture")
-    order = cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return cv2.cvtColor(_to_8_bit(picture), order)
-
-
-def _to_8_bit(samples: np.ndarray) -> np.ndarray:
-    """16-bit samples to the nearest 8-bit ones, v / 257: uint16 to uint8, any shape."""
-    return cv2.convertScaleAbs(samples, alpha=1 / 257)  # rounds, and needs no wider copy of the picture
+def _from_pillow(image: Image.Image, profile: bytes | None, orientation: int) -> Samples:
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
+        image = image.convert("RGB")  # a fourth byte that is only there to fill up
+    if image.has_transparency_data:
+        return Samples(np.asarray(image.convert("RGBA")), "rgb", True, profile, orientation)
+    if image.mode in ("1", "L"):
+        return Samples(np.asarray(image.convert("L"))[..., None], "grey", False, profile, orientation)
+    if image.mode in ("P", "RGB", "RGBX"):
+        return Samples(np.asarray(image.convert("RGB")), "rgb", False, profile, orientation)
+    raise UndecodableError(f"expected 8 or 16 bits per sample, found the pixel format {image.mode}")

@@ -10,7 +10,9 @@ from sdflow.errors import SDFlowError
 
 from ..dataset.manifest import Dataset
 from ..dataset.shards import ShardReader, shard_path
-from ..images.reading import PictureError, find_pictures, read_picture
+from ..images.finding import search
+from ..images.picture import PictureError
+from ..images.reading import read_picture
 from ..statistics.frames import bicubic_frame, bicubic_patches, cut_patches, frame_of_pairs, frame_of_patches
 from ..statistics.kernel import Kernel, KernelSums, kernel_sums, least_kernel_size
 from ..system.parallel import in_order
@@ -139,7 +141,8 @@ def measure_photographs(
     Raises:
         SDFlowError: there are no pictures, or none is large enough.
     """
-    names = find_pictures(folder)
+    listing = search(folder)
+    names = listing.pictures
     names = names[:: -(-len(names) // most)]
     most = min(most, _most_kept(size))
     tasks = [_Photograph(folder / name, str(name), size, -(-most // len(names))) for name in names]
@@ -147,7 +150,7 @@ def measure_photographs(
         workers = 1
     each = [1] * len(tasks)
     done = in_order(_measure_photograph, tasks, each, workers, "Measuring photographs", "photographs")
-    skipped = [part for part in done if isinstance(part, PictureError)]
+    skipped = listing.skipped + [part for part in done if isinstance(part, PictureError)]
     found = [part for part in done if not isinstance(part, PictureError)]
     if not found:
         why = f"; {skipped[0]}" if skipped else ""

@@ -10,7 +10,9 @@ from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.model import SDFlow
 from sdflow.resample import to_unit
 
-from ..images.reading import PictureError, find_pictures, read_picture
+from ..images.finding import search
+from ..images.picture import PictureError
+from ..images.reading import read_picture
 from ..statistics.frames import cut_patches
 from .registry import HAND_MADE, find_checkpoint
 
@@ -57,8 +59,9 @@ def likeness(model: str, folder: Path) -> tuple[tuple[float, ...], list[str]]:
         raise ArgumentError("model", f"expected a trained model with mixture components, found {model}")
     # The content extractor is a part of the one direction, the mixture of the other.
     network = load_checkpoint(find_checkpoint(model), needs=["upscale", "downscale"])
-    uses, skipped = [], []
-    for name in find_pictures(folder):
+    listing = search(folder)
+    uses, skipped = [], [f"{error.path.relative_to(folder)}: {error.reason}" for error in listing.skipped]
+    for name in listing.pictures:
         try:
             patches = cut_patches(read_picture(folder / name), _SIZE, _PATCHES)
         except PictureError as error:

@@ -20,7 +20,12 @@ from sdflow.files import sha256_file
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 
-from ..images.reading import SUFFIXES, PictureError, find_pictures, read_picture, writing_png
+from ..images.finding import search
+from ..images.kinds import read_suffixes
+from ..images.picture import PictureError
+from ..images.reading import read_picture
+from ..images.writing import writing_png
+from ..system.folders import check_outside
 from .degraders import MAX_DRAWS, Degrader
 from .upscaler import SDFlowUpscaler
 
@@ -36,11 +41,13 @@ class Job(NamedTuple):
 
     Attributes:
         variants: their numbers; empty for 0, 1, 2, ...
+        problem: why nothing can be made of it: there are no targets then.
     """
 
     source: Path
     targets: tuple[Path, ...]
     variants: tuple[int, ...] = ()
+    problem: PictureError | None = None
 
 
 def downscale_picture(
@@ -121,11 +128,13 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
         SDFlowError: no pictures, an output within the source folder, an output that is neither a folder nor
             ends in ``.png``, or two files of one name.
     """
+    skipped: list[Job] = []
     if source.is_dir():
         _refuse_files(output, "a folder")
-        if output.resolve().is_relative_to(source.resolve()):
-            raise SDFlowError(f"{output}: expected an output folder outside of {source}, found it inside")
-        pairs = [(source / path, output / path.with_suffix(".png")) for path in find_pictures(source)]
+        check_outside(output, [source])
+        found = search(source)
+        skipped = [Job(error.path, (), problem=error) for error in found.skipped]
+        pairs = [(source / path, output / path.with_suffix(".png")) for path in found.pictures]
     elif not source.exists():
         raise SDFlowError(f"{source}: expected a picture or a folder of pictures, found nothing")
     elif output.suffix.lower() == ".png" and not output.is_dir():
@@ -135,12 +144,12 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
         pairs = [(source, output / f"{source.stem}.png")]
     jobs = [Job(path, _variant_names(target, variants)) for path, target in pairs]
     _refuse_collisions(jobs)
-    return jobs
+    return jobs + skipped
 
 
 def _refuse_files(output: Path, expected: str) -> None:
     found = "a file" if output.exists() else f"a name that ends in {output.suffix}"
-    if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+    if not output.is_dir() and (output.exists() or output.suffix.lower() in read_suffixes()):
         raise SDFlowError(f"{output}: expected {expected}, found {found}")
 
 

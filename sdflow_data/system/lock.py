@@ -1,15 +1,22 @@
 """Output folders, and locks on them that a killed process gives back."""
 
-import fcntl
+import errno
 import os
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from sdflow.errors import SDFlowError
 
+from .folders import is_junk
+
 LOCK = ".lock"
-_WHOLE = (0, 0)  # from byte 0 on, without end
+NO_LOCK_VARIABLE = "SDFLOW_NO_LOCK"
+_REFUSED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 
 
 def check_new_or_empty(folder: Path, ours: Collection[str] = ()) -> None:
@@ -17,14 +24,16 @@ def check_new_or_empty(folder: Path, ours: Collection[str] = ()) -> None:
 
     Args:
         folder: it need not exist.
-        ours: names that may be there. So may the lock, and what a killed process left of writing one of them.
+        ours: names that may be there. So may what is hidden or the system's own, the lock for one, and what a
+            killed process left of writing one of ours.
 
     Raises:
         SDFlowError: it is a file, or holds anything else.
     """
     _refuse_file(folder)
-    allowed = {LOCK, *ours, *(f".{name}.tmp" for name in ours)}
-    strangers = {path.name for path in folder.iterdir()} - allowed if folder.exists() else set()
+    allowed = {*ours, *(f".{name}.tmp" for name in ours)}
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    strangers = {name for name in there - allowed if name.endswith(".tmp") or not is_junk(name)}
     if strangers:
         raise SDFlowError(f"{folder}: expected a new or empty folder, found {min(strangers)} in it")
 
@@ -37,64 +46,121 @@ def _refuse_file(folder: Path) -> None:
 class OutputLock:
     """An output folder, made where it is missing and removed again if nothing came into it, and locked.
 
-    Byte-range locks on a file in it are used: byte 0 stands for the plan, byte n + 1 for shard n.
+    A run locks ``.lock-A-B`` for the shards from A up to B - 1, or ``.lock-all``; what all shards have in
+    common it changes under ``.lock``. So a run that makes everything excludes all others, while runs that
+    make different shards go side by side. The system gives the locks of a killed run back. Where the file
+    system refuses locks, the presence of the files is the lock.
 
-    So a run that makes everything excludes all others, while runs that make different shards go side by side
-    and exclude each other only where they touch the plan. POSIX locks are used, since they work on network
-    file systems too. They belong to a process: two runs inside one process are not kept apart.
+    With SDFLOW_NO_LOCK in the environment nothing is locked, and nothing keeps two runs apart.
     """
 
     def __init__(self, folder: Path, shards: range | None) -> None:
-        self._folder, self._path = folder, folder / LOCK
-        self._mine = _WHOLE if shards is None else (shards.start + 1, len(shards))
+        self._folder, self._shards = folder, shards
+        self._path = folder / f"{LOCK}-{'all' if shards is None else f'{shards.start}-{shards.stop}'}"
+        self._is_off = bool(os.environ.get(NO_LOCK_VARIABLE))
+        self._held: BaseFileLock | None = None
         self._made = False
 
     def __enter__(self) -> "OutputLock":
-        while True:
+        _refuse_file(self._folder)
+        while self._held is None:
             self._made |= not self._folder.exists()
-            _refuse_file(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:  # whoever made the folder had no use for it
-                continue
-            if not self._lock(self._mine, wait=False):
-                os.close(self._descriptor)
-                raise SDFlowError(f"{self._folder}: another run is at work on this output folder")
-            if self._is_current():
+            if self._is_off:
                 return self
-            os.close(self._descriptor)  # the last user removed it between our opening and locking it
+            with suppress(FileNotFoundError):  # whoever made the folder had no use for it
+                self._held = _acquire(self._path, wait=False)
+        if any(self._excludes(other) and _is_held(other) for other in self._others()):
+            self.__exit__()
+            raise _in_use(self._folder)
+        return self
 
     def __exit__(self, *_: object) -> None:
-        if self._lock(_WHOLE, wait=False):  # nobody else is here
-            self._path.unlink(missing_ok=True)
-            if self._made:
-                with suppress(OSError):  # not empty
-                    self._folder.rmdir()
-        os.close(self._descriptor)
+        if self._held is not None:
+            if not self._others():
+                (self._folder / LOCK).unlink(missing_ok=True)
+            _give_back(self._held)
+        if self._made:
+            with suppress(OSError):  # not empty
+                self._folder.rmdir()
 
     @contextmanager
     def plan(self) -> Iterator[None]:
         """Wait until nobody else changes what all shards have in common, and keep others from it."""
-        if self._mine == _WHOLE:
+        if self._is_off or self._shards is None:
             yield
             return
-        self._lock((0, 1), wait=True)
+        lock = _acquire(self._folder / LOCK, wait=True)
         try:
             yield
         finally:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, 0)
+            lock.release()
 
-    def _lock(self, region: tuple[int, int], wait: bool) -> bool:
-        start, length = region
-        try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), length, start)
-        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as the system likes
-            return False
-        return True
+    def _others(self) -> list[Path]:
+        """The locks of other runs, those of killed runs too."""
+        return [path for path in self._folder.glob(f"{LOCK}-*") if path.name != self._path.name]
 
-    def _is_current(self) -> bool:
+    def _excludes(self, other: Path) -> bool:
+        start, dash, stop = other.name.removeprefix(f"{LOCK}-").partition("-")
+        if self._shards is None or not (dash and start.isdecimal() and stop.isdecimal()):
+            return True
+        return int(start) < self._shards.stop and self._shards.start < int(stop)
+
+
+def _acquire(path: Path, *, wait: bool) -> BaseFileLock:
+    """A lock on a file, made for it.
+
+    Raises:
+        SDFlowError: somebody else holds it and ``wait`` is false, or the file system can do nothing of it.
+    """
+    while True:
         try:
-            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+            lock = _kind_of_lock(path.parent)(path)
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout as error:
+            raise _in_use(path.parent) from error
         except FileNotFoundError:
-            return False
+            raise
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise SDFlowError(
+                f"{path}: cannot be locked ({reason}); without locks (--no-lock) nothing keeps two runs apart"
+            ) from error
+        if path.exists():
+            return lock
+        lock.release()  # its last holder removed it between our opening and locking it
+
+
+def _kind_of_lock(folder: Path) -> type[BaseFileLock]:
+    """The system's locks, or files as locks where the file system refuses them."""
+    with NamedTemporaryFile(dir=folder, prefix=LOCK + ".") as probe, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # filelock's, that it falls back itself
+        try:
+            FileLock(probe.name).acquire(timeout=0).lock.release()
+            return FileLock
+        except (OSError, NotImplementedError, Timeout) as error:  # nobody else holds it: a fallback's
+            if isinstance(error, OSError) and error.errno not in _REFUSED and not isinstance(error, Timeout):
+                raise
+            return SoftFileLock
+
+
+def _in_use(folder: Path) -> SDFlowError:
+    return SDFlowError(f"{folder}: another run is at work on this output folder")
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a run holds this lock; what a killed run left of it is removed."""
+    try:
+        lock = _acquire(path, wait=False)
+    except FileNotFoundError:
+        return False
+    except SDFlowError:
+        return True
+    _give_back(lock)
+    return False
+
+
+def _give_back(lock: BaseFileLock) -> None:
+    with suppress(OSError):  # Windows removes no open file
+        Path(lock.lock_file).unlink()
+    lock.release()

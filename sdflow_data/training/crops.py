@@ -19,7 +19,9 @@ from sdflow.errors import SDFlowError
 from sdflow.noise import derive_seed
 
 from ..images.augment import albumentations, augment
-from ..images.reading import PictureError, find_pictures, read_header, read_picture
+from ..images.finding import search
+from ..images.picture import PictureError
+from ..images.reading import read_header, read_picture
 
 Batch = tuple[Tensor, Tensor]
 """HR uint8 (B, 3, P, P) and LR uint8 (B, 3, P/s, P/s), RGB: different scenes, of no order in common."""
@@ -146,7 +148,9 @@ class _Side:
         self.skipped: dict[Path, str] = {}
         self.decoded_bytes = 0  # of all pictures together
         self._folders, self._size, self._cache = folders, size, cache
-        self._pictures = [folder / path for folder in folders for path in find_pictures(folder)]
+        found = [(folder, search(folder)) for folder in folders]
+        self.skipped.update((error.path, error.reason) for _, part in found for error in part.skipped)
+        self._pictures = [folder / path for folder, part in found for path in part.pictures]
         self._pictures = [path for path in self._pictures if self._is_of_use(path)]
         self._own = local()  # a pipeline is seeded in place, so that each thread needs its own
         self._require_pictures()

@@ -16,6 +16,7 @@ from sdflow.files import sha256_file
 from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig, TrainingState
 
+from ..system.folders import check_apart, check_outside
 from ..system.lock import OutputLock
 from ..system.progress import progress
 from .budget import Budget, TrainingClock
@@ -83,6 +84,8 @@ def train(settings: RunSettings, say: Say = print) -> Trainer:
             that stays non-finite after several fresh starts at lower rates.
     """
     rank, _ = world()
+    check_apart(settings.hr, settings.lr)
+    check_outside(settings.out, [*settings.hr, *settings.lr, *(settings.validation or ())])
     with OutputLock(settings.out, None) if rank == 0 else nullcontext():
         return _train(settings, say if rank == 0 else _say_nothing)
 

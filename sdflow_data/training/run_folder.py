@@ -20,7 +20,7 @@ from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import write_file
 from sdflow.training import Trainer, TrainingState
 
-from ..images.reading import encode_png
+from ..images.writing import encode_png
 from ..system.lock import check_new_or_empty
 from ..system.settings import check_same
 

@@ -10,7 +10,8 @@ from sdflow.errors import SDFlowError
 from sdflow.model import SDFlow
 from sdflow.resample import bicubic_downscale, quantise, to_levels, to_unit
 
-from ..images.reading import find_pictures, read_header, read_picture
+from ..images.finding import pair_by_name
+from ..images.reading import read_header, read_picture
 
 PICTURES, SIDE, BORDER = 8, 160, 12
 """Pairs that are looked at, spread evenly over the folder; side of their central crop and the border that is
@@ -23,7 +24,8 @@ class ValidationPairs:
     """Central crops of aligned pairs: an HR and an LR picture of the same name, in two folders.
 
     Args:
-        hr_folder, lr_folder: searched to any depth; partners lie at the same path, but for the ending.
+        hr_folder, lr_folder: searched to any depth; partners lie at the same path, or else at the same but
+            for the ending.
         scale: s; HR pictures have s times the sides of their LR pictures.
 
     Raises:
@@ -32,20 +34,7 @@ class ValidationPairs:
     """
 
     def __init__(self, hr_folder: Path, lr_folder: Path, scale: int) -> None:
-        hr_found, lr_found = (
-            {path.with_suffix(""): path for path in find_pictures(folder)}
-            for folder in (hr_folder, lr_folder)
-        )
-        for folder, missing in (
-            (lr_folder, hr_found.keys() - lr_found.keys()),
-            (hr_folder, lr_found.keys() - hr_found.keys()),
-        ):
-            if missing:
-                raise SDFlowError(
-                    f"{folder}: expected aligned pairs by name, found none of the name {min(missing)} "
-                    f"({len(missing)} missing)"
-                )
-        pairs = [(hr_folder / hr_found[name], lr_folder / lr_found[name]) for name in sorted(hr_found)]
+        pairs = pair_by_name(hr_folder, lr_folder)
         for pair in pairs:
             _check_sizes(*pair, scale)
         chosen = np.unique(np.linspace(0, len(pairs) - 1, PICTURES).round().astype(int)).tolist()

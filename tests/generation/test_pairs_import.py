@@ -16,7 +16,8 @@ from sdflow_data.dataset.verify import verify
 from sdflow_data.export.run import Request as Export
 from sdflow_data.export.run import export
 from sdflow_data.generation.import_pairs import ImportRequest, import_pairs
-from sdflow_data.images.reading import encode_png, read_picture
+from sdflow_data.images.reading import read_picture
+from sdflow_data.images.writing import encode_png
 
 
 def write_picture(path: Path, height: int, width: int, seed: int = 0) -> Path:

@@ -23,7 +23,8 @@ from sdflow_data.images.codec import (
     standard_tables,
     straight_through,
 )
-from sdflow_data.images.reading import PictureError, read_picture
+from sdflow_data.images.picture import PictureError
+from sdflow_data.images.reading import read_picture
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 

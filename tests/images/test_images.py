@@ -16,17 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdflow.errors import SDFlowError
-from sdflow_data.images.reading import (
-    MAX_PIXELS,
-    PictureError,
-    PngWriter,
-    encode_png,
-    find_pictures,
-    read_header,
-    read_picture,
-    sha256_file,
-    writing_png,
-)
+from sdflow_data.images.finding import find_pictures
+from sdflow_data.images.picture import PictureError
+from sdflow_data.images.reading import MAX_PIXELS, read_header, read_picture
+from sdflow_data.images.writing import PngWriter, encode_png, writing_png
 
 HEIGHT, WIDTH = 21, 34
 
@@ -419,8 +412,3 @@ class TestWritingPng:
     def test_only_rgb_bytes_of_the_pictures_size_are_taken(self, band: np.ndarray) -> None:
         with pytest.raises(ValueError, match="expected uint8"):
             PngWriter(io.BytesIO(), 3, 5).write(band)
-
-
-def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert sha256_file(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223b00361a3")

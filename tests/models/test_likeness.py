@@ -11,7 +11,7 @@ from sdflow.checkpoint import save_checkpoint
 from sdflow.errors import SDFlowError
 from sdflow.model import SDFlow
 from sdflow.resample import quantise, to_levels
-from sdflow_data.images.reading import encode_png
+from sdflow_data.images.writing import encode_png
 from sdflow_data.models.likeness import component_use, likeness
 from sdflow_data.training.presets import preset_architecture
 

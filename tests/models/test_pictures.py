@@ -18,7 +18,8 @@ from sdflow.files import sha256_file
 from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
-from sdflow_data.images.reading import PictureError, read_picture
+from sdflow_data.images.picture import PictureError
+from sdflow_data.images.reading import read_picture
 from sdflow_data.models import tiles as pictures
 from sdflow_data.models.degraders import (
     BicubicDegrader,

@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file
 
 from sdflow.checkpoint import fingerprint
-from sdflow_data.images.reading import encode_png
+from sdflow_data.images.writing import encode_png
 from sdflow_data.system.lock import OutputLock
 from sdflow_data.training.presets import preset_settings
 

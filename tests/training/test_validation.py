@@ -9,7 +9,8 @@ import torch
 from sdflow.checkpoint import load_checkpoint
 from sdflow.errors import SDFlowError
 from sdflow.resample import bicubic_downscale, quantise, to_levels, to_unit
-from sdflow_data.images.reading import encode_png, read_picture
+from sdflow_data.images.reading import read_picture
+from sdflow_data.images.writing import encode_png
 from sdflow_data.models.degraders import load_degrader
 from sdflow_data.training.validation import PICTURES, ValidationPairs, grey_psnr
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...images.reading import encode_png
+from ...images.writing import encode_png
 from ...statistics.kernel import Kernel
 from ...statistics.noise import noise_curve
 from ...statistics.spectrum import BANDS

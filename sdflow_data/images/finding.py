@@ -1,0 +1,140 @@
+"""Pictures in folders, by their names: what is there to read, and what is there but cannot be."""
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdflow.errors import SDFlowError
+
+from ..system.folders import is_junk
+from .kinds import read_suffixes, unread_suffix
+from .picture import PictureError
+
+_OWN = ({"export.json"}, {"run.json", "metrics.csv"})
+"""Names in folders of this program that hold pictures: exports and training runs."""
+
+
+@dataclass
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        pictures: paths relative to the folder, sorted by their parts.
+        skipped: what is a picture by its name but is not read, and folders that cannot be looked into.
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    skipped: list[PictureError] = field(default_factory=list)
+
+
+def search(folder: Path) -> Found:
+    """All pictures under a folder, by their names alone.
+
+    Folders are searched to any depth, through symbolic links too; what is hidden or the system's own
+    (`is_junk`) is left out, and so are samples of training runs and exports of datasets.
+
+    Raises:
+        SDFlowError: the folder is missing, is no folder, or holds no picture that is read.
+        OSError: the folder itself cannot be looked into.
+    """
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise SDFlowError(f"{folder}: expected a folder of pictures, found {found}")
+    os.scandir(folder).close()
+    result = Found()
+    for item in _walk(folder, frozenset(), is_root=True):
+        if isinstance(item, PictureError):
+            result.skipped.append(item)
+        else:
+            result.pictures.append(item.relative_to(folder))
+    result.pictures.sort()
+    result.skipped.sort(key=lambda error: error.path)
+    if not result.pictures:
+        kinds = ", ".join(sorted(suffix[1:] for suffix in read_suffixes()))
+        others = f"; {result.skipped[0]}" if result.skipped else ""
+        raise SDFlowError(f"{folder}: expected pictures ({kinds}), found none in it or below{others}")
+    return result
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The pictures under a folder, as `search` finds them, where nobody asks for what was skipped."""
+    return search(folder).pictures
+
+
+def _walk(folder: Path, above: frozenset[Path], is_root: bool = False) -> Iterator[Path | PictureError]:
+    try:
+        real = folder.resolve()
+        if real in above:  # a link back up
+            return
+        entries = list(folder.iterdir())
+    except OSError as error:
+        yield PictureError(folder, f"cannot be looked into: {os.strerror(error.errno or 0)}")
+        return
+    names = {entry.name for entry in entries}
+    if not is_root and any(names >= markers for markers in _OWN):
+        yield PictureError(folder, "a run or an export of this program, whose pictures are no inputs")
+        return
+    for entry in entries:
+        if not is_junk(entry.name):
+            yield from _entry(entry, above | {real})
+
+
+def pair_by_name(hr_folder: Path, lr_folder: Path) -> list[tuple[Path, Path]]:
+    """Partners in two folders: pictures of the same path, or else of the same path but for the ending.
+
+    Returns:
+        Pairs (HR, LR), sorted.
+
+    Raises:
+        SDFlowError: as `search`; or a picture without a partner.
+    """
+    hr, lr = find_pictures(hr_folder), find_pictures(lr_folder)
+    pairs = {(path, path) for path in set(hr) & set(lr)}
+    left = [[path for path in paths if (path, path) not in pairs] for paths in (hr, lr)]
+    by_stem: list[dict[Path, Path]] = [{path.with_suffix(""): path for path in paths} for paths in left]
+    pairs.update((by_stem[0][stem], by_stem[1][stem]) for stem in by_stem[0].keys() & by_stem[1].keys())
+    paired = ({pair[0] for pair in pairs}, {pair[1] for pair in pairs})
+    for side, others in ((0, 1), (1, 0)):
+        missing = sorted(set(left[side]) - paired[side])
+        if missing:
+            name = missing[0].with_suffix("")
+            raise SDFlowError(
+                f"{(hr_folder, lr_folder)[others]}: expected aligned pairs by name, found none of the name "
+                f"{name} ({len(missing)} missing){_look_alike(missing[0], left[others])}"
+            )
+    return [(hr_folder / first, lr_folder / second) for first, second in sorted(pairs)]
+
+
+def _look_alike(path: Path, others: Sequence[Path]) -> str:
+    """What to say of a name that only looks like that of another file."""
+    for other in others:
+        if _folded(path) == _folded(other):
+            return f"; {str(other)!a} differs in upper and lower case, or in how accents are stored"
+    return ""
+
+
+def _folded(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path.with_suffix(""))).casefold()
+
+
+def _entry(entry: Path, above: frozenset[Path]) -> Iterator[Path | PictureError]:
+    suffix = entry.suffix.lower()
+    reason = unread_suffix(suffix)
+    try:
+        mode = entry.stat().st_mode
+    except OSError as error:  # a link that leads nowhere, for one
+        if reason or suffix in read_suffixes():
+            yield PictureError(entry, f"cannot be read: {os.strerror(error.errno or 0)}")
+        return
+    if stat.S_ISDIR(mode):
+        yield from _walk(entry, above)
+    elif reason:
+        yield PictureError(entry, reason)
+    elif suffix in read_suffixes():
+        if stat.S_ISREG(mode):
+            yield entry
+        else:  # a named pipe would be waited for
+            yield PictureError(entry, "expected a file, found something else")

@@ -1,0 +1,101 @@
+"""JPEG data to samples, whole or not at all.
+
+Most decoders fill the rows that a damaged file lacks with grey and say nothing. Here what libjpeg warns of
+counts as damage. JPEG has no checksums: bytes that are overwritten
+by others which happen to fill as many blocks cannot be told from a picture.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import simplejpeg
+
+from .picture import UndecodableError
+
+_END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_IN_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE = frozenset([0x01, *range(0xD0, 0xD9)])
+_MAX_SCANS = 200
+_JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
+_COLOURS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+
+
+def decode_jpeg(data: bytes, channels: int) -> np.ndarray:
+    """Decode a JPEG file: grey, RGB or CMYK by its number of channels.
+
+    A file whose end marker is missing, or that is padded with zeros, is whole as long as all rows are there.
+
+    Args:
+        data: the file; what follows its end marker does not matter.
+        channels: of the picture, 1, 3 or 4.
+
+    Returns:
+        uint8 (H, W, channels). CMYK is as in the file, which is inverted in those of Adobe's programs.
+
+    Raises:
+        UndecodableError: data are damaged or missing.
+    """
+    _check_scans(data)
+    if data.startswith(_JFIF):  # of whatever revision: libjpeg warns of those that it does not know
+        data = _JFIF + b"\1" + data[len(_JFIF) + 1 :]
+    unpadded = data.removesuffix(_END).rstrip(b"\0") + _END
+    try:
+        return _decode(data + _END, channels)
+    except UndecodableError:
+        if len(unpadded) >= len(data):
+            raise
+        return _decode(unpadded, channels)
+
+
+def _decode(data: bytes, channels: int) -> np.ndarray:
+    try:
+        pixels = simplejpeg.decode_jpeg(data, _COLOURS[channels], fastdct=False, fastupsample=False)
+    except ValueError as error:
+        raise UndecodableError(f"truncated or damaged ({error})") from error
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _check_scans(data: bytes) -> None:
+    """Refuse a file some of whose scans are missing: a progressive one would come out blurred."""
+    precision: dict[int, np.ndarray] = {}  # of each component: bits that each coefficient still lacks
+    progressive, scans = False, 0
+    for marker, payload in _segments(data):
+        if marker in _FRAMES and len(payload) >= 6:
+            progressive = marker in _PROGRESSIVE
+            precision = {component: np.full(64, 99) for component in payload[6::3][: payload[5]]}
+        elif marker == 0xDA and payload:
+            scans += 1
+            if scans > _MAX_SCANS:
+                raise UndecodableError(f"expected at most {_MAX_SCANS} scans, found more")
+            count = payload[0]
+            if len(payload) < 2 * count + 4:
+                break
+            first, last, bits = payload[2 * count + 1 : 2 * count + 4]
+            for component in payload[1 : 2 * count + 1 : 2]:
+                if component in precision:
+                    part = slice(first, last + 1) if progressive else slice(None)
+                    precision[component][part] = bits & 15 if progressive else 0
+    if any(missing.any() for missing in precision.values()):
+        raise UndecodableError("truncated (some of its scans are missing)")
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Markers and what belongs to them, up to the end marker or the end of the data."""
+    place, in_scan = 2, False
+    while found := (_IN_SCAN if in_scan else _MARKER).search(data, place):
+        marker, place = found[1][0], found.end()
+        if marker == _END[1]:
+            return
+        if marker in _ALONE:
+            continue
+        if place + 2 > len(data):
+            return
+        (length,) = struct.unpack_from(">H", data, place)
+        yield marker, data[place + 2 : place + length]
+        place += max(length, 2)
+        in_scan = marker == 0xDA

@@ -1,0 +1,91 @@
+"""Kinds of picture files by name and by content: which are read, and what to do with the others."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+_READ = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "WebP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+}
+_HEIC = (".heic", ".heif", ".hif")
+_CONVERT = "is not read; convert it to PNG or TIFF"
+_UNREAD = {
+    "HEIC": "HEIC is read where pillow-heif is installed: pip install 'sdflow-data[heic]'",
+    "GIF": f"GIF, of 256 colours, {_CONVERT}",
+    "JPEG 2000": f"JPEG 2000 {_CONVERT}",
+    "JPEG XL": f"JPEG XL {_CONVERT}",
+    "raw": "camera raw data is not read; develop it to PNG or TIFF",
+    "PSD": f"PSD {_CONVERT}",
+    "HDR": f"a picture of high dynamic range {_CONVERT} of 8 or 16 bits",
+    "Netpbm": f"Netpbm {_CONVERT}",
+    "TGA": f"TGA {_CONVERT}",
+    "vector": "a drawing is not read; render it to PNG",
+}
+_UNREAD_SUFFIXES = {
+    "HEIC": _HEIC,
+    "GIF": (".gif",),
+    "JPEG 2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+    "JPEG XL": (".jxl",),
+    "raw": (
+        *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf"),
+        *(".pef", ".srw", ".3fr", ".fff", ".iiq", ".rwl", ".x3f", ".kdc", ".dcr", ".mrw", ".raw"),
+    ),
+    "PSD": (".psd", ".psb"),
+    "HDR": (".exr", ".hdr", ".pfm"),
+    "Netpbm": (".ppm", ".pgm", ".pbm", ".pnm", ".pam"),
+    "TGA": (".tga",),
+    "vector": (".svg",),
+}
+_MAGIC = {
+    b"GIF8": "GIF",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    b"\xffO\xffQ": "JPEG 2000",
+    b"\xff\n": "JPEG XL",
+    b"\0\0\0\x0cJXL": "JPEG XL",
+    b"8BPS": "PSD",
+    b"v/1\x01": "HDR",
+    b"#?RADIANCE": "HDR",
+    b"FUJIFILM": "raw",
+}
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+@cache
+def reads_heic() -> bool:
+    """Whether the library that reads HEIC is installed; it is made known to Pillow then."""
+    if find_spec("pillow_heif") is None:
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def read_suffixes() -> frozenset[str]:
+    """What counts as a picture by its name, in lower case."""
+    suffixes = {suffix for kind in _READ.values() for suffix in kind}
+    return frozenset(suffixes.union(_HEIC if reads_heic() else ()))
+
+
+def unread_suffix(suffix: str) -> str | None:
+    """Why pictures with this suffix, in lower case, are not read; None if they are, or are no pictures."""
+    if suffix in read_suffixes():
+        return None
+    return next((_UNREAD[kind] for kind, suffixes in _UNREAD_SUFFIXES.items() if suffix in suffixes), None)
+
+
+def why_not_read(path: Path) -> str:
+    """What is wrong with a file that no decoder knows: its kind by its first bytes, whatever its name."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
+        return _UNREAD["HEIC"]
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            return _UNREAD[kind]
+    return f"expected a picture ({', '.join(_READ)}), found {'something else' if start else 'an empty file'}"

@@ -1,0 +1,21 @@
+"""How much memory there is to work in."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_limit() -> int:
+    """Bytes that this process may use at most: the machine's, its container's or its own limit."""
+    limits = [psutil.virtual_memory().total]
+    for path in _CGROUPS:
+        with suppress(OSError, ValueError):  # none there, or "max"
+            limits.append(int(Path(path).read_text()))
+    with suppress(AttributeError):  # not on every system
+        limit = psutil.Process().rlimit(psutil.RLIMIT_AS)[0]
+        if limit != psutil.RLIM_INFINITY:
+            limits.append(limit)
+    return min(limits)
