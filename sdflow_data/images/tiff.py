@@ -36,7 +36,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 _FORMATS = {2: "signed integer", 3: "floating point", 5: "complex integer", 6: "complex"}
 _ASSOCIATED, _UNASSOCIATED = 1, 2
-_DNG_VERSION, _ORIENTATION, _INK_SET, _CMYK_INKS = 50706, 274, 332, 1
+_FAX = (2, 3, 4)
+_DNG_VERSION, _ORIENTATION, _BITS, _PHOTOMETRIC, _INK_SET, _CMYK_INKS = 50706, 274, 258, 262, 332, 1
 
 
 def read_header(path: Path) -> Header:
@@ -107,12 +108,18 @@ def _check(page: tifffile.TiffPage) -> tuple[int, int | None]:
         raise UndecodableError(f"expected a picture, found a volume of {page.imagedepth} slices")
     channels = _CHANNELS[photometric]
     more = page.samplesperpixel - channels
+    if _PHOTOMETRIC not in page.tags or (_BITS not in page.tags and page.compression not in _FAX):
+        raise UndecodableError("damaged: it does not say what its samples are")
+    if page.planarconfig not in (1, 2):
+        raise UndecodableError(f"damaged: it has a PlanarConfiguration of {int(page.planarconfig)}")
     if more < 0:
         raise UndecodableError(f"expected {channels} samples per pixel, found {page.samplesperpixel}")
     extra = tuple(page.extrasamples)
-    if more and not extra:  # files of old programs: one more sample is taken for their alpha
-        extra = (_UNASSOCIATED,) if more == 1 and photometric in (_RGB, _BLACK_IS_ZERO) else ()
-    alphas = [n for n, e in enumerate(extra[:more], channels) if e in (_ASSOCIATED, _UNASSOCIATED)]
+    if more == 1 and not extra:  # files of old programs: one more sample is taken for their alpha
+        extra = (_UNASSOCIATED,)
+    if len(extra) != more:
+        raise UndecodableError(f"expected {channels} samples per pixel, found {page.samplesperpixel}")
+    alphas = [n for n, e in enumerate(extra, channels) if e in (_ASSOCIATED, _UNASSOCIATED)]
     return channels, alphas[0] if alphas else None
 
 
