@@ -14,7 +14,9 @@ from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
 from sdflow.resample import to_levels, to_unit
 
-from ..images.reading import PictureError, find_pictures, read_picture
+from ..images.finding import find_pictures
+from ..images.picture import PictureError
+from ..images.reading import read_picture
 from ..system.progress import progress
 
 _BLOCK = 448
