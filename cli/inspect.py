@@ -31,12 +31,11 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
     help="Exit with status 1 if the dataset's score is lower: 100 is ideal, 50 passes every verdict.",
 )
 @click.option(
-    "--classifier-steps",
-    type=click.IntRange(min=0),
-    default=250,
-    show_default=True,
-    help="With --real: how long to train the networks that try to tell the two apart; 0 for no such test.",
+    "--thorough",
+    is_flag=True,
+    help="With --real: train the networks that try to tell the two apart to their end; minutes to an hour.",
 )
+@click.option("--no-classifier", is_flag=True, help="Train no such networks.")
 @workers_option
 @max_pixels_option
 def command(
@@ -45,7 +44,8 @@ def command(
     report: Path | None,
     json_: Path | None,
     fail_under: float | None,
-    classifier_steps: int,
+    thorough: bool,
+    no_classifier: bool,
     workers: int | None,
 ) -> int:
     """Measure the degradations of DATASET: noise, blur, colour, alignment, compression, diversity.
@@ -62,12 +62,20 @@ def command(
 
     from sdflow.files import write_file
     from sdflow_data.dataset.manifest import read_dataset
+    from sdflow_data.inspection.classifier import QUICK, THOROUGH
     from sdflow_data.inspection.inspection import inspect_dataset
 
-    inspection = inspect_dataset(read_dataset(dataset), real, classifier_steps, workers)
+    if thorough and (no_classifier or real is None):
+        raise click.UsageError("--thorough: expected --real, and not --no-classifier")
+    classifier = None if no_classifier else THOROUGH if thorough else QUICK
+    inspection = inspect_dataset(read_dataset(dataset), real, classifier, workers)
     for skipped in [] if inspection.real is None else inspection.real.skipped:
         click.echo(f"skipped {skipped}", err=True)
     click.echo(_table(inspection))
+    for measure in inspection.noise:
+        click.echo(
+            f"{measure.name}: {measure.value:.3g} {measure.unit} ({measure.definition})".replace("  ", " ")
+        )
     click.echo(_verdicts(inspection))
     if json_ is not None:
         write_file(json_, _utf8(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False) + "\n"))
@@ -77,8 +85,19 @@ def command(
 
         write_file(report, _utf8(report_html(inspection)))
         click.echo(f"{report}: the report, for a browser")
-    if fail_under is not None and not inspection.score >= fail_under:
-        click.echo(f"Error: --fail-under: expected a score of at least {fail_under:g}", err=True)
+    if fail_under is None:
+        return 0
+    if inspection.untold:
+        reasons = "; ".join(f"{verdict.question} {verdict.untold}" for verdict in inspection.untold)
+        click.echo(
+            f"Error: --fail-under: expected every question to be answered, not so: {reasons}", err=True
+        )
+        return 1
+    if not inspection.score >= fail_under:
+        click.echo(
+            f"Error: --fail-under: expected a score of at least {fail_under:g}, got {inspection.score:.0f}",
+            err=True,
+        )
         return 1
     return 0
 
@@ -102,8 +121,13 @@ def _verdicts(inspection: "Inspection") -> str:
         answer = click.style(f"{verdict.answer:<14}", fg=_COLOURS[verdict.passed])
         reasons = [f"{m.text} ({m.threshold})" for m in verdict.measures] or [verdict.untold]
         lines.append(f"{verdict.question:<12} {answer} {reasons[0]}")
-        lines += [" " * 28 + reason for reason in reasons[1:]]
-    lines.append(
-        f"\nScore {inspection.score:.0f} of 100: that of the worst verdict; from 50 on all are good."
-    )
+        lines += [" " * 28 + reason for reason in (*reasons[1:], *verdict.notes)]
+    told = len(inspection.verdicts) - len(inspection.untold)
+    score = f"{inspection.score:.0f} of 100: that of the worst verdict; from 50 on all are good."
+    if inspection.untold:
+        score = (
+            f"{told} of {len(inspection.verdicts)} told, the worst of them with "
+            f"{inspection.score:.0f} of 100."
+        )
+    lines.append(f"\n{inspection.conclusion}\nScore {score}")
     return "\n".join(lines)

@@ -92,7 +92,7 @@ def run_demo(out: Path, steps: int, seed: int, say: Callable[[str], None]) -> De
     dataset = read_dataset(out / "pairs")
     say("4/5 Inspecting them against the camera's photographs, exporting them for a trainer")
     report = out / "report.html"
-    write_file(report, report_html(inspect_dataset(dataset, lr, classifier=0)).encode())
+    write_file(report, report_html(inspect_dataset(dataset, lr, classifier=None)).encode())
     export(dataset, out / "export", ExportRequest(trainer="basicsr"))
     say("5/5 Comparing with what the camera makes of the same pictures")
     table, grid = compare_with_camera(dataset, hr, seed)

@@ -1,7 +1,7 @@
 """All that is to be known of a dataset, in one call: what ``sdflow inspect`` prints, draws and writes."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ import pandas as pd
 from sdflow.errors import SDFlowError
 
 from ..dataset.manifest import INFO, Dataset, read_dataset
+from ..statistics.batch import bicubic_lr
 from ..statistics.compare import KernelComparison, compare, compare_features
-from .classifier import STEPS, Classification, classify
-from .sets import MeasuredDataset, MeasuredPatches, measure_dataset, measure_photographs
-from .verdicts import Verdict, overall, verdicts
+from ..statistics.noise_models import NoiseMeasure, noise_measures
+from .classifier import QUICK, Classification, Effort, classify
+from .sets import MeasuredDataset, MeasuredPatches, measure_dataset, measure_photographs, read_partners
+from .tells import Tell, tells
+from .verdicts import Verdict, conclusion, overall, passed, verdicts
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Inspection:
         real: what it is held against, if anything.
         features: kernel distances of all statistics together, against ``real``.
         classified: the classifier two-sample tests against ``real``, if they were asked for.
+        noise: what papers on noise models measure, where ``real`` has partners of the dataset's samples.
     """
 
     dataset: Dataset
@@ -49,6 +53,7 @@ class Inspection:
     real: RealSet | None = None
     features: KernelComparison | None = None
     classified: Classification | None = None
+    noise: list[NoiseMeasure] = field(default_factory=list)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -62,12 +67,32 @@ class Inspection:
         """The answers, in the order of the questions."""
         frame = None if self.real is None else self.real.patches.frame
         samples, bicubic = self.measured.samples.frame, self.measured.bicubic.frame
-        return verdicts(samples, bicubic, frame, self.features, self.classified)
+        return verdicts(samples, bicubic, frame, self.features, self.classified, self.tells)
+
+    @cached_property
+    def tells(self) -> list[Tell]:
+        """What single numbers tell samples from photographs by; empty where there are none."""
+        return [] if self.real is None else tells(self.measured.samples.frame, self.real.patches.frame)
 
     @property
     def score(self) -> float:
-        """0 to 100: that of the worst verdict; 50 is at the threshold."""
+        """0 to 100: that of the worst verdict that can be told; 50 is at the threshold."""
         return overall(self.verdicts)
+
+    @property
+    def untold(self) -> list[Verdict]:
+        """The verdicts that cannot be told, and so are not passed."""
+        return [verdict for verdict in self.verdicts if verdict.passed is None]
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every answer is yes; None where none is no, and some cannot be told."""
+        return passed(self.verdicts)
+
+    @property
+    def conclusion(self) -> str:
+        """What it means for a training, and what to try next."""
+        return conclusion(self.verdicts)
 
     def to_json(self) -> dict[str, Any]:
         """All of it but the samples, as JSON has it: no NaN, which is null."""
@@ -77,6 +102,8 @@ class Inspection:
             "dataset": {"folder": str(self.dataset.folder), **self.dataset.info},
             "real": None if self.real is None else _real_json(self.real),
             "score": self.score,
+            "passed": self.passed,
+            "conclusion": self.conclusion,
             "verdicts": [
                 {
                     "question": v.question,
@@ -92,9 +119,9 @@ class Inspection:
                 for name, row in self.table.iterrows()
             },
             "kernel_distance": None if self.features is None else vars(self.features),
-            "classifier_auc": None
-            if self.classified is None
-            else {side: getattr(self.classified, side) for side in ("generated", "bicubic", "real")},
+            "classifier_auc": None if self.classified is None else _classifier_json(self.classified),
+            "told_by": [vars(tell) for tell in self.tells],
+            "noise_measures": [vars(measure) for measure in self.noise],
             "kernel": None
             if kernel is None
             else {
@@ -108,14 +135,17 @@ class Inspection:
 
 
 def inspect_dataset(
-    dataset: Dataset, real: Path | None = None, classifier: int = STEPS, workers: int | None = None
+    dataset: Dataset,
+    real: Path | None = None,
+    classifier: Effort | None = QUICK,
+    workers: int | None = None,
 ) -> Inspection:
     """Measure a dataset, alone or against real photographs.
 
     Args:
         dataset: made by anything.
         real: a folder of real LR photographs, or a dataset of real pairs.
-        classifier: steps to train the networks of the classifier two-sample tests; 0 for no such tests.
+        classifier: how hard the classifier two-sample tests try; None for no such tests.
         workers: processes; None for one per core.
 
     Raises:
@@ -128,10 +158,10 @@ def inspect_dataset(
     sets = measured.samples, measured.bicubic, against.patches
     generated, bicubic, photographs = ((patches.pixels, patches.groups) for patches in sets)
     classified = None
-    if classifier:
+    if classifier is not None:
         classified = classify(generated, bicubic, photographs, classifier, workers=workers)
     features = compare_features(sets[0].frame, sets[2].frame, sets[1].frame)
-    return Inspection(dataset, measured, against, features, classified)
+    return Inspection(dataset, measured, against, features, classified, _measure_noise(dataset, against))
 
 
 def _measure_real(folder: Path, dataset: Dataset, workers: int | None) -> RealSet:
@@ -148,6 +178,16 @@ def _measure_real(folder: Path, dataset: Dataset, workers: int | None) -> RealSe
     return RealSet(folder, patches, [str(error) for error in skipped])
 
 
+def _measure_noise(dataset: Dataset, real: RealSet) -> list[NoiseMeasure]:
+    if not (real.folder / INFO).exists():
+        return []
+    partners = read_partners(dataset, read_dataset(real.folder))
+    if partners is None:
+        return []
+    generated, lr, hr = partners
+    return noise_measures(generated, lr, bicubic_lr(hr, lr.shape[1]))
+
+
 def _lr_size(dataset: Dataset) -> int:
     return int(dataset.info["patch_size"] // dataset.info["scale"])
 
@@ -159,6 +199,16 @@ def _real_json(real: RealSet) -> dict[str, Any]:
         "photographs": int(groups.nunique()),
         "patches": len(groups),
         "skipped": real.skipped,
+    }
+
+
+def _classifier_json(classified: Classification) -> dict[str, Any]:
+    areas = {side: getattr(classified, side) for side in ("generated", "bicubic", "real")}
+    return {side: {"mean": found.mean, "splits": list(found.values)} for side, found in areas.items()} | {
+        "parts": classified.parts,
+        "at_the_bound": classified.at_the_bound,
+        "seconds": round(classified.seconds, 1),
+        **vars(classified.effort),
     }
 
 

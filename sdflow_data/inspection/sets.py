@@ -23,6 +23,7 @@ _WORTH_A_PROCESS = 512
 
 _MOST_KEPT, _MOST_KEPT_BYTES = 2000, 2**26
 _MOST_FOR_KERNEL = 200
+_MOST_PARTNERS = 500
 
 
 @dataclass(frozen=True)
@@ -204,3 +205,26 @@ def _most_kept(size: int) -> int:
 def _kept_variant(numbers: np.ndarray, kept: int, variants: int) -> np.ndarray:
     """Of each kept patch another variant, in turn."""
     return numbers // kept % variants
+
+
+def read_partners(dataset: Dataset, real: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Samples and the real LR of the same HR patches, where both datasets have some.
+
+    Patches are the same if their photographs are, byte for byte, and their places.
+
+    Returns:
+        Samples (N, K, p, p, 3), real LR (N, p, p, 3) and HR (N, s*p, s*p, 3) of up to 500 patches, spread
+        evenly; None if there are none.
+    """
+    key = ["source_sha256", "top", "left"]
+    ours, theirs = (part.columns([*key, "shard", "row"]).drop_duplicates(key) for part in (dataset, real))
+    both = ours.merge(theirs, on=key, suffixes=("", "_real"))
+    if both.empty:
+        return None
+    both = both.iloc[:: -(-len(both) // _MOST_PARTNERS)].sort_values(["shard", "row"])
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for (shard, other), rows in both.groupby(["shard", "shard_real"]):
+        with dataset.shard(shard) as one, real.shard(other) as two:
+            found += [(one.lr[a], two.lr[b][0], one.hr[a]) for a, b in zip(rows["row"], rows["row_real"])]
+    generated, partners, hr = (np.stack(side) for side in zip(*found))
+    return generated, partners, hr

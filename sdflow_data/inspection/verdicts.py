@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..statistics.compare import KernelComparison, position
+from ..statistics import STATISTICS
+from ..statistics.compare import KernelComparison
 from .classifier import Classification
+from .tells import Tell
 
 MOST_KERNEL_POSITION = 0.5
-MOST_AUC = 0.9
+MOST_AUC = 0.8
+MOST_AUC_OF_A_NUMBER = 0.75
+LEAST_AUC_OF_BICUBIC = 0.75
 LEAST_RANDOM_SHARE = 0.5
 LEAST_NOISE = 1.0
 LEAST_SPREAD_RATIO = 0.5
@@ -49,16 +53,16 @@ class Verdict:
     """The answer to a question.
 
     Attributes:
-        question: a word with a question mark.
+        question: a word with a question mark; yes is good.
         measures: what it rests on; empty where it cannot be told.
         untold: why it cannot be told, or empty.
-        good: the answer that is good: "yes" or "no".
+        notes: what else is to be known, without a score.
     """
 
     question: str
     measures: tuple[Measure, ...]
     untold: str = ""
-    good: str = "yes"
+    notes: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:
@@ -67,25 +71,81 @@ class Verdict:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the answer is the good one; None where it cannot be told."""
+        """Whether the answer is yes; None where it cannot be told."""
         return self.score >= 50 if self.measures else None
 
     @property
     def answer(self) -> str:
         """ "yes", "no", or "cannot be told"."""
-        if self.passed is None:
-            return "cannot be told"
-        return self.good if self.passed else {"yes": "no", "no": "yes"}[self.good]
+        return {True: "yes", False: "no", None: "cannot be told"}[self.passed]
 
     @property
     def sentence(self) -> str:
         """The evidence in one line."""
-        return "; ".join(f"{m.text} ({m.threshold})" for m in self.measures) or self.untold
+        told = [f"{m.text} ({m.threshold})" for m in self.measures] or [self.untold]
+        return "; ".join([*told, *self.notes])
 
 
 def overall(verdicts: Sequence[Verdict]) -> float:
     """The score of a dataset: that of the worst question that can be told; NaN if none can."""
     return min((v.score for v in verdicts if v.measures), default=math.nan)
+
+
+def passed(verdicts: Sequence[Verdict]) -> bool | None:
+    """Whether every answer is yes; None where none is no, and some cannot be told."""
+    if any(verdict.passed is False for verdict in verdicts):
+        return False
+    return None if any(verdict.passed is None for verdict in verdicts) else True
+
+
+def conclusion(verdicts: Sequence[Verdict]) -> str:
+    """What the answers mean for a training on the pairs, and what to try next, in two sentences."""
+    failed = {verdict.question for verdict in verdicts if verdict.passed is False}
+    for question, words in _CONCLUSIONS.items():
+        if question in failed:
+            return words
+    untold = [verdict for verdict in verdicts if verdict.passed is None]
+    if untold:
+        reasons = "; ".join(f"{verdict.question} {verdict.untold}" for verdict in untold)
+        return (
+            f"Nothing that can be told speaks against these pairs. What cannot be told is not "
+            f"passed: {reasons}."
+        )
+    return (
+        "By all that was measured, a network trained on these pairs meets degradations like those of the "
+        "photographs. Train on them, or look closer first with --thorough."
+    )
+
+
+_CONCLUSIONS = {
+    "degraded?": (
+        "The LR have collapsed to bicubic ones, so a network trained on these pairs learns to undo bicubic "
+        "downscaling and nothing else. Make them with a trained model, or train it longer."
+    ),
+    "aligned?": (
+        "LR and HR do not lie on one another, so a network trained on these pairs learns to move "
+        "edges, or to "
+        "blur them. Register hand-made pairs again; of a trained model, watch its alignment while it trains."
+    ),
+    "colour-true?": (
+        "LR and HR differ in colour, so a network trained on these pairs learns to change colours. Match the "
+        "colours of the two sides, or train the model longer."
+    ),
+    "diverse?": (
+        "The degradations hardly differ, so a network trained on these pairs learns to undo one of "
+        "them. Make "
+        "them at a higher --temperature, with all components, or after more kinds of photographs."
+    ),
+    "random?": (
+        "The noise is much the same in all variants, so a network trained on these pairs learns to take off "
+        "one texture where photographs have noise. Make them at --temperature 1, or train the model longer."
+    ),
+    "realistic?": (
+        "The LR can be told from the photographs, so a network trained on these pairs meets in photographs "
+        "what it has not learned. See by what they are told; train longer, or on more of the photographs."
+    ),
+}
+"""By the question that is answered with no; of several, the first decides."""
 
 
 def verdicts(
@@ -94,6 +154,7 @@ def verdicts(
     real: pd.DataFrame | None,
     features: KernelComparison | None = None,
     classified: Classification | None = None,
+    found: Sequence[Tell] = (),
 ) -> list[Verdict]:
     """The answers for a dataset.
 
@@ -102,16 +163,17 @@ def verdicts(
         real: frame of real photographs, if there are any.
         features: their kernel distances.
         classified: what the classifier tests said.
+        found: what single numbers tell, the most telling first.
     """
-    found = (
-        _realistic(features, classified),
+    answers = (
+        _realistic(features, classified, found),
         _random(samples, bicubic, real),
         _diverse(samples, real),
         _aligned(samples),
         _colour_true(samples),
-        _collapsed(samples),
+        _degraded(samples),
     )
-    return [_without_nan(verdict) for verdict in found]
+    return [_without_nan(verdict) for verdict in answers]
 
 
 def _without_nan(verdict: Verdict) -> Verdict:
@@ -122,57 +184,106 @@ def _without_nan(verdict: Verdict) -> Verdict:
     )
 
 
-def _realistic(features: KernelComparison | None, classified: Classification | None) -> Verdict:
+def _realistic(
+    features: KernelComparison | None, classified: Classification | None, found: Sequence[Tell]
+) -> Verdict:
+    """A test that would not tell bicubic LR either has no power: it can say no, but not yes."""
     if features is None:
         return Verdict("realistic?", (), "needs real photographs (--real)")
-    place = features.position
-    if features.ceiling - features.floor < _LEAST_KERNEL_DISTANCE:
-        # Bicubic is as near to these photographs as they are to one another.
-        place = position(features.distance, features.floor, 2 * max(features.floor, _LEAST_KERNEL_DISTANCE))
-    measures = [
-        Measure(
-            f"{place:.0%} of the way from real photographs to bicubic by kernel distance",
-            f"at most {MOST_KERNEL_POSITION:.0%}",
-            _at_most(place, MOST_KERNEL_POSITION),
-        )
+    parts = [_by_kernel(features)]
+    if classified is not None and classified.generated.values:
+        parts.append(_by_classifier(classified))
+    measures = [measure for measure, _ in parts if measure is not None]
+    notes = [note for _, note in parts if note]
+    seen = sorted((_by_number(tell) for tell in found if tell.counts), key=lambda measure: measure.score)[:1]
+    if measures or any(measure.score < 50 for measure in seen):
+        measures += seen
+    notes += [
+        f"photographs have more of it: {STATISTICS[tell.name].description} tells {tell.auc:.2f} "
+        "(how they were made; it has no score)"
+        for tell in found
+        if not tell.counts and tell.auc > max(MOST_AUC_OF_A_NUMBER, tell.floor)
     ]
-    if classified is not None and not math.isnan(classified.generated):
-        references = {"real from real": classified.real, "bicubic": classified.bicubic}
-        others = ", ".join(f"{name} {auc:.2f}" for name, auc in references.items() if not math.isnan(auc))
-        # Where photographs differ so much that one half is told from the other, no set can do better.
-        most = MOST_AUC if math.isnan(classified.real) else max(MOST_AUC, classified.real)
-        measures.append(
-            Measure(
-                f"a classifier of short training tells it from real with AUC {classified.generated:.2f}"
-                + (f" [{others}]" if others else ""),
-                f"at most {most:.2g}",
-                _at_most(classified.generated - 0.5, most - 0.5),
+    untold = "no test has the power to tell even bicubic LR from these photographs"
+    return Verdict("realistic?", tuple(measures), untold, tuple(notes))
+
+
+def _by_kernel(features: KernelComparison) -> tuple[Measure | None, str]:
+    place, text = features.position, "of the way from real photographs to bicubic by kernel distance"
+    if features.ceiling - features.floor < _LEAST_KERNEL_DISTANCE or math.isnan(place):
+        least = 2 * max(features.floor, _LEAST_KERNEL_DISTANCE)
+        place = (features.distance - features.floor) / (least - features.floor)
+        if not place > 1:
+            return (
+                None,
+                "by kernel distance bicubic LR is as near to the photographs as they are to one another",
             )
+        text = "of the way from real photographs to twice their own distance by kernel distance"
+        return Measure(f"{place:.0%} {text}", "at most 100%", _at_most(place, 1.0)), ""
+    place = max(0.0, place)
+    threshold = f"at most {MOST_KERNEL_POSITION:.0%}"
+    return Measure(f"{place:.0%} {text}", threshold, _at_most(place, MOST_KERNEL_POSITION)), ""
+
+
+def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
+    ours, bicubic, real = classified.generated, classified.bicubic, classified.real
+    references = {"real from real": real, "bicubic": bicubic}
+    others = ", ".join(f"{name} {areas.mean:.2f}" for name, areas in references.items() if areas.values)
+    # Where photographs differ so much that one half is told from the other, no set can do better.
+    most = max(MOST_AUC, real.mean) if real.values else MOST_AUC
+    span = f"{ours.low:.2f} to {ours.high:.2f} over {len(ours.values)} splits"
+    measure = Measure(
+        f"a classifier tells it from real with AUC {ours.mean:.2f}, {span}"
+        + (f" [{others}]" if others else ""),
+        f"at most {most:.2g}",
+        _at_most(ours.mean - 0.5, most - 0.5),
+    )
+    powerless = bicubic.values and bicubic.mean < max(LEAST_AUC_OF_BICUBIC, real.mean if real.values else 0)
+    if powerless and measure.score >= 50:
+        return None, (
+            f"the classifier has no power here: it tells bicubic LR with AUC {bicubic.mean:.2f}, "
+            f"the dataset with "
+            f"{ours.mean:.2f}"
         )
-    return Verdict("realistic?", tuple(measures))
+    note = (
+        "the classifier was still learning when it was stopped: --thorough" if classified.at_the_bound else ""
+    )
+    return measure, note
+
+
+def _by_number(tell: Tell) -> Measure:
+    most = max(MOST_AUC_OF_A_NUMBER, tell.floor)
+    side = "more" if tell.more else "less"
+    return Measure(
+        f"the number that tells most, {tell.name}, tells it from real with AUC {tell.auc:.2f}: "
+        f"samples have {side} "
+        f"({STATISTICS[tell.name].description}) [real from real {tell.floor:.2f}]",
+        f"at most {most:.2g}",
+        _at_most(tell.auc - 0.5, most - 0.5),
+    )
 
 
 def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | None) -> Verdict:
     spread = _median(samples, "variant_spread")
     if math.isnan(spread):
-        return Verdict("random?", (), "needs at least two variants per patch")
-    whose, noisy = ("the dataset shows", samples) if real is None else ("the real photographs show", real)
+        return Verdict("random?", (), "needs at least two variants per patch; there is a single one")
+    if real is None:
+        return Verdict(
+            "random?", (), "needs real photographs (--real), which say how much noise there should be"
+        )
     # What bicubic LR shows is texture that the estimate takes for noise.
-    excess = _median(noisy, "noise_sigma") ** 2 - _median(bicubic, "noise_sigma") ** 2
+    excess = _median(real, "noise_sigma") ** 2 - _median(bicubic, "noise_sigma") ** 2
     noise = math.sqrt(max(0.0, excess))
-    if noise < LEAST_NOISE:
-        why = f"{whose} {noise:.1f} levels of noise beyond bicubic LR's, too little to ask"
-        return Verdict("random?", (), why)
-    return Verdict(
-        "random?",
-        (
-            Measure(
-                f"variants of a patch differ by {spread:.1f} levels, and {whose} {noise:.1f} levels of noise",
-                f"at least {LEAST_RANDOM_SHARE:.0%}",
-                _at_least(spread / noise, LEAST_RANDOM_SHARE),
-            ),
-        ),
+    text = (
+        f"variants of a patch differ by {spread:.1f} levels, and the real photographs show "
+        f"{noise:.1f} levels of noise"
     )
+    if noise < LEAST_NOISE:
+        return Verdict(
+            "random?", (Measure(f"{text}, hardly any", f"asked from {LEAST_NOISE:g} level on", 100.0),)
+        )
+    share = Measure(text, f"at least {LEAST_RANDOM_SHARE:.0%}", _at_least(spread / noise, LEAST_RANDOM_SHARE))
+    return Verdict("random?", (share,))
 
 
 def _diverse(samples: pd.DataFrame, real: pd.DataFrame | None) -> Verdict:
@@ -230,19 +341,19 @@ def _colour_true(samples: pd.DataFrame) -> Verdict:
     )
 
 
-def _collapsed(samples: pd.DataFrame) -> Verdict:
+def _degraded(samples: pd.DataFrame) -> Verdict:
     residual = _median(samples, "residual_std")
-    measures = [
-        Measure(
-            f"LR differs from bicubic by {residual:.1f} levels",
-            f"at least {LEAST_RESIDUAL:g}",
-            _at_least(residual, LEAST_RESIDUAL),
-        )
-    ]
-    spread = _median(samples, "variant_spread")
-    if not math.isnan(spread):
-        measures.append(_variants_differ(spread))
-    return Verdict("collapsed?", tuple(measures), good="no")
+    return Verdict(
+        "degraded?",
+        (
+            Measure(
+                f"LR differs from bicubic by {residual:.1f} levels"
+                + (": it has collapsed to it" if residual < LEAST_RESIDUAL else ""),
+                f"at least {LEAST_RESIDUAL:g}",
+                _at_least(residual, LEAST_RESIDUAL),
+            ),
+        ),
+    )
 
 
 def _variants_differ(spread: float) -> Measure:

@@ -114,7 +114,7 @@ def compare_features(
     kept = [_thinned(frame) for frame in (generated, real, bicubic)]
     features = [scale(frame) for frame in kept]
     bandwidth = distances.median_distance(features[1])
-    halves = [_halves(kept[1]["group"].to_numpy(), random) for _ in range(5)]
+    halves = distances.random_halves(kept[1]["group"].to_numpy(), 5, random)
     floors = [distances.kernel_distance(features[1][half], features[1][~half], bandwidth) for half in halves]
     return KernelComparison(
         distance=distances.kernel_distance(features[0], features[1], bandwidth),
@@ -141,12 +141,3 @@ class FeatureScale:
 
 def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[:: -(-len(frame) // _MOST_FEATURES_OF)]
-
-
-def _halves(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(n,) bool: half of the photographs, or of the samples if there are fewer than three photographs."""
-    numbers = np.unique(groups, return_inverse=True)[1]
-    if numbers.max() < 2:
-        numbers = np.arange(len(groups))
-    order = random.permutation(numbers.max() + 1)
-    return (order < len(order) // 2)[numbers]

@@ -53,8 +53,26 @@ def floor(real: Sample, random: np.random.Generator) -> float:
 
     Halves are smaller than what is compared, so a set of the same law may come out at half of it.
     """
-    halves = _split(real.groups, random)
+    halves = random_halves(real.groups, _SPLITS, random).astype(np.float64)
     return float(_Difference(real, real).distances(halves, 1.0 - halves).mean())
+
+
+def random_halves(groups: np.ndarray, splits: int, random: np.random.Generator) -> np.ndarray:
+    """Random halves of the photographs, or of the patches if there are fewer than three photographs.
+
+    Args:
+        groups: (n,), the photograph of each patch.
+
+    Returns:
+        bool (splits, n).
+    """
+    numbers = np.unique(groups, return_inverse=True)[1]
+    if numbers.max(initial=0) < 2:
+        numbers = np.arange(len(groups))
+    count = numbers.max(initial=0) + 1
+    order = random.permuted(np.tile(np.arange(count), (splits, 1)), axis=1)
+    halves: np.ndarray = (order < count // 2)[:, numbers]
+    return halves
 
 
 def _resampled(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -62,13 +80,6 @@ def _resampled(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
     count = groups.max() + 1
     drawn = random.multinomial(count, np.full(count, 1 / count), size=_BOOTSTRAPS)
     return drawn[:, groups].astype(np.float64)
-
-
-def _split(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(splits, n) of 0 and 1: random halves of the groups."""
-    count = groups.max() + 1
-    order = random.permuted(np.tile(np.arange(count), (_SPLITS, 1)), axis=1)
-    return (order < count // 2)[:, groups].astype(np.float64)
 
 
 class _Difference:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,8 +16,9 @@ from sdflow_cli.main import main
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import read_dataset
+from sdflow_data.inspection.classifier import Effort
 from sdflow_data.inspection.inspection import inspect_dataset
-from sdflow_data.inspection.sets import measure_dataset, measure_photographs
+from sdflow_data.inspection.sets import measure_dataset, measure_photographs, read_partners
 from sdflow_data.statistics import CHEAP_COLUMNS, STATISTICS, frame_of_pairs
 
 
@@ -97,20 +99,41 @@ def test_the_table_and_the_verdicts_are_printed(classical: Path) -> None:
     for statistic in ("noise_sigma", "residual_mean_r", "residual_std", "residual_correlation", "sharpness"):
         assert any(line.startswith(statistic) for line in lines)
     assert any(line.startswith("realistic?") and "--real" in line for line in lines)
-    assert lines[-1].startswith("Score ")
+    assert lines[-1].startswith("Score 4 of 6 told")
 
 
 def test_real_photographs_stand_beside_it(classical: Path, real: Path) -> None:
-    result = run(classical, "--real", real, "--classifier-steps", 0)
+    result = run(classical, "--real", real, "--no-classifier")
     assert "real" in result.stdout.splitlines()[0].split()
     assert "skipped" in result.stderr
     assert "no picture.png" in result.stderr
 
 
 def test_a_dataset_of_real_pairs_can_be_what_is_held_against(classical: Path, bicubic: Path) -> None:
-    inspection = inspect_dataset(read_dataset(classical), bicubic, classifier=0)
+    inspection = inspect_dataset(read_dataset(classical), bicubic, classifier=None)
     assert inspection.table.loc["residual_std", "real"] < 1  # statistics of pairs have a counterpart too
     assert inspection.table.loc["residual_std", "distance"] > 1
+
+
+def test_samples_are_held_against_the_real_lr_of_the_same_hr(classical: Path, bicubic: Path) -> None:
+    dataset, pairs = read_dataset(classical), read_dataset(bicubic)
+    found = read_partners(dataset, pairs)
+    assert found is not None
+    generated, real, hr = found
+    for ours, theirs in zip(dataset.patches(), pairs.patches()):
+        (number,) = np.flatnonzero((hr == ours.hr).all(axis=(1, 2, 3)))
+        np.testing.assert_array_equal(generated[number], ours.lr)
+        np.testing.assert_array_equal(real[number], theirs.lr[0])
+    measured = {measure.name: measure.value for measure in inspect_dataset(dataset, bicubic, None).noise}
+    assert measured["AKLD"] > 0
+    assert measured["temporal variance"] > 0
+
+
+def test_without_the_same_photographs_there_are_no_partners(classical: Path, tmp_path: Path) -> None:
+    from pairs import write_dataset as write_others
+
+    write_others(tmp_path / "others")
+    assert read_partners(read_dataset(classical), read_dataset(tmp_path / "others")) is None
 
 
 def test_patches_of_another_size_are_no_counterpart(classical: Path, tmp_path: Path) -> None:
@@ -122,7 +145,7 @@ def test_patches_of_another_size_are_no_counterpart(classical: Path, tmp_path: P
 
 
 def test_the_json_has_everything_and_no_nan(classical: Path, real: Path, tmp_path: Path) -> None:
-    run(classical, "--real", real, "--classifier-steps", 0, "--json", tmp_path / "all.json")
+    run(classical, "--real", real, "--no-classifier", "--json", tmp_path / "all.json")
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
@@ -134,25 +157,38 @@ def test_the_json_has_everything_and_no_nan(classical: Path, real: Path, tmp_pat
     assert set(found["statistics"]) == set(STATISTICS)
     assert found["statistics"]["noise_sigma"]["distance"] > 0
     assert found["statistics"]["residual_std"]["distance"] is None
-    assert {v["question"] for v in found["verdicts"]} >= {"realistic?", "aligned?", "collapsed?"}
+    assert {v["question"] for v in found["verdicts"]} >= {"realistic?", "aligned?", "degraded?"}
     assert len(found["kernel"]["taps"]) == len(found["kernel"]["taps"][0]) == 4 * SCALE + 8
 
 
-def test_the_classifier_has_its_say_where_there_are_photographs_enough(
-    bicubic: Path, real: Path, tmp_path: Path
-) -> None:
-    run(bicubic, "--real", real, "--json", tmp_path / "all.json", "--workers", 1, "--classifier-steps", 25)
-    found = json.loads((tmp_path / "all.json").read_text("utf-8"))["classifier_auc"]
-    assert 0 <= found["generated"] <= 1
-    assert 0 <= found["bicubic"] <= 1
-    assert found["real"] is None  # three photographs do not make two sets of three
+def test_the_classifier_has_its_say_where_there_are_photographs_enough(bicubic: Path, real: Path) -> None:
+    inspection = inspect_dataset(read_dataset(bicubic), real, Effort(25, 2, 25), workers=1)
+    found = inspection.to_json()["classifier_auc"]
+    assert 0.5 <= found["generated"]["mean"] <= 1
+    assert 0.5 <= found["bicubic"]["mean"] <= 1
+    assert found["real"] == {"mean": None, "splits": []}  # three photographs do not make two sets of three
+    assert found["seconds"] > 0
 
 
-def test_fail_under_is_a_gate(bicubic: Path, classical: Path) -> None:
-    assert run(classical, "--fail-under", 50).return_value == 0
-    refused = run(bicubic, "--fail-under", 50)
+def test_thorough_needs_photographs(classical: Path, real: Path) -> None:
+    for arguments in (["--thorough"], ["--real", real, "--thorough", "--no-classifier"]):
+        with pytest.raises(click.UsageError, match="--thorough"):
+            run(classical, *arguments)
+
+
+def test_fail_under_is_a_gate(bicubic: Path, real: Path) -> None:
+    against = ("--real", real, "--no-classifier", "--fail-under")
+    assert run(bicubic, *against, 0).return_value == 0
+    refused = run(bicubic, *against, 50)
     assert refused.return_value == 1
-    assert "Error: --fail-under" in refused.stderr
+    assert "expected a score of at least 50, got 0" in refused.stderr
+
+
+def test_what_cannot_be_told_does_not_pass_the_gate(classical: Path) -> None:
+    refused = run(classical, "--fail-under", 0)
+    assert refused.return_value == 1
+    assert "realistic? needs real photographs (--real)" in refused.stderr
+    assert "4 of 6 told" in refused.stdout
 
 
 def test_the_gate_closes_the_process_with_status_1(bicubic: Path) -> None:

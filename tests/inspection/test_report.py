@@ -1,5 +1,6 @@
 """The report: one file, safe against what files are called, whole and quiet in a browser."""
 
+import html
 import json
 import re
 import shutil
@@ -50,7 +51,7 @@ addEventListener("load", () => {
 def inspection(tmp_path_factory: pytest.TempPathFactory) -> Inspection:
     folder = tmp_path_factory.mktemp("report")
     dataset = write_dataset(folder / "pairs <b>&amp;")
-    return inspect_dataset(dataset, write_photographs(folder / "real <i>"), classifier=0)
+    return inspect_dataset(dataset, write_photographs(folder / "real <i>"), classifier=None)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_the_page_needs_nothing_but_itself(report: str) -> None:
     page = Page(report)
     assert page.open == []
     assert page.addresses
-    assert all(address.startswith("data:") for address in page.addresses)
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert not re.search(r"@import|url\((?!#)|fetch\(|XMLHttpRequest|import\(", report)
 
 
@@ -111,6 +112,24 @@ def test_every_statistic_and_every_verdict_is_there(report: str, inspection: Ins
 
 def test_components_have_a_strip_each(report: str) -> None:
     assert report.count('class="strip') == 2
+
+
+def test_it_publishes_no_folder_of_the_machine_and_no_raw_json(report: str, inspection: Inspection) -> None:
+    assert str(inspection.dataset.folder.parent) not in report
+    assert "[]" not in re.sub(r"<script.*?</script>", "", report, flags=re.DOTALL)
+
+
+def test_statistics_without_a_counterpart_have_a_table_of_their_own(
+    report: str, inspection: Inspection
+) -> None:
+    compared, alone = report.split("<h3>Of pairs and variants")
+    for name, row in inspection.table.iterrows():
+        there = compared if row["distance"] == row["distance"] else alone
+        assert f'data-statistic="{name}"' in there
+
+
+def test_it_leads_on(report: str, inspection: Inspection) -> None:
+    assert inspection.conclusion in html.unescape(report)
 
 
 def test_a_dataset_alone_has_a_report_too(inspection: Inspection) -> None:

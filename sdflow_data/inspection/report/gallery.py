@@ -44,11 +44,9 @@ def patches(inspection: Inspection) -> str:
         for name, ranked in zip(names, (order, middle, order.iloc[::-1]))
     )
     return f"""
-<section id="gallery">
-  <h2>Gallery</h2>
-  <p class="note">Ranked {measured}. Click on a picture to see every pixel.</p>
-  {groups}
-</section>"""
+  <p class="note">Ranked {measured}. Click on a picture to see it beside its HR, its bicubic LR and a
+  real patch, all at one zoom; the arrow keys go on to other variants and patches.</p>
+  {groups}"""
 
 
 def _telling(ranked: pd.DataFrame) -> pd.DataFrame:
@@ -86,46 +84,68 @@ def _patch(inspection: Inspection, row: int, scale: FeatureScale, others: np.nda
 def _cell(pixels: np.ndarray, label: str, title: str, kind: str = "") -> str:
     size = f"{pixels.shape[1]} px"
     return (
-        f'<figure class="{kind}"><img class="pixels zoomable" src="{picture(pixels)}" '
-        f'alt="{escape(label)}" title="{escape(title)}"><figcaption>{escape(label)} <small>{size}</small>'
-        "</figcaption></figure>"
+        f'<figure class="{kind}"><button type="button" class="zoomable" title="{escape(title)}">'
+        f'<img class="pixels" src="{picture(pixels)}" alt="{escape(label)}"></button>'
+        f"<figcaption>{escape(label)} <small>{size}</small></figcaption></figure>"
     )
 
 
 def components(inspection: Inspection) -> str:
-    """How often each mixture component was drawn, and a strip of its samples; nothing if there are none.
+    """How often each component was drawn, and its samples of the same patches; nothing if there are none.
 
     Weights are those that photographs asked for, where the dataset was made after the likeness of some.
     """
-    manifest = inspection.dataset.columns(["shard", "row", "variant", "component"])
+    manifest = inspection.dataset.columns(["shard", "row", "variant", "component"]).reset_index(drop=True)
     counts = manifest["component"].value_counts().sort_index()
     counts = counts[counts.index >= 0]
     if len(counts) < 2:
         return ""
+    shared = _shared_patches(manifest)
     weights = inspection.dataset.info.get("weights")
-    heads = ("component", "samples", *(["weight"] if weights else []), "noise", "sharpness", "")
+    heads = (
+        "component",
+        "samples",
+        *(["weight"] if weights else []),
+        "noise (levels)",
+        "sharpness (1/pixel)",
+    )
     rows = []
     for component in counts.index[:_MOST_COMPONENTS]:
-        of = np.flatnonzero(manifest["component"] == component)
-        some = of[np.linspace(0, len(of) - 1, min(_STRIP, len(of))).astype(int)]
-        strip = np.concatenate([_sample(inspection, manifest.iloc[i]) for i in some], axis=1)
-        frame = inspection.measured.samples.frame.iloc[of]
+        of = manifest["component"] == component
+        firsts = manifest[of].drop_duplicates(["shard", "row"]).set_index(["shard", "row"], drop=False)
+        size = inspection.measured.samples.pixels.shape[1]
+        tiles = [
+            _sample(inspection, firsts.loc[patch])
+            if patch in firsts.index
+            else np.full((min(size, _STRIP_SIZE),) * 2 + (3,), 128, np.uint8)
+            for patch in shared
+        ]
+        frame = inspection.measured.samples.frame[of.to_numpy()]
         cells = [f"{counts[component]:,}", *([f"{weights[component]:.1%}"] if weights else [])]
         cells += [number(frame[name].dropna().median()) for name in ("noise_sigma", "sharpness")]
+        strip = picture(np.concatenate(tiles, axis=1))
         rows.append(
-            f"<tr><th>{component}</th>"
+            f"<tr><th scope='row'>{component}</th>"
             + "".join(f"<td>{cell}</td>" for cell in cells)
-            + f'<td><img class="strip zoomable" src="{picture(strip)}" alt="component {component}" '
-            f'title="component {component}"></td></tr>'
+            + f'<td><button type="button" class="zoomable" title="component {component}">'
+            f'<img class="strip pixels" src="{strip}" alt="component {component}"></button></td></tr>'
         )
+    head = "".join(
+        f"<th scope='col'>{head}</th>" for head in (*heads, "the same patches, grey where not drawn")
+    )
     return f"""
-<section id="components">
-  <h2>Mixture components</h2>
-  <div class="scroll"><table class="components">
-    <thead><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr></thead>
+  <div class="scroll" role="region" aria-label="Mixture components" tabindex="0"><table class="components">
+    <thead><tr>{head}</tr></thead>
     <tbody>{"".join(rows)}</tbody>
-  </table></div>
-</section>"""
+  </table></div>"""
+
+
+def _shared_patches(manifest: pd.DataFrame) -> list[tuple[int, int]]:
+    """The places, as shard and row, of the patches of which most components were drawn, spread evenly."""
+    drawn = manifest.groupby(["shard", "row"])["component"].nunique()
+    most = drawn[drawn == drawn.max()]
+    chosen = np.linspace(0, len(most) - 1, min(_STRIP, len(most))).astype(int)
+    return [(int(shard), int(row)) for shard, row in most.index[chosen]]
 
 
 def _sample(inspection: Inspection, place: pd.Series) -> np.ndarray:

@@ -3,36 +3,48 @@
 import json
 from html import escape
 from importlib import resources
+from pathlib import PurePath, PureWindowsPath
 from string import Template
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ...statistics import STATISTICS
+from ..classifier import Classification
 from ..inspection import Inspection
 from ..tables import number
-from ..verdicts import Measure, Verdict
+from ..verdicts import MOST_AUC, MOST_AUC_OF_A_NUMBER, Measure, Verdict
 from . import gallery, plots
 
 
 def report_html(inspection: Inspection) -> str:
     """The whole report, a self-contained page: no network, no other file, file names escaped."""
-    sections = [
-        _header(inspection),
-        _verdicts(inspection),
-        _statistics(inspection),
-        _figures(inspection),
-        gallery.patches(inspection),
-        gallery.components(inspection),
-        _provenance(inspection),
-        _footer(),
-    ]
+    sections = {
+        "verdicts": ("Verdicts", _verdicts(inspection)),
+        "told": ("By what samples are told", _told(inspection)),
+        "statistics": ("Statistic by statistic", _statistics(inspection)),
+        "noise": ("Noise, as papers measure it", _noise_measures(inspection)),
+        "figures": ("Spectrum, noise, alignment, blur", _figures(inspection)),
+        "gallery": ("Gallery", gallery.patches(inspection)),
+        "components": ("Mixture components", gallery.components(inspection)),
+        "origin": ("What made this dataset", _provenance(inspection)),
+    }
+    shown = {key: (title, content) for key, (title, content) in sections.items() if content}
+    contents = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, (title, _) in shown.items())
+    main = "".join(
+        f'<section id="{key}" aria-labelledby="{key}-title">'
+        f'<h2 id="{key}-title">{title}</h2>{content}</section>'
+        for key, (title, content) in shown.items()
+    )
     return Template(_file("page.html")).substitute(
         title=escape(f"{inspection.dataset.folder.name}: degradation report"),
         style=_file("report.css"),
         script=_file("report.js"),
         data=_json(plots.data(inspection)),
-        body="\n".join(sections),
+        body=f"""{_header(inspection)}
+<nav aria-label="Contents"><ol>{contents}</ol></nav>
+<main>{main}</main>{_footer()}""",
     )
 
 
@@ -52,7 +64,7 @@ def _header(inspection: Inspection) -> str:
         f"{counts['samples']:,} samples",
         f"{counts['patches']:,} patches of {size} px from {counts['sources']:,} photographs",
         f"scale {info['scale']}",
-        f"model {info['model']}",
+        f"model {_plain(info['model'])}",
     ]
     if inspection.real is not None:
         frame = inspection.real.patches.frame
@@ -60,17 +72,19 @@ def _header(inspection: Inspection) -> str:
             f"held against {len(frame):,} patches of {frame['group'].nunique():,} real photographs "
             f"in {inspection.real.folder.name}"
         )
-    score = inspection.score
-    shown = f"{score:.0f}" if score == score else "?"
+    told, asked = len(inspection.verdicts) - len(inspection.untold), len(inspection.verdicts)
+    score = f"{inspection.score:.0f}" if told else "?"
+    number, of = (str(told), f"of {asked} told") if inspection.passed is None else (score, "of 100")
     return f"""
 <header>
   <div>
     <p class="kicker">Degradation report</p>
     <h1>{escape(inspection.dataset.folder.name)}</h1>
     <p class="facts">{" · ".join(map(escape, facts))}</p>
+    <p class="conclusion">{escape(inspection.conclusion)}</p>
   </div>
-  <div class="score {_mood(score >= 50 if score == score else None)}" title="The score of the worst verdict">
-    <b>{shown}</b><span>of 100</span>
+  <div class="score {_mood(inspection.passed)}">
+    <b>{number}</b><span>{of}</span>
   </div>
 </header>"""
 
@@ -78,16 +92,15 @@ def _header(inspection: Inspection) -> str:
 def _verdicts(inspection: Inspection) -> str:
     cards = "".join(map(_card, inspection.verdicts))
     return f"""
-<section id="verdicts">
-  <h2>Verdicts</h2>
   <div class="cards">{cards}</div>
-  <p class="note">Every measure is scored from 0 to 100: 100 is ideal, 50 is at its threshold. A question has
-  the score of its worst measure, the dataset that of its worst question.</p>
-</section>"""
+  <p class="note">Yes is good everywhere, and what cannot be told is not passed. Every measure is scored
+  from 0 to 100: 100 is ideal, 50 is at its threshold. A question has the score of its worst measure, the
+  dataset that of its worst question.</p>"""
 
 
 def _card(verdict: Verdict) -> str:
     measures = "".join(map(_measure, verdict.measures)) or f"<p class='untold'>{escape(verdict.untold)}</p>"
+    measures += "".join(f"<p class='untold'>{escape(note)}</p>" for note in verdict.notes)
     return f"""
 <article class="card {_mood(verdict.passed)}">
   <h3>{escape(verdict.question)} <span class="answer">{escape(verdict.answer)}</span></h3>
@@ -100,7 +113,7 @@ def _measure(measure: Measure) -> str:
     return f"""
 <div class="measure">
   <p>{escape(measure.text)}</p>
-  <div class="gauge {mood}" title="{score} of 100"><i style="width:{score}%"></i></div>
+  <div class="gauge {mood}" role="img" aria-label="{score} of 100"><i style="width:{score}%"></i></div>
   <p class="threshold">{escape(measure.threshold)}</p>
 </div>"""
 
@@ -109,39 +122,108 @@ def _mood(passed: bool | None) -> str:
     return {True: "good", False: "bad", None: "open"}[passed]
 
 
+def _told(inspection: Inspection) -> str:
+    """What single numbers and parts of the picture tell; nothing where there is nothing real."""
+    if not inspection.tells:
+        return ""
+    rows = ""
+    for tell in inspection.tells:
+        good = tell.auc <= max(MOST_AUC_OF_A_NUMBER, tell.floor)
+        rows += (
+            f"<tr><th scope='row'>{_name(tell.name)}</th><td>{'more' if tell.more else 'less'}</td>"
+            f"<td>{tell.auc:.2f}</td><td>{tell.floor:.2f}</td>"
+            f"<td>{_track(2 * tell.auc - 1, 'from 0.5 to 1', good)}</td></tr>"
+        )
+    table = _scrolled(
+        "Single numbers",
+        "<table><thead><tr><th scope='col'>a number alone</th><th scope='col'>samples have</th>"
+        "<th scope='col'>AUC</th><th scope='col'>real from real</th><th scope='col'>0.5 to "
+        "1</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>",
+    )
+    return f"""
+  <p class="note">The area under the ROC curve (AUC) says how surely samples are told from photographs: 0.5
+  not at all, 1 always. Real from real: what 19 of 20 sets of other photographs would stay under.</p>
+  {table}{_parts(inspection.classified)}"""
+
+
+def _parts(classified: Classification | None) -> str:
+    if classified is None or not classified.generated.values:
+        return ""
+    rows = ""
+    for part, area in sorted(classified.parts.items(), key=lambda item: -abs(item[1] - 0.5)):
+        off = abs(area - 0.5)
+        track = _track(2 * off, "from 0.5 to 1", off <= MOST_AUC - 0.5)
+        rows += f"<tr><th scope='row'>{escape(part)}</th><td>{area:.2f}</td><td>{track}</td></tr>"
+    effort = classified.effort
+    bound = (
+        " Some were still learning when they were stopped: <code>--thorough</code> lets them go on."
+        if classified.at_the_bound
+        else ""
+    )
+    table = "<table><thead><tr><th scope='col'>photographs with the samples’</th><th scope='col'>AUC</th>"
+    table += f"<th scope='col'>0.5 to 1</th></tr></thead><tbody>{rows}</tbody></table>"
+    return f"""
+  <h3>By the classifier</h3>
+  <p class="note">Networks of {effort.splits} splits by photograph, of at most {effort.steps:,} steps each;
+  {classified.seconds:.0f} seconds in all. They tell the dataset with AUC {classified.generated.mean:.2f}
+  ({classified.generated.low:.2f} to {classified.generated.high:.2f}).{bound} Below: photographs in which
+  one part is exchanged for that of a sample, against photographs in which it is exchanged for that of another
+  photograph.</p> {_scrolled("Parts of the picture", table)}"""
+
+
+def _name(statistic: str) -> str:
+    """A statistic by what it is, with its name in the frames and in JSON beside it."""
+    return f"{escape(STATISTICS[statistic].description)} <code>{statistic}</code>"
+
+
+def _scrolled(label: str, table: str) -> str:
+    """A table that is scrolled sideways where it is too wide, by keyboard too."""
+    return (
+        f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">{table}</div>'
+        '<p class="hint note">The table goes on to the right.</p>'
+    )
+
+
 def _statistics(inspection: Inspection) -> str:
     compared = inspection.real is not None
     table = inspection.table
-    headline = [name for name in table.index if STATISTICS[name].headline]
-    others = [name for name in table.index if not STATISTICS[name].headline]
-    heads = ["statistic", "unit", "generated", *(["real"] if compared else []), "bicubic"]
-    heads += ["distance", "90 % interval", "floor", "ceiling", "floor to ceiling"] if compared else []
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    rows = "".join(_row(name, table.loc[name], compared) for name in headline)
-    more = "".join(_row(name, table.loc[name], compared) for name in others)
+    held = table["distance"].notna()
+    parts = [("Against real photographs", table[held], True)] if compared else []
+    alone = "Of pairs and variants, which photographs do not have" if compared else "Medians"
+    parts.append((alone, table[~held], False))
     legend = (
         "Medians, and the distance of the whole distribution from that of the real photographs "
         "(Wasserstein-1, in the statistic’s unit) with a bootstrap interval over photographs. Floor: real "
         "photographs from one another. Ceiling: bicubic LR from real photographs. The last column: where "
-        "between the two the distance lies."
+        "between the two the distance lies; it cannot be told where the ceiling is hardly above the floor."
         if compared
         else "Medians of the dataset, and of the bicubic LR of the same HR patches."
     )
     return f"""
-<section id="statistics">
-  <h2>Statistic by statistic</h2>
   <div class="chosen">
     <div class="figure"><div class="plot" data-plot="histogram"></div></div>
-    <div class="about" id="about"></div>
+    <div class="about" id="about" aria-live="polite"></div>
   </div>
   <p class="note">{legend} Choose a row to see its distribution.</p>
-  <div class="scroll"><table class="statistics">
-    <thead><tr>{head}</tr></thead>
-    <tbody>{rows}</tbody>
-    <tbody class="more" hidden>{more}</tbody>
-  </table></div>
-  <button type="button" id="more">Show all {len(table)} statistics</button>
-</section>"""
+  {"".join(_table(*part) for part in parts if len(part[1]))}
+  <button type="button" id="more" aria-expanded="false">Show all {len(table)} statistics</button>"""
+
+
+def _table(title: str, table: pd.DataFrame, compared: bool) -> str:
+    heads = ["statistic", "unit", "generated", *(["real"] if compared else []), "bicubic"]
+    heads += ["distance", "90 % interval", "floor", "ceiling", "floor to ceiling"] if compared else []
+    head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
+    short = [STATISTICS[str(name)].headline for name in table.index]
+    rows, more = (
+        "".join(_row(str(name), row, compared) for name, row in table[chosen].iterrows())
+        for chosen in (np.array(short, bool), ~np.array(short, bool))
+    )
+    return f"<h3>{title}</h3>" + _scrolled(
+        title,
+        f'<table class="statistics"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
+        f'<tbody class="more" hidden>{more}</tbody></table>',
+    )
 
 
 def _row(name: str, row: pd.Series, compared: bool) -> str:
@@ -152,27 +234,48 @@ def _row(name: str, row: pd.Series, compared: bool) -> str:
         interval = "—" if low == "—" else f"{low} to {high}"
         text += f"<td>{number(row['distance'])}</td><td>{interval}</td>"
         text += f"<td>{number(row['floor'])}</td><td>{number(row['ceiling'])}</td>"
-        text += f"<td>{_track(row['position'])}</td>"
+        place = row["position"]
+        if place == place:
+            told = _track(place, "of the way", place <= 0.5)
+        else:
+            beyond = row["low"] > max(row["floor"], row["ceiling"])
+            told = "<strong class='bad'>beyond both</strong>" if beyond else "cannot be told"
+        text += f"<td>{told}</td>"
     return (
-        f'<tr data-statistic="{name}" tabindex="0" title="{escape(row["description"])}">'
-        f"<th>{name}</th><td>{escape(row['unit'])}</td>{text}</tr>"
+        f'<tr data-statistic="{name}"><th scope="row">'
+        f'<button type="button" aria-pressed="false">{name}</button> '
+        f"<small>{escape(row['description'])}</small></th><td>{escape(row['unit'])}</td>{text}</tr>"
     )
 
 
-def _track(position: float) -> str:
-    """A line from floor to ceiling with a dot where the distance lies; beyond the ceiling at its end."""
-    if position != position:
-        return '<span class="track empty" title="floor and ceiling are alike"></span>'
-    mood = _mood(position <= 0.5)
-    left = min(position, 1.0) * 100
-    return f'<span class="track {mood}" title="{position:.0%}"><i style="left:{left:.0f}%"></i></span>'
+def _track(position: float, of: str, good: bool) -> str:
+    """A line with a dot where a number between 0 and 1 lies; beyond the end at the end."""
+    left = min(max(position, 0.0), 1.0) * 100
+    label = f"{position:.0%} {of}"
+    place = f'<i style="left:{left:.0f}%"></i>'
+    return f'<span class="track {_mood(good)}" role="img" aria-label="{label}">{place}</span>'
+
+
+def _noise_measures(inspection: Inspection) -> str:
+    if not inspection.noise:
+        return ""
+    rows = "".join(
+        f"<tr><th "
+        f"scope='row'>{escape(found.name)}</th><td>{number(found.value)}</td><td>{escape(found.unit)}</td>"
+        f"<td>{escape(found.definition)}</td></tr>"
+        for found in inspection.noise
+    )
+    heads = "".join(f"<th scope='col'>{head}</th>" for head in ("measure", "value", "unit", "definition"))
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"""
+  <p class="note">Of samples against the real LR of the same HR patches. Noise is LR less bicubic LR, in parts
+  of the range: blur counts as noise, on both sides.</p>
+  {_scrolled("Noise measures", table)}"""
 
 
 def _figures(inspection: Inspection) -> str:
     kernel = plots.kernel_figure(inspection.measured.kernel)
     return f"""
-<section id="figures">
-  <h2>Spectrum, noise, alignment, blur</h2>
   <div class="figures">
     <figure><figcaption>Radial power spectrum <small>median and middle 68 %</small></figcaption>
       <div class="plot" data-plot="spectrum"></div></figure>
@@ -182,40 +285,50 @@ def _figures(inspection: Inspection) -> str:
       <div class="plot" data-plot="shift"></div></figure>
     {kernel}
   </div>
-  <p class="note">Drag across a plot to zoom, double-click to see all of it again; names switch their curves
-  on and off.</p>
-</section>"""
+  <p class="note">Drag across a plot to zoom into it; names switch their curves on and off.</p>"""
 
 
 def _provenance(inspection: Inspection) -> str:
     info = inspection.dataset.info
-    facts = {"folder": str(inspection.dataset.folder)} | {
+    facts = {"folder": inspection.dataset.folder.name} | {
         key: value for key, value in info.items() if key not in ("files", "counts")
     }
     facts |= {f"number of {key}": value for key, value in info["counts"].items()}
     rows = "".join(
-        f"<tr><th>{escape(key.replace('_', ' '))}</th><td>{escape(_plain(value))}</td></tr>"
+        f"<tr><th scope='row'>{escape(key.replace('_', ' '))}</th><td>{escape(_plain(value))}</td></tr>"
         for key, value in facts.items()
     )
-    skipped = (
-        "" if inspection.real is None else "".join(f"<li>{escape(s)}</li>" for s in inspection.real.skipped)
-    )
+    skipped = ""
+    if inspection.real is not None:
+        within = f"{inspection.real.folder}/"
+        names = [line.removeprefix(within) for line in inspection.real.skipped]
+        skipped = "".join(f"<li>{escape(name)}</li>" for name in names)
     if skipped:
         skipped = f"<h3>Real photographs that gave no patch</h3><ul class='skipped'>{skipped}</ul>"
     return f"""
-<section id="origin">
-  <h2>What made this dataset</h2>
-  <table class="facts-table">{rows}</table>
-  {skipped}
-</section>"""
+  <table class="facts-table"><tbody>{rows}</tbody></table>
+  {skipped}"""
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A value of ``dataset.json`` in words; of paths the last part alone, since reports are passed on."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')}: {_plain(part)}" for key, part in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value)) or "none"
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value)
+    return (
+        PurePath(text).name if PurePath(text).is_absolute() or PureWindowsPath(text).is_absolute() else text
+    )
 
 
 def _footer() -> str:
     return """
 <footer>Grey levels run from 0 to 255; pixels are LR pixels. Made by <code>sdflow inspect</code>.</footer>
-<dialog id="lightbox"><img alt=""><p></p></dialog>
+<dialog id="lightbox" aria-label="Pictures side by side"><div class="side"></div><p></p>
+<button type="button">Close</button></dialog>
 <div id="tooltip" hidden></div>"""

@@ -56,10 +56,17 @@ def kernel_figure(kernel: Kernel | None) -> str:
     wide, narrow = kernel.widths
     right, down = kernel.shift
     turned = f", longest at {kernel.angle:.0f}°" if wide - narrow > 0.05 else ""
+    side = len(kernel.taps)
+    said = (
+        f"Blur beyond bicubic: {wide:.2f} × {narrow:.2f} LR pixels{turned}. Shift {right:+.2f}, {down:+.2f}."
+    )
     return f"""
 <figure><figcaption>Kernel from HR to LR <small>least squares over the dataset</small></figcaption>
-  <div class="kernel"><img class="pixels" src="{picture(pixels)}" alt="kernel"></div>
-  <p>Blur beyond bicubic: {wide:.2f} × {narrow:.2f} LR pixels{turned}. Shift {right:+.2f}, {down:+.2f}.</p>
+  <div class="kernel"><img class="pixels" src="{picture(pixels)}" alt="Kernel. {said}"></div>
+  <p>{said}</p>
+  <p>{side} × {side} taps, one for each HR pixel: {side / kernel.scale:g} LR pixels across. Blue is
+  positive, up to {kernel.taps.max():.3f} where it is darkest; red is negative; the ink grows with the
+  square root.</p>
 </figure>"""
 
 

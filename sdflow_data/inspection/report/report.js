@@ -32,7 +32,7 @@ function ticks(low, high, about) {
 }
 
 /* A plot: series of lines, areas, points and bands over common axes, with hover, zoom and a legend.
-   spec: { x, y: labels; fromZero: y begins at 0; reach: both axes go from -reach to reach in the same unit;
+   spec: { title; x, y: labels; unit: of y; fromZero: y begins at 0; reach: both axes go from -reach to reach in the same unit;
            series: [{ set, kind: line|thin|area|points|cloud, x, y, low and high of a band, format of y }] } */
 class Plot {
   constructor(host) {
@@ -47,6 +47,7 @@ class Plot {
     this.spec = spec;
     this.zoom = null;
     this.legend.replaceChildren();
+    this.whole = null;
     for (const set of ORDER.filter((name) => spec.series.some((s) => s.set === name))) {
       const button = element("button", { type: "button", class: set }, this.legend, set);
       button.setAttribute("aria-pressed", !this.hidden.has(set));
@@ -56,7 +57,21 @@ class Plot {
         this.draw();
       };
     }
+    this.whole = element("button", { type: "button", class: "whole" }, this.legend, "Show all of it");
+    this.whole.onclick = () => {
+      this.zoom = null;
+      this.draw();
+      this.legend.querySelector("button").focus();
+    };
     this.draw();
+  }
+
+  /* What the plot shows, in words: for each set the ends of both axes' ranges. */
+  get words() {
+    const range = (values) => `${number(Math.min(...values))} to ${number(Math.max(...values))}`;
+    const parts = this.visible.filter((s) => s.kind !== "thin" && s.x.length)
+      .map((s) => `${s.set}: ${this.spec.y} ${range(s.y)} at ${this.spec.x} ${range(s.x)}`);
+    return `${this.spec.title}. ${parts.join("; ") || "Nothing to show"}.`;
   }
 
   get visible() {
@@ -91,7 +106,7 @@ class Plot {
     this.toX = (x) => MARGIN.left + ((x - x0) / (x1 - x0)) * inner.width;
     this.toY = (y) => MARGIN.top + (1 - (y - y0) / (y1 - y0)) * inner.height;
     this.fromX = (px) => x0 + ((px - MARGIN.left) / inner.width) * (x1 - x0);
-    const svg = element("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img" });
+    const svg = element("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": this.words });
     this.axes(svg, inner, width, [x0, x1], [y0, y1]);
     const clip = `clip-${Plot.count = (Plot.count || 0) + 1}`;
     element("rect", { x: MARGIN.left, y: MARGIN.top, ...inner }, element("clipPath", { id: clip }, svg));
@@ -99,6 +114,7 @@ class Plot {
     for (const series of this.visible) this.series(marks, series);
     this.pointer(svg, inner);
     this.host.replaceChildren(svg);
+    this.whole.hidden = !this.zoom;
   }
 
   axes(svg, inner, width, xs, ys) {
@@ -140,7 +156,12 @@ class Plot {
       return Math.min(Math.max(px, MARGIN.left), MARGIN.left + inner.width);
     };
     let start = null;
-    svg.onpointerdown = (event) => { start = at(event); svg.setPointerCapture(event.pointerId); };
+    svg.onpointerdown = (event) => {
+      event.preventDefault(); // or the drag would select the axes' text
+      start = at(event);
+      svg.setPointerCapture(event.pointerId);
+    };
+    svg.onpointercancel = () => { start = null; selection.setAttribute("width", 0); };
     svg.onpointermove = (event) => {
       const px = at(event);
       if (start !== null) {
@@ -153,16 +174,18 @@ class Plot {
       this.tell(event, this.fromX(px));
     };
     svg.onpointerup = (event) => {
+      if (start === null) return;
       const ends = [start, at(event)].sort((a, b) => a - b);
       start = null;
       if (ends[1] - ends[0] > 8) {
         this.zoom = ends.map(this.fromX);
         tooltip.hidden = true;
         this.draw();
+      } else {
+        selection.setAttribute("width", 0);
       }
     };
     svg.onpointerleave = () => { tooltip.hidden = true; cursor.setAttribute("visibility", "hidden"); };
-    svg.ondblclick = () => { this.zoom = null; this.draw(); };
   }
 
   tell(event, x) {
@@ -173,10 +196,11 @@ class Plot {
       s.x.forEach((value, i) => { if (Math.abs(value - x) < Math.abs(s.x[nearest] - x)) nearest = i; });
       place = place ?? s.x[nearest];
       const range = s.low ? ` (${number(s.low[nearest])} to ${number(s.high[nearest])})` : "";
-      lines.push([s.set, (s.format || number)(s.y[nearest]) + range]);
+      const text = s.format ? s.format(s.y[nearest]) : number(s.y[nearest]) + (this.spec.unit ? ` ${this.spec.unit}` : "");
+      lines.push([s.set, text + range]);
     }
     if (!lines.length) return;
-    tooltip.replaceChildren(element("b", {}, null, number(place)));
+    tooltip.replaceChildren(element("b", {}, null, `${this.spec.x}: ${number(place)}`));
     for (const [set, text] of lines) {
       const line = element("span", { class: set }, tooltip);
       element("span", {}, line, set);
@@ -207,12 +231,20 @@ function histogram(statistic) {
 const plots = {};
 for (const host of document.querySelectorAll("[data-plot]")) plots[host.dataset.plot] = new Plot(host);
 
-function choose(name) {
+function choose(name, show) {
   const statistic = data.statistics[name];
   const unit = statistic.unit ? ` (${statistic.unit})` : "";
-  plots.histogram.show({ x: name + unit, y: "% of patches", fromZero: true, series: histogram(statistic) });
+  plots.histogram.show({
+    title: `Distribution of ${name}`, x: name + unit, y: "% of patches", fromZero: true, series: histogram(statistic),
+  });
   for (const row of document.querySelectorAll("[data-statistic]")) {
-    row.classList.toggle("selected", row.dataset.statistic === name);
+    const chosen = row.dataset.statistic === name;
+    row.classList.toggle("selected", chosen);
+    row.querySelector("button").setAttribute("aria-pressed", chosen);
+  }
+  if (show) {
+    const box = document.querySelector(".chosen").getBoundingClientRect();
+    if (box.top < 0 || box.top > innerHeight / 2) document.querySelector(".chosen").scrollIntoView({ block: "start" });
   }
   const about = document.getElementById("about"), numbers = statistic.numbers;
   about.replaceChildren();
@@ -233,18 +265,15 @@ function choose(name) {
   }
 }
 
-for (const row of document.querySelectorAll("[data-statistic]")) {
-  row.onclick = () => choose(row.dataset.statistic);
-  row.onkeydown = (event) => { if (event.key === "Enter") choose(row.dataset.statistic); };
-}
-choose(document.querySelector("[data-statistic]").dataset.statistic);
+for (const row of document.querySelectorAll("[data-statistic]")) row.onclick = () => choose(row.dataset.statistic, true);
+choose(document.querySelector("[data-statistic]").dataset.statistic, false);
 
 plots.spectrum.show({
-  x: "cycles per pixel", y: "log10 power",
+  title: "Radial power spectrum", x: "frequency (cycles per pixel)", y: "log10 of power (levels²)",
   series: sets(data.spectrum).map(([set, found]) => ({ set, kind: "line", ...found })),
 });
 plots.noise.show({
-  x: "brightness", y: "noise level", fromZero: true,
+  title: "Noise against brightness", x: "brightness (levels)", y: "noise level (levels)", unit: "levels", fromZero: true,
   series: sets(data.noise).flatMap(([set, found]) => [
     { set, kind: "points", x: found.x, y: found.y },
     ...(found.fit ? [{ set, kind: "thin", x: found.fit.x, y: found.fit.y }] : []),
@@ -252,27 +281,76 @@ plots.noise.show({
 });
 const reach = Math.max(0.3, ...data.shift.x.map(Math.abs), ...data.shift.y.map(Math.abs)) * 1.05;
 plots.shift.show({
-  x: "to the right", y: "downwards", reach,
+  title: "Shift of LR against bicubic", x: "to the right (LR pixels)", y: "downwards (LR pixels)", reach,
   series: [{ set: "generated", kind: "cloud", ...data.shift }],
 });
 
 document.getElementById("more").onclick = (event) => {
-  document.querySelector(".more").hidden = false;
-  event.target.remove();
+  const button = event.target, shown = button.getAttribute("aria-expanded") === "true";
+  for (const rows of document.querySelectorAll(".more")) rows.hidden = shown;
+  button.dataset.all ??= button.textContent;
+  button.textContent = shown ? button.dataset.all : "Show the headlines alone";
+  button.setAttribute("aria-expanded", !shown);
 };
 
+/* The lightbox: the chosen picture of a patch beside those that are the same in all its pictures, at one zoom. */
 const lightbox = document.getElementById("lightbox");
-for (const picture of document.querySelectorAll(".zoomable")) {
-  picture.onclick = () => {
-    const shown = lightbox.querySelector("img");
-    shown.src = picture.src;
-    const fits = Math.min((innerWidth * 0.94) / picture.naturalWidth, (innerHeight * 0.86) / picture.naturalHeight);
-    const factor = Math.max(1, Math.floor(fits));
-    shown.width = picture.naturalWidth * factor;
-    shown.height = picture.naturalHeight * factor;
-    const size = `${picture.naturalWidth} × ${picture.naturalHeight} pixels, ${factor} times as large`;
-    lightbox.querySelector("p").textContent = `${picture.title} · ${size}`;
-    lightbox.showModal();
-  };
+const rows = [...document.querySelectorAll("#gallery .row, .components td:has(.zoomable)")];
+let place = { row: 0, picture: 0 };
+
+function beside(pictures, chosen) {
+  const label = (button) => button.firstElementChild.alt;
+  const first = (name) => pictures.find((button) => label(button).startsWith(name));
+  const lr = pictures.filter((button) => label(button).startsWith("variant"));
+  const varied = label(chosen).startsWith("variant") ? chosen : lr[0];
+  const real = label(chosen) === "real" ? chosen : first("real");
+  const side = [first("HR"), first("bicubic"), varied, real].filter(Boolean);
+  return side.length ? side : [chosen];
 }
-lightbox.onclick = () => lightbox.close();
+
+function open() {
+  const pictures = [...rows[place.row].querySelectorAll(".zoomable")];
+  place.picture = Math.min(Math.max(place.picture, 0), pictures.length - 1);
+  const chosen = pictures[place.picture];
+  const side = beside(pictures, chosen).map((button) => [button, button.firstElementChild]);
+  const across = Math.min(side.length, innerWidth < 700 ? 2 : 4);
+  const widest = Math.max(...side.map(([, image]) => image.naturalWidth));
+  const tallest = Math.max(...side.map(([, image]) => image.naturalHeight));
+  const room = [(innerWidth * 0.94) / across - 8, (innerHeight * 0.8) / Math.ceil(side.length / across) - 40];
+  const smallest = Math.min(...side.map(([, image]) => image.naturalWidth));
+  const wanted = Math.min(room[0], (room[1] * widest) / tallest);
+  const width = Math.max(smallest, Math.floor(wanted / smallest) * smallest); // whole pixels of the LR
+  const host = lightbox.querySelector(".side");
+  host.replaceChildren();
+  for (const [button, image] of side) {
+    const figure = element("figure", { class: button === chosen ? "current" : "" }, host);
+    const shown = element("img", { src: image.src, alt: image.alt, class: "pixels" }, figure);
+    shown.style.width = `${Math.min(width, innerWidth * 0.94)}px`;
+    element("figcaption", {}, figure, `${image.alt}, ${image.naturalWidth} × ${image.naturalHeight} pixels`);
+  }
+  lightbox.querySelector("p").textContent = `${chosen.title} · ← → other pictures, ↑ ↓ other patches`;
+  if (!lightbox.open) lightbox.showModal();
+}
+
+rows.forEach((row, number) => row.querySelectorAll(".zoomable").forEach((button, picture) => {
+  button.onclick = () => { place = { row: number, picture }; open(); };
+}));
+lightbox.onkeydown = (event) => {
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  place.row = Math.min(Math.max(place.row + step[0], 0), rows.length - 1);
+  place.picture += step[1];
+  open();
+};
+lightbox.onclose = () => rows[place.row].querySelectorAll(".zoomable")[place.picture].focus();
+lightbox.onclick = (event) => { if (!event.target.closest("figure")) lightbox.close(); };
+
+/* Wide tables say so, where they go on. */
+const wide = () => {
+  for (const host of document.querySelectorAll(".scroll")) {
+    host.classList.toggle("wide", host.scrollWidth > host.clientWidth + 1);
+  }
+};
+addEventListener("resize", wide);
+wide();
