@@ -135,7 +135,6 @@ def test_a_row_far_down_is_chosen_by_keyboard_and_its_plot_is_seen(page: Any, ke
     row = page.locator('[data-statistic="nss2_antidiagonal_shape"] button')
     row.focus()
     page.keyboard.press(key)
-    page.wait_for_timeout(600)  # the page scrolls smoothly
     assert page.locator("#about h3").inner_text() == "nss2_antidiagonal_shape"
     box = page.locator('[data-plot="histogram"] svg').bounding_box()
     assert 0 <= box["y"] + box["height"] / 2 <= 844

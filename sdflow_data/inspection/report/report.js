@@ -244,7 +244,7 @@ function choose(name, show) {
   }
   if (show) {
     const box = document.querySelector(".chosen").getBoundingClientRect();
-    if (box.top < 0 || box.top > innerHeight / 2) document.querySelector(".chosen").scrollIntoView({ block: "start" });
+    if (box.top < 0 || box.top > innerHeight / 2) document.querySelector(".chosen").scrollIntoView({ block: "start", behavior: "instant" });
   }
   const about = document.getElementById("about"), numbers = statistic.numbers;
   about.replaceChildren();
