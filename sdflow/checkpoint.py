@@ -102,7 +102,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
         version = description["format_version"]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SDFlowError(f"{path}: expected a checkpoint's description as JSON, found {error!r}") from error
     if version != FORMAT_VERSION:
         raise SDFlowError(f"{path}: expected checkpoint format {FORMAT_VERSION}, found {version}")
@@ -138,6 +138,8 @@ def load_checkpoint(
             )
     path = folder / WEIGHTS
     try:
+        if not path.is_file() and path.exists():  # a named pipe would be waited for
+            raise SDFlowError(f"{path}: expected a file, found something else")
         state = load_file(path)
     except FileNotFoundError as error:
         raise SDFlowError(f"{folder}: expected {WEIGHTS} beside {DESCRIPTION}, found none") from error
@@ -153,6 +155,9 @@ def load_checkpoint(
             f"{path}: expected the weights of its own architecture, found {len(differing)} that are missing, "
             f"extra or of another shape (first: {differing[0]})"
         )
+    for name, value in state.items():
+        if value.dtype != model.state_dict()[name].dtype or not torch.isfinite(value).all():
+            raise SDFlowError(f"{path}: expected finite weights of 32 bits, found others in {name}")
     model.load_state_dict(state)
     return model.eval().to(device)
 

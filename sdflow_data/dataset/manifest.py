@@ -36,6 +36,8 @@ INFO, MANIFEST, FAILURES = "dataset.json", "manifest.parquet", "failures.csv"
 
 _PROMISED = {"scale", "patch_size", "variants", "counts", "files"}
 _ROWS_PER_GROUP = 1 << 16
+MAX_SHARDS = 10**6
+"""Shards have names of six digits."""
 
 
 class Patch(NamedTuple):
@@ -67,9 +69,27 @@ class Dataset:
         """Some columns of the manifest (None: all)."""
         path = self.folder / MANIFEST
         try:
-            return pd.read_parquet(path, columns=None if names is None else list(names))
+            table = pd.read_parquet(path, columns=None if names is None else list(names))
+            self._check_places(path, table)
+            return table
         except (OSError, pa.ArrowException) as error:
             raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
+
+    def _check_places(self, path: Path, table: pd.DataFrame) -> None:
+        """Refuse places of samples that lie in no shard."""
+        counts = self.info["counts"]
+        ends = zip(PLACES, (counts["shards"], counts.get("patches", 0), self.info["variants"]))
+        for name, end in ends:
+            if name not in table or not len(table):
+                continue
+            values = table[name]
+            if not pd.api.types.is_integer_dtype(values.dtype):
+                raise SDFlowError(
+                    f"{path}: expected whole numbers in its column {name}, found {values.dtype}"
+                )
+            if values.min() < 0 or values.max() >= end:
+                found = f"{values.min()} to {values.max()}"
+                raise SDFlowError(f"{path}: expected {name} from 0 to {end - 1}, found {found}")
 
     def column_types(self) -> dict[str, str]:
         """The columns of the manifest and their types, as pyarrow names them."""
@@ -91,14 +111,34 @@ class Dataset:
         return samples // self.info["variants"]
 
     def shard(self, number: int) -> ShardReader:
-        """Open shard ``number``."""
-        return ShardReader(shard_path(self.folder, int(number)))
+        """Open shard ``number``.
+
+        Raises:
+            SDFlowError: it is missing, is no shard, or holds pictures of other sizes than dataset.json says.
+        """
+        path, size = shard_path(self.folder, int(number)), self.info["patch_size"]
+        low = size // self.info["scale"]
+        shard = ShardReader(path)
+        try:
+            for images, shape in (
+                (shard.hr, (size, size, 3)),
+                (shard.lr, (self.info["variants"], low, low, 3)),
+            ):
+                if images.shape[1:] != shape:
+                    raise SDFlowError(f"{path}: expected pictures of {shape}, found {images.shape[1:]}")
+        except SDFlowError:
+            shard.close()
+            raise
+        return shard
 
     def patches(self) -> Iterator[Patch]:
         """Every patch, in the order of the manifest."""
         for number, in_shard in self.manifest.groupby("shard", sort=True):
             with self.shard(number) as shard:
                 for row, rows in in_shard.groupby("row", sort=True):
+                    if row >= len(shard):
+                        path = shard_path(self.folder, int(number))
+                        raise SDFlowError(f"{path}: expected a row {row}, found {len(shard)} rows")
                     yield Patch(shard.hr[row], shard.lr[row], rows)
 
 
@@ -118,13 +158,41 @@ def read_dataset(folder: Path) -> Dataset:
             f"{folder}: expected a dataset, found no {INFO} in it "
             "(an unfinished one is finished by the same command that began it)"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, NotADirectoryError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NotADirectoryError) as error:
         raise SDFlowError(f"{path}: expected the description of a dataset, found: {error}") from error
     if version != FORMAT_VERSION:
         raise SDFlowError(f"{path}: expected dataset format {FORMAT_VERSION}, found {version}")
     if missing:
         raise SDFlowError(f"{path}: expected {', '.join(sorted(missing))} in it, found none")
+    _check_info(path, info)
+    _refuse_links_out(folder)
     return Dataset(folder, info)
+
+
+def _check_info(path: Path, info: dict[str, Any]) -> None:
+    """Refuse sizes and counts that no dataset has, before anything is done with them."""
+    counts = info["counts"]
+    if not isinstance(counts, dict) or not isinstance(info["files"], dict):
+        raise SDFlowError(f"{path}: expected counts and files by their names, found other JSON")
+    limits = {"scale": (1, 64), "patch_size": (1, 1 << 16), "variants": (1, 1 << 20)}
+    values = {name: (info[name], *limit) for name, limit in limits.items()}
+    values |= {f"counts.{name}": (value, 0, 1 << 50) for name, value in counts.items()}
+    values |= {"counts.shards": (counts.get("shards"), 1, MAX_SHARDS)}
+    for name, (value, low, high) in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise SDFlowError(f"{path}: expected {name} from {low} to {high}, found {value!r:.40}")
+    if info["patch_size"] % info["scale"]:
+        found = f"{info['patch_size']} and {info['scale']}"
+        raise SDFlowError(f"{path}: expected a patch_size that the scale divides, found {found}")
+
+
+def _refuse_links_out(folder: Path) -> None:
+    """No link is followed out of the folder of a dataset, which may be somebody else's."""
+    inside = folder.resolve()
+    shards = folder / "shards"
+    for path in [*folder.iterdir(), *(shards.iterdir() if shards.is_dir() else ())]:
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise SDFlowError(f"{path}: expected a file of the dataset, found a link that leads out of it")
 
 
 def finish_dataset(

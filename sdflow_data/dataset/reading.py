@@ -106,8 +106,9 @@ class PairedShards(Dataset[Pair]):
         self.set_epoch(state["epoch"])
 
     def __getitem__(self, index: int) -> Pair:
-        if not 0 <= index < len(self):
-            raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index: expected {-len(self)} to {len(self) - 1}, got {index}")
+        index = index % len(self)  # negative ones count from the end
         number = int(np.searchsorted(self._ends, index, side="right"))
         place = index - int(self._ends[number] - self.samples_per_shard[number])
         row, variant = divmod(place, self.variants)

@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -179,7 +180,8 @@ class ShardReader:
             self.lr: h5py.Dataset = self._file["lr"]
             self.metadata: dict[str, Any] = json.loads(self._file.attrs["facts"])
             self.key: str = self._file.attrs["key"]
-        except (KeyError, ValueError) as error:
+            _check_images(self.hr, self.lr)
+        except (KeyError, ValueError, AttributeError, TypeError, OSError) as error:
             self.close()
             raise SDFlowError(f"{path}: expected a shard, found other HDF5: {error}") from error
 
@@ -210,6 +212,24 @@ class ShardReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_images(hr: h5py.Dataset, lr: h5py.Dataset) -> None:
+    """Refuse what would take more memory or time to read than a picture of a patch does.
+
+    Raises:
+        ValueError: other types or dimensions, chunks of many pictures, or pictures that are not stored.
+    """
+    if (hr.dtype, hr.ndim, lr.dtype, lr.ndim) != (np.uint8, 4, np.uint8, 5) or len(hr) != len(lr):
+        found = f"{hr.dtype} {hr.shape}, {lr.dtype} {lr.shape}"
+        raise ValueError(f"expected uint8 (N, P, P, 3) and (N, K, p, p, 3), found {found}")
+    for images in (hr, lr):
+        if images.chunks is None or prod(images.chunks) > prod(images.shape[-3:]):
+            raise ValueError(f"expected a chunk for each picture, found chunks of {images.chunks}")
+        if images.id.get_num_chunks() != prod(-(-s // c) for s, c in zip(images.shape, images.chunks)):
+            raise ValueError(
+                f"expected all of {images.shape}, found {images.id.get_num_chunks()} chunks alone"
+            )
 
 
 def _refuse_what_leads_elsewhere(group: h5py.Group, depth: int = 0) -> None:

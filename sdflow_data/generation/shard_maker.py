@@ -4,9 +4,6 @@ This runs in worker processes. What comes out is a function of the task alone: t
 a time, on one thread.
 """
 
-import fcntl
-import os
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +29,7 @@ from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..models.degraders import MAX_DRAWS, component_weights, load_degrader
 from ..statistics import CHEAP_COLUMNS, cheap_statistics
+from ..system.lock import turn_on_this_machine
 
 _LARGE_PICTURE = 50_000_000
 """Pixels from which on pictures are decoded one at a time on a machine."""
@@ -223,12 +221,8 @@ def decode_lock(picture: Picture) -> Iterator[None]:
     if picture.height * picture.width < _LARGE_PICTURE:
         yield
         return
-    descriptor = os.open(tempfile.gettempdir(), os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with turn_on_this_machine("large-picture"):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, gettempdir
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
@@ -105,6 +105,19 @@ class OutputLock:
         if self._shards is None or not (dash and start.isdecimal() and stop.isdecimal()):
             return True
         return int(start) < self._shards.stop and self._shards.start < int(stop)
+
+
+@contextmanager
+def turn_on_this_machine(name: str) -> Iterator[None]:
+    """One process of this user at a time, where the system keeps turns; elsewhere all at once."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    lock = FileLock(Path(gettempdir()) / f"sdflow-{user}-{name}.lock")
+    with suppress(OSError, NotImplementedError):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _acquire(path: Path, *, wait: bool) -> BaseFileLock:

@@ -65,7 +65,8 @@ def starting_workers() -> Iterator[None]:
     """
     resource_tracker.ensure_running()  # multiprocessing's own helper; starting it would unblock the signal
     threads = {name: os.environ.get(name) for name in _THREADS}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    can_block = hasattr(signal, "pthread_sigmask")  # Windows has none; its workers hear Ctrl-C and end
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set()
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
         yield
@@ -75,7 +76,8 @@ def starting_workers() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if can_block:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _start_worker() -> None:

@@ -5,14 +5,16 @@ Every file is replaced at once or not at all, so a run can be killed at any mome
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from sdflow import __version__
 from sdflow.checkpoint import save_checkpoint
@@ -41,6 +43,25 @@ class RunState:
     """How often it went back to an earlier state."""
 
 
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights and moments that are not finite: nothing leads back from them.
+
+    Raises:
+        ValueError: names the first one.
+    """
+    for name, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f"{name} with values that are not finite")
+
+
+def _check_state(state: RunState) -> None:
+    counts = (state.step, state.rollbacks)
+    if not all(type(count) is int and 0 <= count < 2**53 for count in counts):
+        raise ValueError(f"a step of {state.step!r:.40} and {state.rollbacks!r:.40} rollbacks")
+    if type(state.seconds) not in (int, float) or not 0 <= state.seconds < 2**53:
+        raise ValueError(f"{state.seconds!r:.40} seconds")
+
+
 class RunFolder:
     """``model/`` (the newest checkpoint), ``state.safetensors``, ``run.json``, ``metrics.csv``, ``samples/``,
     ``camera.png``, and ``tensorboard/`` where that is installed.
@@ -66,7 +87,7 @@ class RunFolder:
         try:
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             found = stored.get("format_version", 1)
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise SDFlowError(f"{path}: expected the settings of a run as JSON, found {error}") from error
         if found != FORMAT_VERSION:
             raise SDFlowError(
@@ -124,8 +145,10 @@ class RunFolder:
                 plain = json.loads(stored.metadata()["run"])
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
             state = RunState(**plain["state"])
+            _check_state(state)
+            _check_finite(tensors)
             restore(TrainingState(tensors, plain["trainer"]))
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SDFlowError(f"{path}: expected the state of this run, found {error}") from error
         return state
 
@@ -136,10 +159,17 @@ class RunFolder:
             state: where the run stands.
             trainer: its moving average of the weights is the checkpoint.
             training: how it was trained, plain values.
+
+        Raises:
+            SDFlowError: the model is not finite. What was saved before stays.
         """
         if not self._writable:
             return
         tensors, counters = trainer.state_dict()
+        try:
+            _check_finite(tensors)
+        except ValueError as error:
+            raise SDFlowError(f"{self.path}: the model has {error}; what was saved before is kept") from error
         plain = {"state": dataclasses.asdict(state), "trainer": counters}
         write_file(self.path / STATE, to_safetensors(tensors, metadata={"run": json.dumps(plain)}))
         save_checkpoint(self.model, trainer.ema_model, training)
