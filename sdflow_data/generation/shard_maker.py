@@ -213,11 +213,7 @@ def read_planned(picture: Picture, path: Path | None) -> np.ndarray:
 
 @contextmanager
 def decode_lock(picture: Picture) -> Iterator[None]:
-    """Wait until no other worker on this machine decodes a large picture; each takes gigabytes.
-
-    The lock is on the folder for temporary files, since that is there on every machine, belongs to this
-    machine alone, and needs no cleaning up; like all of its kind it dies with the process.
-    """
+    """Wait until no other worker on this machine decodes a large picture; each takes gigabytes."""
     if picture.height * picture.width < _LARGE_PICTURE:
         yield
         return
