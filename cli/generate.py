@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from sdflow_data.generation.run import GenerationRequest
 
 
+_DIGITS = 7  # of the highest shard number's successor, 10^6
+
+
 class _ShardRange(click.ParamType):
     """``A:B``: shards from A up to, not including, B."""
 
@@ -33,7 +36,8 @@ class _ShardRange(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
         first, colon, end = str(value).partition(":")
-        if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+        is_range = colon and all(n.isdecimal() and len(n) <= _DIGITS for n in (first, end))
+        if not (is_range and int(first) < int(end)):
             self.fail(f"expected A:B, two shard numbers with A < B, found {value!r}", param, ctx)
         return range(int(first), int(end))
 

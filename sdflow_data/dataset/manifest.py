@@ -13,6 +13,7 @@ The manifest is a function of the shards alone, and is written and read in piece
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -271,8 +272,16 @@ def failures_csv(failures: Iterable[Failure]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Failure._fields)
-    writer.writerows(failures)
+    for failure in failures:
+        writer.writerow([_printable(value) if isinstance(value, str) else value for value in failure])
     return text.getvalue().encode("utf-8")
+
+
+def _printable(text: str) -> str:
+    """Names of files may hold control characters, which a terminal would obey."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs") else c for c in text
+    )
 
 
 def _write_manifest(path: Path, tables: Iterator[pa.Table]) -> int:

@@ -36,6 +36,9 @@ _ALLOWED = (
 """Columns, constants, comparisons, arithmetic and logic: nothing that could call, index or reach anything."""
 
 
+_LONGEST = 4096
+
+
 def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
     """The rows for which a condition on the columns holds, such as ``noise_sigma < 12 and component != 3``.
 
@@ -43,6 +46,8 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
         ArgumentError: the condition is more than comparisons, arithmetic and logic on columns and constants,
             names a column that there is not, or is no condition.
     """
+    if len(condition) > _LONGEST:
+        raise ArgumentError("where", f"expected a condition of up to {_LONGEST} characters")
     tree = _parse(condition)
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
@@ -50,6 +55,8 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
             raise ArgumentError(
                 "where", f"expected comparisons, arithmetic and and/or/not on columns, found {found!r}"
             )
+        if isinstance(node, ast.BinOp) and any(_is_text_or_list(side) for side in (node.left, node.right)):
+            raise ArgumentError("where", f"expected arithmetic on numbers, found {ast.unparse(node)!r}")
         if isinstance(node, ast.Name) and node.id not in manifest.columns:
             raise ArgumentError("where", f"no column {node.id!r}; there are {', '.join(manifest.columns)}")
     try:
@@ -59,6 +66,13 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
     if not isinstance(mask, pd.Series) or mask.dtype != bool:
         raise ArgumentError("where", f"expected what is true or false of a sample, found {condition!r}")
     return manifest[mask]
+
+
+def _is_text_or_list(node: ast.expr) -> bool:
+    """What a factor would repeat, as often as it says."""
+    if isinstance(node, ast.Constant):
+        return not isinstance(node.value, (int, float))
+    return isinstance(node, (ast.List, ast.Tuple))
 
 
 def _parse(condition: str) -> ast.Expression:
