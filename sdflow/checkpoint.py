@@ -155,8 +155,8 @@ def load_checkpoint(
             f"{path}: expected the weights of its own architecture, found {len(differing)} that are missing, "
             f"extra or of another shape (first: {differing[0]})"
         )
-    for name, value in state.items():
-        if value.dtype != model.state_dict()[name].dtype or not torch.isfinite(value).all():
+    for name, value in model.state_dict().items():
+        if state[name].dtype != value.dtype or not torch.isfinite(state[name]).all():
             raise SDFlowError(f"{path}: expected finite weights of 32 bits, found others in {name}")
     model.load_state_dict(state)
     return model.eval().to(device)

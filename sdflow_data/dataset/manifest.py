@@ -79,7 +79,7 @@ class Dataset:
     def _check_places(self, path: Path, table: pd.DataFrame) -> None:
         """Refuse places of samples that lie in no shard."""
         counts = self.info["counts"]
-        ends = zip(PLACES, (counts["shards"], counts.get("patches", 0), self.info["variants"]))
+        ends = zip(PLACES, (counts["shards"], counts.get("patches", 1 << 50), self.info["variants"]))
         for name, end in ends:
             if name not in table or not len(table):
                 continue

@@ -181,7 +181,7 @@ class ShardReader:
             self.metadata: dict[str, Any] = json.loads(self._file.attrs["facts"])
             self.key: str = self._file.attrs["key"]
             _check_images(self.hr, self.lr)
-        except (KeyError, ValueError, AttributeError, TypeError, OSError) as error:
+        except (KeyError, ValueError, AttributeError, TypeError, OSError, RecursionError) as error:
             self.close()
             raise SDFlowError(f"{path}: expected a shard, found other HDF5: {error}") from error
 

@@ -21,7 +21,7 @@ from ..dataset.schema import patch_columns
 from ..dataset.shards import Failure, ShardWriter, shard_path
 from ..models.degraders import NO_COMPONENT
 from ..statistics import CHEAP_COLUMNS, cheap_statistics
-from ..system.folders import check_apart, check_outside
+from ..system.folders import check_outside
 from ..system.lock import OutputLock
 from ..system.processes import in_processes
 from ..system.progress import progress
@@ -108,7 +108,6 @@ def import_pairs(
     Raises:
         SDFlowError: a wrong setting, no usable pair, or an output folder that is something else or in use.
     """
-    check_apart([hr_folder], [lr_folder])
     check_outside(out, [hr_folder, lr_folder])
     pairs, failures = _match(request, hr_folder, lr_folder)
     scale = _common_scale(pairs)

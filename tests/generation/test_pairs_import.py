@@ -112,7 +112,7 @@ def test_names_may_have_parts_that_tell_the_sides_apart(tmp_path: Path) -> None:
     write_picture(tmp_path / "Canon" / "001_LR2.png", 24, 24)
     write_picture(tmp_path / "Canon" / "note.png", 5, 5)
     request = ImportRequest(patch_size=16, hr_name="{}_HR", lr_name="{}_LR2")
-    outcome = import_pairs(request, tmp_path, tmp_path, tmp_path / "out", workers=1)
+    outcome = import_pairs(request, tmp_path / "Canon", tmp_path / "Canon", tmp_path / "out", workers=1)
     assert outcome.info is not None
     assert outcome.info["counts"]["sources"] == 1
     assert outcome.skipped == 0
