@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from .options import any_path, device_options, max_pixels_option, model_option, sampling_options, scale_option
+from .options import (
+    any_path,
+    codec_option,
+    device_options,
+    max_pixels_option,
+    model_option,
+    sampling_options,
+    scale_option,
+)
 from .pictures import convert, existing_option, tile_option
 
 
@@ -22,6 +30,7 @@ from .pictures import convert, existing_option, tile_option
     help="LR pictures of each picture; with more than one they are named NAME_v0.png, NAME_v1.png, ...",
 )
 @sampling_options
+@codec_option
 @tile_option(1024)
 @existing_option
 @device_options
@@ -35,6 +44,7 @@ def command(
     temperature: float,
     components: tuple[int, ...],
     seed: int,
+    codec: str,
     tile: int,
     existing: str,
     device: str,
@@ -51,6 +61,7 @@ def command(
       sdflow downscale --model runs/phone photos lr --variants 3
       sdflow downscale --model bicubic --scale 2 photo.jpg photo_small.png
     """
+    from sdflow_data.images.codec import parse_codec
     from sdflow_data.models.degraders import component_weights, load_degrader
     from sdflow_data.models.tiles import downscale_picture, plan_pictures
 
@@ -63,6 +74,12 @@ def command(
         existing,
         "downscaling",
         lambda job: downscale_picture(
-            job, degrader, temperature=temperature, weights=weights, seed=seed, tile=tile
+            job,
+            degrader,
+            temperature=temperature,
+            weights=weights,
+            codec=parse_codec(codec),
+            seed=seed,
+            tile=tile,
         ),
     )

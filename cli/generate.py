@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import (
+    codec_option,
     device_options,
     existing_folder,
     max_pixels_option,
@@ -65,10 +66,12 @@ class _ShardRange(click.ParamType):
 @patch_options(256)
 @scale_option
 @sampling_options
+@codec_option
 @click.option(
     "--like",
     type=existing_folder,
-    help="Real LR photographs: draw the components that explain them, as often as they do.",
+    help="Real LR photographs: draw the components that explain them, as often as they do; of `classical`, "
+    "strengths as they show.",
 )
 @device_options
 @patches_per_shard_option(
@@ -122,13 +125,32 @@ def command(
     settings["components"] = tuple(settings["components"])
     if like is not None:
         check_outside(out, [like])
-        settings["weights"] = _weights_like(like, settings)
+        if settings["model"] == "classical":
+            settings["ranges"] = _ranges_like(like)
+        else:
+            settings["weights"] = _weights_like(like, settings)
     request = GenerationRequest(scale=None if scale is None else int(scale), **settings)
     if only is not None:
         _compare(request, hr_folders, out, only)
         return
     outcome = generate(request, hr_folders, out, _engine(engine, address, workers), shards)
     _report(out, outcome)
+
+
+def _ranges_like(folder: Path) -> tuple[float, ...]:
+    from sdflow_data.inspection.otf import ranges_of
+    from sdflow_data.inspection.photographs import survey
+
+    photographs = survey([folder])
+    for name, reason in photographs.unreadable.items():
+        click.echo(f"{folder}: left out {name}: {reason}", err=True)
+    ranges = ranges_of(photographs)
+    click.echo(
+        f"{folder} shows blur of {ranges.blur_low:g} to {ranges.blur_high:g} pixels, noise of "
+        f"{ranges.noise_low:g} to {ranges.noise_high:g} levels, and on {ranges.jpeg_share:.0%} JPEG of "
+        f"quality {ranges.jpeg_low:g} to {ranges.jpeg_high:g}"
+    )
+    return ranges
 
 
 def _weights_like(folder: Path, settings: dict[str, Any]) -> tuple[float, ...]:

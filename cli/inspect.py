@@ -1,7 +1,8 @@
-"""``sdflow inspect``: what a dataset's degradations are like, and whether they are those of a camera."""
+"""``sdflow inspect``: what the degradations of a dataset or of photographs are like."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,11 +15,38 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 @click.command("inspect")
-@click.argument("dataset", type=existing_folder)
+@click.argument("folder", metavar="FOLDER", type=existing_folder, required=False)
 @click.option(
     "--real",
     type=existing_folder,
     help="Real LR photographs, or a dataset of real pairs, to hold the dataset against.",
+)
+@click.option(
+    "--hr",
+    "hr_folders",
+    type=existing_folder,
+    multiple=True,
+    help="In place of FOLDER, with --lr: sharp photographs for a training (may be given again).",
+)
+@click.option(
+    "--lr",
+    "lr_folders",
+    type=existing_folder,
+    multiple=True,
+    help="Real low-quality photographs for that training (may be given again).",
+)
+@click.option(
+    "--scale",
+    type=click.Choice(["2", "4", "8"]),
+    default="4",
+    show_default=True,
+    help="Of photographs: the ratio of HR to LR size, for --hr, --lr and --otf.",
+)
+@click.option(
+    "--otf",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Of photographs: write their blur, noise and JPEG as options of Real-ESRGAN and traiNNer-redux.",
 )
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
 @click.option(
@@ -39,7 +67,60 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 @workers_option
 @max_pixels_option
 def command(
-    dataset: Path,
+    folder: Path | None,
+    real: Path | None,
+    hr_folders: tuple[Path, ...],
+    lr_folders: tuple[Path, ...],
+    scale: str,
+    otf: Path | None,
+    report: Path | None,
+    json_: Path | None,
+    fail_under: float | None,
+    classifier_steps: int,
+    workers: int | None,
+) -> int:
+    """Measure the degradations of FOLDER, a dataset or photographs.
+
+    Of a dataset: noise, blur, colour, alignment, compression, diversity. With --real, every statistic stands
+    beside that of real photographs. Its distance from them (Wasserstein-1, in the statistic's unit) lies
+    between a floor, real photographs from one another, and a ceiling, bicubic LR from real photographs.
+
+    Of photographs, or of --hr and --lr, the two sides of a training: sizes, formats, JPEG, noise, blur,
+    enlargement, duplicates; and warnings of what would spoil a training, with what to do.
+
+    \b
+    Example:
+      sdflow inspect pairs --real photos --report report.html --fail-under 50
+      sdflow inspect photos --otf otf.yml
+      sdflow inspect --hr sharp --lr camera --scale 4
+    """
+    from .photographs import holds_photographs, inspect_photographs, photographs_html, photographs_json
+
+    if bool(hr_folders) != bool(lr_folders):
+        raise click.UsageError("--hr, --lr: expected both or neither, got one")
+    if (folder is None) == (not hr_folders):
+        raise click.UsageError("expected FOLDER, or --hr and --lr, got both or neither")
+    if folder is not None and not holds_photographs(folder):
+        if otf is not None:
+            raise click.UsageError("--otf: expected photographs, found a dataset")
+        return _inspect_dataset(folder, real, report, json_, fail_under, thorough, no_classifier, workers)
+    if real is not None or fail_under is not None:
+        raise click.UsageError("--real, --fail-under: expected a dataset, found photographs")
+    sides: dict[str, tuple[Path, ...]] = (
+        {"HR": hr_folders, "LR": lr_folders} if folder is None else {"": (folder,)}
+    )
+    surveys, warnings = inspect_photographs(sides, int(scale), otf, workers)
+    _write(
+        json_,
+        lambda: photographs_json(surveys, warnings),
+        report,
+        lambda: photographs_html(surveys, warnings),
+    )
+    return 0
+
+
+def _inspect_dataset(
+    folder: Path,
     real: Path | None,
     report: Path | None,
     json_: Path | None,
@@ -48,27 +129,15 @@ def command(
     no_classifier: bool,
     workers: int | None,
 ) -> int:
-    """Measure the degradations of DATASET: noise, blur, colour, alignment, compression, diversity.
-
-    With --real, every statistic stands beside that of real photographs. Its distance from them
-    (Wasserstein-1, in the statistic's unit) lies between a floor, real photographs from one another, and a
-    ceiling, bicubic LR from real photographs.
-
-    \b
-    Example:
-      sdflow inspect pairs --real photos --report report.html --fail-under 50
-    """
-    import json
-
-    from sdflow.files import write_file
     from sdflow_data.dataset.manifest import read_dataset
     from sdflow_data.inspection.classifier import QUICK, THOROUGH
     from sdflow_data.inspection.inspection import inspect_dataset
+    from sdflow_data.inspection.report import report_html
 
     if thorough and (no_classifier or real is None):
         raise click.UsageError("--thorough: expected --real, and not --no-classifier")
     classifier = None if no_classifier else THOROUGH if thorough else QUICK
-    inspection = inspect_dataset(read_dataset(dataset), real, classifier, workers)
+    inspection = inspect_dataset(read_dataset(folder), real, classifier, workers)
     for skipped in [] if inspection.real is None else inspection.real.skipped:
         click.echo(f"skipped {skipped}", err=True)
     click.echo(_table(inspection))
@@ -77,14 +146,7 @@ def command(
             f"{measure.name}: {measure.value:.3g} {measure.unit} ({measure.definition})".replace("  ", " ")
         )
     click.echo(_verdicts(inspection))
-    if json_ is not None:
-        write_file(json_, _utf8(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False) + "\n"))
-        click.echo(f"{json_}: everything as JSON")
-    if report is not None:
-        from sdflow_data.inspection.report import report_html
-
-        write_file(report, _utf8(report_html(inspection)))
-        click.echo(f"{report}: the report, for a browser")
+    _write(json_, inspection.to_json, report, lambda: report_html(inspection))
     if fail_under is None:
         return 0
     if inspection.untold:
@@ -100,6 +162,22 @@ def command(
         )
         return 1
     return 0
+
+
+def _write(
+    json_: Path | None, values: Callable[[], Any], report: Path | None, page: Callable[[], str]
+) -> None:
+    """Write the files that were asked for."""
+    import json
+
+    from sdflow.files import write_file
+
+    if json_ is not None:
+        write_file(json_, _utf8(json.dumps(values(), indent=2, ensure_ascii=False) + "\n"))
+        click.echo(f"{json_}: everything as JSON")
+    if report is not None:
+        write_file(report, _utf8(page()))
+        click.echo(f"{report}: the report, for a browser")
 
 
 def _utf8(text: str) -> bytes:

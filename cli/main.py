@@ -11,7 +11,10 @@ _COMMANDS = {
     "demo": ("demo", "Train, generate and inspect on photographs that come with scikit-image."),
     "train": ("train", "Train SDFlow on a folder of HR and a folder of real LR photographs."),
     "generate": ("generate", "Make a dataset of LR/HR pairs from folders of HR photographs."),
-    "inspect": ("inspect", "Degradation statistics of a dataset, alone or against real photographs."),
+    "inspect": (
+        "inspect",
+        "Degradation statistics of a dataset or of photographs, and what would spoil a training.",
+    ),
     "export": ("export", "Write a dataset as other trainers read it."),
     "verify": ("verify", "Read a whole dataset and check every checksum and count."),
     "downscale": ("downscale", "Turn pictures of any size into LR pictures."),

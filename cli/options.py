@@ -155,6 +155,33 @@ def patches_per_shard_option(default: int, unit: str) -> Any:
     )
 
 
+class _Codec(click.ParamType):
+    """What `codec.parse_codec` takes."""
+
+    name = "codec"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in ("camera", "none"):
+            from sdflow_data.images.codec import parse_codec
+
+            try:
+                parse_codec(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        return str(value)
+
+
+codec_option = click.option(
+    "--codec",
+    type=_Codec(),
+    default="camera",
+    show_default=True,
+    metavar="CODEC",
+    help="What LR pictures end with: camera, the compression of the photographs that the model learned from; "
+    "none; or jpeg:Q[:444|422|420].",
+)
+
+
 def sampling_options(command: Any) -> Any:
     """``--temperature``, ``--component`` and ``--seed``."""
     component_option = click.option(

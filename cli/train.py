@@ -121,6 +121,8 @@ def command(
     from sdflow_data.training.presets import preset_settings
     from sdflow_data.training.run import train
 
+    from .photographs import warn_before_training
+
     if steps is not None and minutes is not None:
         raise click.UsageError("--steps, --minutes: expected one of the two, got both")
     if (val_hr is None) != (val_lr is None):
@@ -144,6 +146,8 @@ def command(
             device=device,
             precision=precision,
         )
+        if world()[0] == 0 and not resume:
+            warn_before_training(hr, lr, int(scale), settings.training.patch_size)
         train(settings, say=click.echo)
         if world()[0] == 0:
             click.echo(

@@ -69,6 +69,9 @@ class Sampling:
         weights: how likely each component of the model is; empty where ``components`` says it.
         seed: of the run.
         device, precision: "cpu", "cuda" or "mps"; "fp32" or "bf16". Others round differently.
+        codec: what samples end with: "camera", the model's own, "none", or a JPEG compression.
+        codec_library: what codes them, with its version; empty without a codec.
+        ranges: of the strengths of the classical degrader; empty for its own.
 
     Raises:
         ArgumentError: a setting out of its range.
@@ -80,6 +83,9 @@ class Sampling:
     seed: int = 0
     device: str = "cpu"
     precision: str = "fp32"
+    codec: str = "none"
+    codec_library: str = ""
+    ranges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -93,6 +99,9 @@ _STORED = (
     *("weights", "seed", "device", "precision", "patches_per_shard"),
 )
 """The names in dataset.json, in their order."""
+
+_STORED_IF_SET: dict[str, Any] = {"codec": "none", "codec_library": "", "ranges": ()}
+"""Those behind them that it has only where they are not these."""
 
 _NOT_SAMPLED = Sampling(temperature=0.0)
 """What dataset.json says of sampling where there was none: the format has no word for it."""
@@ -124,7 +133,7 @@ class Recipe:
         digest = values.pop("model_hash")
         values["model"] = "" if digest == other.model_hash else f"{self.model} ({digest[:12]})"
         values["components"] = values["components"] or "all"
-        return values
+        return values | {name: values.get(name) or "none" for name in _STORED_IF_SET}
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, all in one mapping, in the order of dataset.json."""
@@ -134,16 +143,20 @@ class Recipe:
             **dataclasses.asdict(self.grid),
             **dataclasses.asdict(self.sampling or _NOT_SAMPLED),
         }
-        return {name: list(v) if isinstance(v := values[name], tuple) else v for name in _STORED}
+        names = [*_STORED, *(name for name, unset in _STORED_IF_SET.items() if values[name] != unset)]
+        return {name: list(v) if isinstance(v := values[name], tuple) else v for name in names}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
         """Of what :meth:`to_json` gave; other keys are passed over."""
         known: dict[str, Any] = {
-            name: tuple(v) if isinstance(v := values[name], list) else v for name in _STORED
+            name: tuple(v) if isinstance(v := values[name], list) else v
+            for name in (*_STORED, *(_STORED_IF_SET.keys() & values.keys()))
         }
         grid = PatchGrid(**{field.name: known[field.name] for field in dataclasses.fields(PatchGrid)})
-        sampling = Sampling(**{field.name: known[field.name] for field in dataclasses.fields(Sampling)})
+        sampling = Sampling(
+            **{field.name: known[field.name] for field in dataclasses.fields(Sampling) if field.name in known}
+        )
         was_sampled = known["model"] != PAIRS or sampling != _NOT_SAMPLED
         return cls(
             model=known["model"],

@@ -31,6 +31,9 @@ COLUMNS: dict[str, Column] = {
     "temperature": Column(np.float64, "patch", "of the latent noise"),
     "seed": Column(np.int64, "sample", "what it was drawn from"),
     "draw": Column(np.int32, "sample", "draws before it that were not finite"),
+    "codec": Column(
+        str, "sample", "the compression that it ends with, as jpeg:Q:420; ~Q is about that quality"
+    ),
 }
 """All but the statistics, float32 per sample, which follow behind in the order of their registry."""
 
@@ -52,6 +55,7 @@ def patch_columns(
     temperature: float,
     seed: np.ndarray,
     draw: np.ndarray,
+    codec: list[str] | None = None,
 ) -> dict[str, Any]:
     """The columns of a patch of K samples, but for the statistics.
 
@@ -61,6 +65,7 @@ def patch_columns(
         lr_source: of an imported pair: path and SHA-256 of the LR picture.
         component, seed, draw: (K,).
         temperature: of all of them.
+        codec: K names; None of imported pairs.
     """
     lr_names = ("lr_source", "lr_source_sha256")
     return {
@@ -74,6 +79,7 @@ def patch_columns(
         "temperature": temperature,
         "seed": seed,
         "draw": draw,
+        **({} if codec is None else {"codec": codec}),
     }
 
 

@@ -18,7 +18,8 @@ from ..dataset.manifest import INFO, finish_dataset, read_dataset
 from ..dataset.plan import PLAN, Plan, locate, scan
 from ..dataset.recipe import PatchGrid, Recipe, Sampling
 from ..dataset.shards import ShardReader, is_whole, shard_path
-from ..models.degraders import component_weights, load_degrader
+from ..images.codec import CODEC_LIBRARY, Codec, parse_codec
+from ..models.degraders import Degrader, component_weights, load_degrader
 from ..models.registry import HAND_MADE, anywhere
 from ..statistics import CHEAP_COLUMNS
 from ..system.devices import choose_device, choose_precision
@@ -46,6 +47,8 @@ class GenerationRequest:
         seed: of the run.
         device, precision: where and how the model runs; "auto" for the best there is, and for what a dataset
             was begun with.
+        codec: what samples end with: see `codec.parse_codec`.
+        ranges: of the strengths of the classical degrader, a `Ranges`; empty for its own.
         patches_per_shard: the most a shard holds: the unit of work, and of what a crash can cost.
     """
 
@@ -60,6 +63,8 @@ class GenerationRequest:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    codec: str = "camera"
+    ranges: tuple[float, ...] = ()
     patches_per_shard: int = 128
 
     def recipe(self, begun: Recipe | None) -> Recipe:
@@ -71,7 +76,7 @@ class GenerationRequest:
         sampling = None if begun is None else begun.sampling
         device = self._device(sampling)
         precision = self._precision(sampling, device)
-        degrader = load_degrader(self.model, self.scale, device, precision)
+        degrader = load_degrader(self.model, self.scale, device, precision, self.ranges)
         if self.patch_size % degrader.multiple or self.patch_size < 2 * degrader.multiple:
             raise ArgumentError(
                 "patch_size",
@@ -83,6 +88,7 @@ class GenerationRequest:
             raise ValueError(
                 f"weights: expected {degrader.components} alone, got {len(self.weights)} and components"
             )
+        codec, codec_name = self._codec(degrader)
         return Recipe(
             model=Path(self.model).resolve().name,
             model_hash=degrader.fingerprint,
@@ -100,8 +106,20 @@ class GenerationRequest:
                 seed=self.seed,
                 device=device,
                 precision=precision,
+                codec=codec_name,
+                codec_library="" if codec.lossless else CODEC_LIBRARY,
+                ranges=self.ranges,
             ),
         )
+
+    def _codec(self, degrader: Degrader) -> tuple[Codec, str]:
+        """What samples end with, and its one name."""
+        try:
+            asked = parse_codec(self.codec)
+        except ValueError as error:
+            raise ArgumentError("codec", str(error)) from error
+        codec = degrader.codec if asked is None else asked
+        return codec, "none" if codec.lossless else "camera" if asked is None else str(codec.entries[0][0])
 
     def _device(self, begun: Sampling | None) -> str:
         if self.model in HAND_MADE:

@@ -25,6 +25,7 @@ from ..dataset.plan import Cut, Picture, shard_key
 from ..dataset.recipe import Recipe, Sampling
 from ..dataset.schema import patch_columns
 from ..dataset.shards import Failure, ShardWriter, shard_path
+from ..images.codec import Jpeg, parse_codec
 from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..models.degraders import MAX_DRAWS, component_weights, load_degrader
@@ -76,16 +77,25 @@ class HRPatch(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """The K samples of a patch: grey levels float32 (K, P/s, P/s, 3), all finite, and how they were drawn."""
+    """The K samples of a patch: grey levels float32 (K, P/s, P/s, 3), all finite, and how they were drawn.
+
+    ``place`` is the row and column of the LR picture that they begin at.
+    """
 
     lr: np.ndarray
     component: np.ndarray
     seed: np.ndarray
     draw: np.ndarray
+    codec: list[Jpeg | None]
+    place: tuple[int, int]
 
     def levels(self) -> np.ndarray:
-        """The samples as they are stored, uint8 (K, P/s, P/s, 3)."""
-        return quantise(torch.from_numpy(self.lr)).numpy()
+        """The samples as they are stored, uint8 (K, P/s, P/s, 3): rounded and coded."""
+        rounded = quantise(torch.from_numpy(self.lr)).numpy()
+        for levels, jpeg in zip(rounded, self.codec):
+            if jpeg is not None:
+                levels[...] = jpeg.apply(levels, *self.place)
+        return rounded
 
 
 class ShardMaker:
@@ -99,11 +109,15 @@ class ShardMaker:
         cv2.setNumThreads(1)
         sampling = job.sampling
         self.job, self.grid, self.sampling = job, job.recipe.grid, sampling
-        self.degrader = load_degrader(job.model, self.grid.scale, sampling.device, sampling.precision)
+        self.degrader = load_degrader(
+            job.model, self.grid.scale, sampling.device, sampling.precision, sampling.ranges
+        )
         if self.degrader.fingerprint != job.recipe.model_hash:
             raise SDFlowError(f"{job.model}: expected the model that this run began with, found another one")
         listed = component_weights(self.degrader, sampling.components)
         self._weights = np.array(sampling.weights) if sampling.weights else listed
+        asked = parse_codec(sampling.codec)
+        self._codec = self.degrader.codec if asked is None else asked
 
     def make(self, task: ShardTask, on_patch: Callable[[], object] = lambda: None) -> None:
         """Make a shard and put it in its place; ``on_patch`` is called after each patch."""
@@ -123,6 +137,7 @@ class ShardMaker:
                 temperature=self.sampling.temperature,
                 seed=samples.seed,
                 draw=samples.draw,
+                codec=["none" if jpeg is None else str(jpeg) for jpeg in samples.codec],
             )
             writer.add(patch.pixels, lr, columns | cheap_statistics(patch.pixels, lr))
             on_patch()
@@ -137,6 +152,11 @@ class ShardMaker:
             component=np.empty(count, np.int32),
             seed=np.empty(count, np.int64),
             draw=np.empty(count, np.int32),
+            codec=[
+                self._codec.draw(self.sampling.seed, int(patch.sha256, 16), variant)
+                for variant in range(count)
+            ],
+            place=(patch.top // self.grid.scale, patch.left // self.grid.scale),
         )
         pending = list(range(count))
         for draw in range(MAX_DRAWS):

@@ -11,7 +11,7 @@ names the version at hand.
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import Tensor
 from sdflow.noise import derive_seed, draw_component
 from sdflow.resample import quantise
 
-from .picture import PictureError
+from .picture import UndecodableError
 from .reading import opened, orientation_of
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
@@ -257,6 +257,10 @@ class Codec:
         )
 
 
+NO_CODEC = Codec()
+"""Of a camera whose pictures are not compressed."""
+
+
 def _order(jpeg: Jpeg | None) -> tuple[Any, ...]:
     """By quality; the same for the same set of settings, in whatever order they were found."""
     if jpeg is None:
@@ -278,13 +282,13 @@ def read_jpeg(path: Path) -> Jpeg | None:
         if not isinstance(image, JpegImagePlugin.JpegImageFile):
             return None
         if image.mode not in ("RGB", "L"):
-            raise PictureError(path, f"expected JPEG in YCbCr or grey, found {image.mode}")
+            raise UndecodableError(f"expected JPEG in YCbCr or grey, found {image.mode}")
         if image.mode == "RGB" and _stored_as_rgb(image):
-            raise PictureError(path, "expected JPEG in YCbCr or grey, found colours that are stored as RGB")
+            raise UndecodableError("expected JPEG in YCbCr or grey, found colours that are stored as RGB")
         found = image.quantization
         numbers = [component[3] for component in image.layer]
         if not set(numbers) <= set(found):
-            raise PictureError(path, "expected quantisation tables in the JPEG file, found none")
+            raise UndecodableError("expected quantisation tables in the JPEG file, found none")
         tables = [tuple(min(max(int(step), 1), 255) for step in found[number]) for number in numbers]
         if len(tables) == 1:
             tables *= 2
@@ -293,7 +297,7 @@ def read_jpeg(path: Path) -> Jpeg | None:
         sampling = 0 if image.mode == "L" else JpegImagePlugin.get_sampling(image)
         if sampling not in _SAMPLING:
             sizes = ", ".join(f"{across}x{down}" for _, across, down, _ in image.layer)
-            raise PictureError(path, f"expected chroma as 4:4:4, 4:2:2 or 4:2:0, found components of {sizes}")
+            raise UndecodableError(f"expected chroma as 4:4:4, 4:2:2 or 4:2:0, found components of {sizes}")
         jpeg = Jpeg(tables=tuple(tables), subsampling=_SAMPLING[sampling])
         return _turned(jpeg, orientation_of(image), image.height, image.width)
 
@@ -330,7 +334,7 @@ def parse_codec(text: str) -> Codec | None:
     if text == "camera":
         return None
     if text == "none":
-        return Codec()
+        return NO_CODEC
     name, _, settings = text.partition(":")
     quality, _, chroma = settings.partition(":")
     ways: dict[str, Subsampling] = {way.replace(":", ""): way for way in get_args(Subsampling)}
@@ -343,31 +347,42 @@ def parse_codec(text: str) -> Codec | None:
     return Codec(((Jpeg.of_quality(int(quality), ways[chroma]), 1.0),))
 
 
-def coded_bands(bands: Iterator[np.ndarray], jpeg: Jpeg, height: int, width: int) -> Iterator[np.ndarray]:
-    """Code and decode a picture that comes and goes in bands of rows, as if it were whole.
+class BandCoder:
+    """Codes and decodes a picture that comes in bands of rows, as if it were whole.
 
     Args:
-        bands: uint8 (rows, W, 3) with W >= ``width``, from the top to beyond ``height`` rows.
-        height, width: of the picture.
-
-    Yields:
-        uint8 (rows, width, 3), ``height`` rows in all.
+        jpeg: the settings; None changes nothing.
+        height, width: of the picture. What bands hold beyond it is cut off.
     """
-    held: np.ndarray = np.empty((0, width, 3), np.uint8)
-    top = done = 0  # the picture's row that ``held`` begins with, and the first that is not given out yet
-    for band in bands:
-        held = np.concatenate([held, band[: height - top - len(held), :width]])
-        end = top + len(held)
-        last = end == height
-        # Rows of the last whole unit need what is below it; those of the unit above are final.
-        ready = end if last else (end - jpeg.phase[0]) // UNIT * UNIT + jpeg.phase[0] - UNIT
-        if ready > done:
-            yield _coded_across(held, jpeg, top)[done - top : ready - top]
-            done = ready
-            start = max((done - jpeg.phase[0]) // UNIT * UNIT + jpeg.phase[0] - UNIT, 0)
-            held, top = held[start - top :], start
-        if last:
-            return
+
+    def __init__(self, jpeg: Jpeg | None, height: int, width: int) -> None:
+        self._jpeg, self._height, self._width = jpeg, height, width
+        self._held: np.ndarray = np.empty((0, width, 3), np.uint8)
+        self._top = self._done = 0  # the picture's row that is held first, and the first not given out yet
+
+    def code(self, band: np.ndarray) -> np.ndarray:
+        """The rows that a band, uint8 (rows, W, 3), makes final; with the last one, all that are left."""
+        held = np.concatenate([self._held, band[: self._height - self._top - len(self._held), : self._width]])
+        end = self._top + len(held)
+        if self._jpeg is None:
+            self._held, self._top = held[:0], end
+            return held
+        # Blocks need all their rows, and the enlargement of chroma a row of the blocks below.
+        start = self._unit(end) if end < self._height else end + UNIT
+        ready = min(start - UNIT, self._height)
+        if ready <= self._done:
+            self._held = held
+            return held[:0]
+        rows = _coded_across(held, self._jpeg, self._top)[self._done - self._top : ready - self._top]
+        self._done = ready
+        first = max(self._unit(ready) - UNIT, self._top)
+        self._held, self._top = held[first - self._top :], first
+        return rows
+
+    def _unit(self, row: int) -> int:
+        """Where the unit of blocks that a row is in begins."""
+        phase = 0 if self._jpeg is None else self._jpeg.phase[0]
+        return (row - phase) // UNIT * UNIT + phase
 
 
 def _coded_across(rows: np.ndarray, jpeg: Jpeg, top: int) -> np.ndarray:

@@ -64,6 +64,11 @@ def find_pictures(folder: Path) -> list[Path]:
     return search(folder).pictures
 
 
+def has_pictures(folder: Path) -> bool:
+    """Whether `search` would find any; it stops at the first."""
+    return any(isinstance(item, Path) for item in _walk(folder, frozenset(), is_root=True))
+
+
 def _walk(folder: Path, above: frozenset[Path], is_root: bool = False) -> Iterator[Path | PictureError]:
     try:
         real = folder.resolve()

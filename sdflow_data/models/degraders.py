@@ -7,29 +7,34 @@ picture and that seed.
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from sdflow.checkpoint import fingerprint, load_checkpoint
-from sdflow.errors import ArgumentError
+from sdflow.checkpoint import DESCRIPTION, fingerprint, load_checkpoint, read_description
+from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.inference import Downscaler
 from sdflow.noise import component_field, draw_component, noise_field
 from sdflow.resample import bicubic_downscale, to_levels, to_unit
 
 from ..images.augment import albumentations, augment
+from ..images.codec import NO_CODEC, Codec
 from ..system.devices import choose_device, choose_precision
 from .registry import find_checkpoint
 
 NO_COMPONENT = -1
 """Of a sample that belongs to no single mixture component."""
+
+CODEC_KEY = "codec"
+"""Under which a checkpoint's description of its training tells of the codec."""
 
 MAX_DRAWS = 8
 """How often a sample that comes out not finite is drawn at most, each time from another seed."""
@@ -61,7 +66,8 @@ class Degrader(Protocol):
         components: number of mixture components; 0 if there are none to choose from.
         halo: HR pixels of surroundings, a multiple of ``multiple``, that a tile of a larger picture needs on
             each side for its inner part to come out as in the whole; None if only the whole picture will do.
-        fingerprint: hex sha256 of all that determines the output.
+        fingerprint: hex sha256 of all that determines the output, the codec included.
+        codec: what the pictures of its camera are compressed with; `degrade` leaves that to who stores them.
     """
 
     name: str
@@ -70,6 +76,7 @@ class Degrader(Protocol):
     components: int
     halo: int | None
     fingerprint: str
+    codec: Codec
 
     def degrade(
         self,
@@ -127,7 +134,8 @@ class SDFlowDegrader:
         self.multiple = self._model.multiple
         self.halo: int | None = _HALO * self.scale
         self.components = self._model.prior.components
-        self.fingerprint = fingerprint(checkpoint)
+        self.codec = codec_of(checkpoint)
+        self.fingerprint = _with_codec(fingerprint(checkpoint), self.codec)
 
     @torch.no_grad()
     def degrade(
@@ -175,6 +183,7 @@ class BicubicDegrader:
 
     name = "bicubic"
     components = 0
+    codec = NO_CODEC
 
     def __init__(self, scale: int = 4) -> None:
         self.scale = self.multiple = scale
@@ -196,21 +205,46 @@ class BicubicDegrader:
         return Degraded(np.repeat(lr[None], len(seeds), axis=0), np.full(len(seeds), NO_COMPONENT))
 
 
+class Ranges(NamedTuple):
+    """From where to where the strengths of a hand-made degradation go.
+
+    Attributes:
+        blur_low, blur_high: deviation of a Gaussian blur, above 0, in LR pixels.
+        noise_low, noise_high: standard deviation, in grey levels.
+        jpeg_low, jpeg_high: quality.
+        jpeg_share: how often there is JPEG at all.
+    """
+
+    blur_low: float
+    blur_high: float
+    noise_low: float
+    noise_high: float
+    jpeg_low: float
+    jpeg_high: float
+    jpeg_share: float
+
+
 class ClassicalDegrader:
     """Hand-made degradation in the manner of BSRGAN (Zhang et al.) and Real-ESRGAN (Wang et al.), 2021.
 
     Twice in a row: blur (isotropic or not), resizing, Gaussian or Poisson noise, JPEG; all strengths random,
     as albumentations draws them. It has no latent noise to scale, so the temperature changes nothing. It is
     not for huge pictures: at scale 2 it takes up to 50 bytes of memory per HR pixel, at higher scales less.
+
+    Args:
+        scale: s.
+        ranges: one degradation with these strengths, instead of two with the papers'.
     """
 
     name = "classical"
     components = 0
+    codec = NO_CODEC  # it has its own in the middle and at the end
     halo: int | None = None  # blur, noise and JPEG blocks of one photograph are drawn for the whole of it
 
-    def __init__(self, scale: int = 4) -> None:
+    def __init__(self, scale: int = 4, ranges: Ranges | None = None) -> None:
         self.scale = self.multiple = scale
-        recipe = json.dumps(_classical_pipeline(scale, 64, 64).to_dict(), sort_keys=True, default=str)
+        self._ranges = ranges
+        recipe = json.dumps(self._pipeline(64, 64).to_dict(), sort_keys=True, default=str)
         self.fingerprint = hashlib.sha256(f"{recipe} OpenCV {cv2.__version__}".encode()).hexdigest()
 
     def degrade(
@@ -224,9 +258,31 @@ class ClassicalDegrader:
         left: int = 0,
     ) -> Degraded:
         """See `Degrader.degrade`; ``hr`` is the whole picture."""
-        pipeline = _classical_pipeline(self.scale, hr.shape[0] // self.scale, hr.shape[1] // self.scale)
+        pipeline = self._pipeline(hr.shape[0] // self.scale, hr.shape[1] // self.scale)
         lr = np.stack([augment(pipeline, hr, seed) for seed in seeds]).astype(np.float32)
         return Degraded(lr, np.full(len(seeds), NO_COMPONENT))
+
+    def _pipeline(self, height: int, width: int) -> albumentations.Compose:
+        if self._ranges is None:
+            return _classical_pipeline(self.scale, height, width)
+        return _measured_pipeline(self.scale, height, width, self._ranges)
+
+
+@lru_cache(maxsize=4)
+def _measured_pipeline(scale: int, height: int, width: int, ranges: Ranges) -> albumentations.Compose:
+    """The recipe for LR pictures of that size, of measured strengths."""
+    blur = ranges.blur_low * scale, ranges.blur_high * scale
+    side = 2 * math.ceil(3 * blur[1]) + 1
+    return albumentations.Compose(
+        [
+            _blur((side, side), blur, p=1),
+            albumentations.Resize(height, width, interpolation=cv2.INTER_AREA, p=1),
+            albumentations.GaussNoise(std_range=(ranges.noise_low / 255, ranges.noise_high / 255), p=1),
+            albumentations.ImageCompression(
+                quality_range=(int(ranges.jpeg_low), int(ranges.jpeg_high)), p=ranges.jpeg_share
+            ),
+        ]
+    )
 
 
 @lru_cache(maxsize=4)
@@ -269,8 +325,33 @@ def _noise(strongest: float, p: float) -> albumentations.BaseCompose:
     )
 
 
+def codec_of(checkpoint: Path) -> Codec:
+    """The codec that a checkpoint's ``model.json`` tells of; none where it tells of none.
+
+    Raises:
+        SDFlowError: it is none that can be used.
+    """
+    stored = read_description(checkpoint)["training"].get(CODEC_KEY)
+    if stored is None:
+        return NO_CODEC
+    try:
+        return Codec.from_json(stored)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise SDFlowError(f"{checkpoint / DESCRIPTION}: unusable codec: {error!r}") from error
+
+
+def _with_codec(digest: str, codec: Codec) -> str:
+    if codec.lossless:
+        return digest
+    return hashlib.sha256(f"{digest} {json.dumps(codec.to_json())}".encode()).hexdigest()
+
+
 def load_degrader(
-    model: str, scale: int | None = None, device: str = "auto", precision: str = "auto"
+    model: str,
+    scale: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    ranges: tuple[float, ...] = (),
 ) -> Degrader:
     """The degrader that ``model`` names.
 
@@ -278,6 +359,7 @@ def load_degrader(
         model: "bicubic", "classical", or what `find_checkpoint` takes.
         scale: 2, 4 or 8. None is the checkpoint's own, and 4 for the degraders that know every scale.
         device, precision: of a trained model; "auto" for what is best here.
+        ranges: `Ranges` of "classical"; empty for those of the papers.
 
     Raises:
         SDFlowError: no such model, one of another scale, or one that only upscales; no such device.
@@ -287,7 +369,7 @@ def load_degrader(
     if model == "bicubic":
         return BicubicDegrader(scale or 4)
     if model == "classical":
-        return ClassicalDegrader(scale or 4)
+        return ClassicalDegrader(scale or 4, Ranges(*ranges) if ranges else None)
     checkpoint = find_checkpoint(model)
     device = choose_device(device)
     degrader = SDFlowDegrader(checkpoint, device, choose_precision(precision, device))

@@ -20,6 +20,7 @@ from sdflow.files import sha256_file
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 
+from ..images.codec import NO_CODEC, BandCoder, Codec, Jpeg
 from ..images.finding import search
 from ..images.kinds import read_suffixes
 from ..images.picture import PictureError
@@ -56,6 +57,7 @@ def downscale_picture(
     *,
     temperature: float = 1.0,
     weights: np.ndarray | None = None,
+    codec: Codec | None = None,
     seed: int = 0,
     tile: int = 1024,
 ) -> int:
@@ -65,6 +67,7 @@ def downscale_picture(
         job: a picture of any size from 1x1 up, and a PNG file for each sample.
         degrader: makes the samples.
         temperature, weights: see `Degrader.degrade`.
+        codec: that samples end with, instead of the degrader's own.
         seed: of the run. A sample depends on it, the file's bytes and the variant's number.
         tile: side of a tile in HR pixels, without its surroundings; taken to the multiple that the model
             needs. The classical degrader always sees the whole picture.
@@ -81,7 +84,8 @@ def downscale_picture(
         return degrader.degrade(hr, seeds, temperature, weights, top=top, left=left).lr
 
     cuts = _Cuts(tile, degrader.halo, degrader.multiple)
-    return _convert(job, read_picture(job.source), cuts, Fraction(1, degrader.scale), of_tile, seed)
+    codec = degrader.codec if codec is None else codec
+    return _convert(job, read_picture(job.source), cuts, Fraction(1, degrader.scale), of_tile, seed, codec)
 
 
 def upscale_picture(
@@ -208,6 +212,7 @@ def _convert(
     ratio: Fraction,
     of_tile: _OfTile,
     run_seed: int,
+    codec: Codec = NO_CODEC,
 ) -> int:
     """Write all variants of a picture; see `downscale_picture`."""
     identity = int(sha256_file(job.source), 16)
@@ -218,10 +223,11 @@ def _convert(
     for first in range(0, len(draws), _TOGETHER):
         indices = range(first, min(first + _TOGETHER, len(draws)))
         targets = [job.targets[index] for index in indices]
+        jpegs = [codec.draw(run_seed, identity, numbers[index]) for index in indices]
         while True:
             seeds = [derive_seed(run_seed, identity, numbers[index], draws[index]) for index in indices]
             try:
-                _write(targets, size, _bands(padded, cuts, ratio, of_tile, seeds))
+                _write(targets, jpegs, size, _bands(padded, cuts, ratio, of_tile, seeds))
                 break
             except _NotFinite as error:
                 for index in error.samples:
@@ -234,19 +240,21 @@ def _convert(
     return sum(draws)
 
 
-def _write(targets: Sequence[Path], size: tuple[int, int], bands: Iterator[np.ndarray]) -> None:
-    """Write pictures of one size, side by side, cut off at the bottom and the right: all of them or none."""
-    height, width = size
-    top = 0
+def _write(
+    targets: Sequence[Path],
+    jpegs: Sequence[Jpeg | None],
+    size: tuple[int, int],
+    bands: Iterator[np.ndarray],
+) -> None:
+    """Write pictures of one size, side by side, cut to it and coded: all of them or none."""
     with ExitStack() as files:
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
-        writers = [files.enter_context(writing_png(target, height, width)) for target in targets]
+        writers = [files.enter_context(writing_png(target, *size)) for target in targets]
+        coders = [BandCoder(jpeg, *size) for jpeg in jpegs]
         for band in bands:
-            rows = min(band.shape[1], height - top)
-            for writer, pixels in zip(writers, band):
-                writer.write(pixels[:rows, :width])
-            top += rows
+            for writer, coder, pixels in zip(writers, coders, band):
+                writer.write(coder.code(pixels))
 
 
 class _NotFinite(Exception):

@@ -104,7 +104,7 @@ def test_the_manifest_has_the_promised_columns(made: Made) -> None:
     _, out, _ = made
     manifest = pd.read_parquet(out / "manifest.parquet")
     promised = ["sample_id", "shard", "row", "variant", "source", "source_sha256", "top", "left"]
-    promised += ["component", "temperature", "seed", "draw", *CHEAP_COLUMNS]
+    promised += ["component", "temperature", "seed", "draw", "codec", *CHEAP_COLUMNS]
     assert list(manifest.columns) == promised
     assert set(manifest["temperature"]) == {0.8}
 

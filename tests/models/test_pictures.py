@@ -12,16 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sdflow.checkpoint import save_checkpoint
+from sdflow.checkpoint import load_checkpoint, save_checkpoint
 from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
 from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
+from sdflow_data.images.codec import Codec, Jpeg, parse_codec
 from sdflow_data.images.picture import PictureError
 from sdflow_data.images.reading import read_picture
 from sdflow_data.models import tiles as pictures
 from sdflow_data.models.degraders import (
+    CODEC_KEY,
     BicubicDegrader,
     ClassicalDegrader,
     Degraded,
@@ -393,3 +395,36 @@ class TestPlan:
     def test_a_missing_input_is_one_clear_error(self, tmp_path: Path) -> None:
         with pytest.raises(SDFlowError, match="expected a picture or a folder of pictures, found nothing"):
             plan_pictures(tmp_path / "in", tmp_path / "out")
+
+
+class TestCodec:
+    @pytest.mark.parametrize("text", ["jpeg:30:420", "jpeg:60:444"])
+    def test_tiles_change_no_coded_sample(self, tmp_path: Path, text: str) -> None:
+        path = write(tmp_path / "a.png", 150, 203)
+        codec = parse_codec(text)
+        assert codec is not None
+        whole, tiled, plain = (
+            down(path, BicubicDegrader(2), 2, codec=used, tile=tile)
+            for used, tile in ((codec, 4096), (codec, 16), (None, 4096))
+        )
+        assert np.array_equal(whole, tiled)
+        jpeg = codec.draw(0)
+        assert jpeg is not None
+        assert all(np.array_equal(coded, jpeg.apply(levels)) for coded, levels in zip(whole, plain))
+
+    def test_a_checkpoint_hands_its_codec_on(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+        codec = Codec(((Jpeg.of_quality(50), 0.5), (None, 0.5)))
+        model = load_checkpoint(tiny_checkpoint)
+        save_checkpoint(tmp_path / "coded", model, {"steps": 0, CODEC_KEY: codec.to_json()})
+        coded, plain = SDFlowDegrader(tmp_path / "coded"), SDFlowDegrader(tiny_checkpoint)
+        assert coded.codec == codec
+        assert plain.codec.lossless
+        assert coded.fingerprint != plain.fingerprint
+
+    @pytest.mark.parametrize("stored", [[], [{"share": 1.0}], "jpeg", [{"share": 2, "jpeg": None}]])
+    def test_a_codec_that_is_none_is_refused(
+        self, tiny_checkpoint: Path, tmp_path: Path, stored: object
+    ) -> None:
+        save_checkpoint(tmp_path / "bad", load_checkpoint(tiny_checkpoint), {CODEC_KEY: stored})
+        with pytest.raises(SDFlowError, match=r"model\.json: unusable codec"):
+            SDFlowDegrader(tmp_path / "bad")

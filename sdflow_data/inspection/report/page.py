@@ -37,10 +37,10 @@ def report_html(inspection: Inspection) -> str:
         f'<h2 id="{key}-title">{title}</h2>{content}</section>'
         for key, (title, content) in shown.items()
     )
-    return Template(_file("page.html")).substitute(
+    return Template(file_text("page.html")).substitute(
         title=escape(f"{inspection.dataset.folder.name}: degradation report"),
-        style=_file("report.css"),
-        script=_file("report.js"),
+        style=file_text("report.css"),
+        script=file_text("report.js"),
         data=_json(plots.data(inspection)),
         body=f"""{_header(inspection)}
 <nav aria-label="Contents"><ol>{contents}</ol></nav>
@@ -48,7 +48,8 @@ def report_html(inspection: Inspection) -> str:
     )
 
 
-def _file(name: str) -> str:
+def file_text(name: str) -> str:
+    """A file that lies beside this module."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

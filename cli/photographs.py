@@ -1,0 +1,138 @@
+"""``sdflow inspect`` on photographs: a folder of them, or the two sides of a training."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .wording import counted
+
+if TYPE_CHECKING:
+    from sdflow_data.inspection.photographs import Survey
+
+
+_MEASURED_BEFORE_TRAINING = 40
+"""Photographs of each side: some seconds of work."""
+
+
+def holds_photographs(folder: Path) -> bool:
+    """Whether a folder is no dataset and has pictures in it or below."""
+    from sdflow_data.dataset.manifest import INFO
+    from sdflow_data.images.finding import has_pictures
+
+    return not (folder / INFO).exists() and has_pictures(folder)
+
+
+def inspect_photographs(
+    sides: dict[str, tuple[Path, ...]], scale: int, otf: Path | None, workers: int | None
+) -> "tuple[dict[str, Survey], list[str]]":
+    """Measure photographs, print what they are like and what would spoil a training.
+
+    Args:
+        sides: "HR" and "LR", or "" alone, to their folders.
+        scale: of the options in ``otf``.
+        otf: a file for options of other pipelines, of the LR photographs.
+        workers: processes.
+
+    Returns:
+        The surveys by their side, and the warnings.
+    """
+    from sdflow.files import write_file
+    from sdflow_data.inspection.advice import advice, advice_for_training
+    from sdflow_data.inspection.otf import otf_yaml
+    from sdflow_data.inspection.photographs import survey
+
+    surveys = {side: survey(folders, workers=workers) for side, folders in sides.items()}
+    warnings = (
+        advice_for_training(surveys["HR"], surveys["LR"], scale) if "HR" in surveys else advice(surveys[""])
+    )
+    click.echo(_table(surveys))
+    for warning in warnings:
+        click.echo(f"{click.style('Warning:', fg='yellow')} {warning}")
+    if not warnings:
+        click.echo("Nothing here would spoil a training.")
+    if otf is not None:
+        write_file(otf, otf_yaml(surveys.get("LR") or surveys[""], scale).encode())
+        click.echo(f"{otf}: options for Real-ESRGAN and traiNNer-redux")
+    return surveys, warnings
+
+
+def warn_before_training(hr: tuple[Path, ...], lr: tuple[Path, ...], scale: int, patch_size: int) -> None:
+    """Tell, on stderr, what would spoil a training. What makes it impossible, the training itself tells."""
+    from sdflow.errors import SDFlowError
+    from sdflow_data.inspection.advice import advice_for_training
+    from sdflow_data.inspection.photographs import survey
+
+    try:
+        sharp, low = (survey(folders, _MEASURED_BEFORE_TRAINING) for folders in (hr, lr))
+    except SDFlowError:
+        return
+    for warning in advice_for_training(sharp, low, scale, patch_size):
+        click.echo(f"Warning: {warning}", err=True)
+
+
+def facts(photographs: "Survey") -> dict[str, str]:
+    """What is known of a set, in words."""
+    from sdflow_data.models.cameras import in_words
+
+    sizes = photographs.sizes
+    smallest, largest = (sizes[i] for i in (sizes.prod(axis=1).argmin(), sizes.prod(axis=1).argmax()))
+    told = {
+        "photographs": f"{len(sizes)}, {photographs.bytes / 1e6:,.1f} MB",
+        "sizes": f"{smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}",
+        "formats": _counts(photographs.formats),
+        "JPEG files": _counts(photographs.codecs) or "none",
+        "turned by EXIF": str(photographs.rotated),
+        "duplicates": str(len(photographs.duplicates)),
+        "unreadable": str(len(photographs.unreadable)),
+        "measured": str(len(photographs.measured)),
+    }
+    frame = photographs.frame
+    coded = frame.loc[frame["quality"] < 100, "quality"]
+    told["JPEG quality"] = (
+        f"{_spread(coded)}, on {len(coded) / len(frame):.0%}" if len(coded) else "none was JPEG"
+    )
+    told["noise, levels"] = _spread(frame["noise"])
+    told["blur, pixels"] = _spread(frame["blur"])
+    told["enlargement"] = _spread(frame["enlargement"])
+    told["cameras"] = in_words(photographs.cameras)
+    told["without colour"] = str(int(frame["grey"].sum()))
+    return told
+
+
+def _counts(counts: dict[str, int], most: int = 4) -> str:
+    shown = [f"{count} {name}" for name, count in list(counts.items())[:most]]
+    others = sum(list(counts.values())[most:])
+    return ", ".join([*shown, f"{others} others"] if others else shown)
+
+
+def _spread(values: Any) -> str:
+    """The median, and what the middle nine tenths span."""
+    from sdflow_data.inspection.tables import number
+
+    low, middle, high = (number(value) for value in values.astype(float).quantile([0.05, 0.5, 0.95]))
+    return f"{middle} ({low} to {high})"
+
+
+def _table(surveys: "dict[str, Survey]") -> str:
+    columns = [facts(photographs) for photographs in surveys.values()]
+    rows = [["", *surveys], *([name, *(column[name] for column in columns)] for name in columns[0])]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join(lines if len(surveys) > 1 else lines[1:]) + "\n"
+
+
+def photographs_json(surveys: "dict[str, Survey]", warnings: list[str]) -> dict[str, Any]:
+    """All of it as plain values."""
+    named = {side.lower() or "photographs": found.to_json() for side, found in surveys.items()}
+    return {**named, "warnings": warnings}
+
+
+def photographs_html(surveys: "dict[str, Survey]", warnings: list[str]) -> str:
+    """The same as a page."""
+    from sdflow_data.inspection.report import photographs_page
+
+    titles = {side: ", ".join(folder.name for folder in found.folders) for side, found in surveys.items()}
+    counts = [counted(len(found.sizes), "photograph") for found in surveys.values()]
+    tables = {f"{side} {titles[side]}".strip(): facts(found) for side, found in surveys.items()}
+    return photographs_page(" and ".join(titles.values()), " and ".join(counts), tables, warnings)

@@ -1,0 +1,191 @@
+"""What in photographs would spoil a training: one line each, with what to do. Nothing here is an error."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .photographs import Measured, Survey, same_pictures
+
+FEW_PHOTOGRAPHS = 10
+ENLARGED = 1.8
+"""Times fewer pixels a side that would hold a photograph's detail, from which on it counts as enlarged."""
+
+BLURRED = 1.2
+"""Pixels: deviation of the blur from which on HR photographs count as blurred."""
+
+NOISY = 6.0
+"""Grey levels of noise from which on HR photographs count as noisy."""
+
+COARSE_JPEG = 80
+"""Quality under which HR photographs hand the traces of JPEG on to their LR."""
+
+_LEAST_SHARE = 0.2
+"""Of photographs that look enlarged: a single smooth scene looks so too."""
+
+_FLAT = 0.05
+_BRIGHTNESS_APART, _CONTRAST_RATIO = 40.0, 1.6
+
+
+def advice(photographs: Survey, side: str = "") -> list[str]:
+    """Warnings about one set of photographs.
+
+    Args:
+        photographs: the set.
+        side: "HR" or "LR" if it is one side of a training; HR photographs have to be sharp and clean.
+    """
+    prefix = f"{side}: " if side else ""
+    return [prefix + line for line in _of_any(photographs)] + [
+        prefix + line for line in (_of_sharp(photographs) if side == "HR" else ())
+    ]
+
+
+def _of_any(photographs: Survey) -> Iterator[str]:
+    if photographs.unreadable:
+        name, reason = next(iter(photographs.unreadable.items()))
+        yield (
+            f"{_files(len(photographs.unreadable))} cannot be read ({name}: {reason}) and will be left out; "
+            "get them again or remove them"
+        )
+    if len(photographs.sizes) < FEW_PHOTOGRAPHS:
+        yield (
+            f"{_files(len(photographs.sizes))}, too few to tell a camera from a scene; "
+            f"add more, at least {FEW_PHOTOGRAPHS}"
+        )
+    if photographs.duplicates:
+        name, first = next(iter(photographs.duplicates.items()))
+        yield (
+            f"{_files(len(photographs.duplicates))} repeat others byte for byte ({name} is {first}); "
+            "remove them, or they count twice"
+        )
+    if photographs.unusual:
+        name, reason = next(iter(photographs.unusual.items()))
+        yield (
+            f"{_files(len(photographs.unusual))} of a kind of JPEG that cannot be made again "
+            f"({name}: {reason}); save them as PNG"
+        )
+    if lossy := photographs.formats.get("WEBP", 0):
+        yield f"{_files(lossy)} in WebP, whose traces are not reproduced; prefer the originals"
+    yield from _some(photographs, lambda photo: photo.grey, "without colour", "remove them")
+    yield from _some(
+        photographs,
+        lambda photo: photo.flat > _FLAT,
+        "with areas of a single colour, like screenshots, drawings or frames around photographs",
+        "remove them or cut the areas off",
+    )
+    enlarged = [photo.enlargement for photo in photographs.measured if photo.enlargement >= ENLARGED]
+    factor = float(np.median(enlarged)) if enlarged else 1.0
+    yield from _some(
+        photographs,
+        lambda photo: photo.enlargement >= ENLARGED,
+        f"with no more detail than {factor:.1f} times fewer pixels a side would hold, enlarged or blurred",
+        f"scale them down by about {factor:.1f}, or use the originals",
+        _LEAST_SHARE,
+    )
+
+
+def _of_sharp(photographs: Survey) -> Iterator[str]:
+    yield from _some(
+        photographs,
+        lambda photo: photo.blur > BLURRED,
+        "blurred",
+        "scale them down by 2, or use sharper ones",
+    )
+    yield from _some(
+        photographs, lambda photo: photo.noise > NOISY, "noisy", "scale them down by 2, or use cleaner ones"
+    )
+    yield from _some(
+        photographs,
+        lambda photo: photo.codec is not None and photo.codec.quality < COARSE_JPEG,
+        f"in JPEG of a quality under {COARSE_JPEG}",
+        "scale them down by 2, or use the originals",
+    )
+
+
+def _some(
+    photographs: Survey, is_so: Callable[[Measured], bool], what: str, cure: str, least: float = 0.0
+) -> Iterator[str]:
+    """A line if some photographs are so, and at least that share of those measured."""
+    found = [photo.name for photo in photographs.measured if is_so(photo)]
+    if found and len(found) >= least * len(photographs.measured):
+        yield f"{len(found)} of {len(photographs.measured)} measured {what} ({found[0]}); {cure}"
+
+
+def _files(count: int) -> str:
+    return "1 photograph" if count == 1 else f"{count} photographs"
+
+
+def advice_for_training(
+    hr: Survey, lr: Survey, scale: int | None = None, patch_size: int | None = None
+) -> list[str]:
+    """Warnings about two sets that a training is to use.
+
+    Args:
+        hr, lr: the two sides.
+        scale: ratio of HR to LR size, if it is known.
+        patch_size: side of the HR crops in pixels, if it is known.
+    """
+    sides = [*advice(hr, "HR"), *advice(lr, "LR")]
+    return [*_of_folders(hr.folders, lr.folders), *sides, *_of_both(hr, lr, scale, patch_size)]
+
+
+def _of_folders(hr: Sequence[Path], lr: Sequence[Path]) -> Iterator[str]:
+    for sharp in map(Path.resolve, hr):
+        for low in map(Path.resolve, lr):
+            if sharp == low:
+                yield f"{low} is both HR and LR; nothing is to be learned from that: name another folder"
+            elif low.is_relative_to(sharp) or sharp.is_relative_to(low):
+                inner, outer = (low, sharp) if low.is_relative_to(sharp) else (sharp, low)
+                yield f"{inner} lies in {outer}, so that its photographs are on both sides; move it out"
+
+
+def _of_both(hr: Survey, lr: Survey, scale: int | None, patch_size: int | None) -> Iterator[str]:
+    crops = {"HR": (hr, patch_size), "LR": (lr, patch_size // scale if patch_size and scale else None)}
+    for side, (photographs, size) in crops.items():
+        small = int((photographs.sizes.min(axis=1) < size).sum()) if size else 0
+        if small:
+            yield (
+                f"{side}: {_files(small)} smaller than a crop of {size}x{size} pixels and left out; "
+                "lower the patch size, or use larger ones"
+            )
+    same = list(same_pictures(hr.measured, lr.measured))
+    if same:
+        yield (
+            f"{_files(len(same))} on both sides ({same[0][0]} is {same[0][1]}); a model could compare them "
+            "pixel by pixel: prefer other scenes, unless they are aligned pairs kept for validation"
+        )
+        yield from _of_scale(hr, lr, same, scale)
+    if hr.measured and lr.measured:
+        yield from _of_scenes(hr.measured, lr.measured)
+
+
+def _of_scale(hr: Survey, lr: Survey, same: Sequence[tuple[str, str]], scale: int | None) -> Iterator[str]:
+    """Where the same scenes are on both sides, their sizes tell the scale."""
+    sizes = [{photo.name: photo.size for photo in side.measured} for side in (hr, lr)]
+    ratios = [sizes[0][sharp][0] / sizes[1][low][0] for sharp, low in same]
+    ratio = float(np.median(ratios))
+    if scale and not 0.8 < ratio / scale < 1.25:
+        yield (
+            f"HR is {ratio:.1f} times as large as LR where both show the same scene, and the scale is "
+            f"{scale}; choose the scale that fits, or resize one side"
+        )
+
+
+def _of_scenes(hr: Sequence[Measured], lr: Sequence[Measured]) -> Iterator[str]:
+    bright = [float(np.median([np.mean(photo.colour) for photo in side])) for side in (hr, lr)]
+    contrast = [float(np.median([photo.contrast for photo in side])) for side in (hr, lr)]
+    colours = [
+        np.median([np.subtract(p.colour, np.mean(p.colour)) for p in side], axis=0) for side in (hr, lr)
+    ]
+    different = []
+    if abs(bright[0] - bright[1]) > _BRIGHTNESS_APART:
+        different.append(f"brightness {bright[0]:.0f} and {bright[1]:.0f}")
+    if not 1 / _CONTRAST_RATIO < (contrast[0] + 1) / (contrast[1] + 1) < _CONTRAST_RATIO:
+        different.append(f"contrast {contrast[0]:.0f} and {contrast[1]:.0f}")
+    if np.abs(colours[0] - colours[1]).max() > _BRIGHTNESS_APART / 2:
+        different.append("colours")
+    if different:
+        yield (
+            f"HR and LR show different scenes (medians: {', '.join(different)}), so that a measured response "
+            "is not to be trusted; choose HR photographs of similar places and light"
+        )

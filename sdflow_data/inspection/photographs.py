@@ -1,0 +1,379 @@
+"""What photographs are like before anything is trained on them: files, codecs, noise, blur, enlargement.
+
+Headers are read of every file; pixels of a bounded number of them, chosen by their names alone, so that of
+two folders with the same names the same ones are looked at.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from sdflow.errors import SDFlowError
+from sdflow.files import sha256_file
+
+from ..images.codec import Jpeg, read_jpeg
+from ..images.jpeg_traces import estimate_jpeg
+from ..images.finding import search
+from ..images.picture import PictureError
+from ..images.reading import opened, orientation_of, read_picture
+from ..models.cameras import CameraGroup, group_photographs
+from ..statistics.batch import LUMA, Batch
+from ..statistics.frames import cut_patches
+from ..statistics.registry import measure
+from ..system.parallel import in_order
+
+MOST_MEASURED = 250
+"""Photographs of a set whose pixels are looked at."""
+
+_HEADERS_PER_TASK = 256
+_WORTH_A_PROCESS = 16
+_PATCH, _PATCHES = 128, 12
+_FREQUENCIES = np.arange(_PATCH // 2 + 1) / _PATCH
+_THUMBNAIL = 32
+_LEAST_COLOUR = 1.5
+_STATISTICS = ("noise_sigma", "noise_grain", "flat_level")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One photograph's pixels.
+
+    Attributes:
+        name: its path under its folder.
+        size: height and width.
+        codec: the compression that it went through last; None for none.
+        noise: standard deviation in flat areas, in grey levels; NaN where it cannot be told.
+        grain: correlation of the noise between neighbours.
+        blur: deviation, in pixels, of the Gaussian blur that a spectrum of natural scenes would need to fall
+            off as this one does; NaN where noise hides it.
+        enlargement: how many times fewer pixels a side would hold its detail; 1 for a sharp photograph.
+        flat: share of blocks of 8 x 8 pixels of a single colour; photographs have none.
+        grey: whether it has no colour.
+        colour: mean of R, G and B.
+        contrast: standard deviation of the brightness.
+        fingerprint: 64 bits that the same picture has in other sizes and formats too.
+    """
+
+    name: str
+    size: tuple[int, int]
+    codec: Jpeg | None
+    noise: float
+    grain: float
+    blur: float
+    enlargement: float
+    flat: float
+    grey: bool
+    colour: tuple[float, float, float]
+    contrast: float
+    fingerprint: int
+
+
+@dataclass
+class _Headers:
+    """What headers say, of some files."""
+
+    formats: Counter[str] = field(default_factory=Counter)
+    codecs: Counter[str] = field(default_factory=Counter)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    rotated: int = 0
+    unusual: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A set of photographs.
+
+    Attributes:
+        folders: where they are.
+        files: how many there are, whether they can be read or not.
+        bytes: of all files together.
+        sizes: (n, 2), height and width of each that can be read.
+        formats: how many of each format.
+        codecs: how many JPEG files of each compression.
+        rotated: how many an EXIF tag turns.
+        unusual: JPEG files whose compression cannot be made again, and why.
+        unreadable: files that give no picture, and why.
+        duplicates: files, and the earlier one with the same bytes.
+        measured: those whose pixels were looked at.
+    """
+
+    folders: tuple[Path, ...]
+    files: int
+    bytes: int
+    sizes: np.ndarray
+    formats: dict[str, int]
+    codecs: dict[str, int]
+    rotated: int
+    unusual: dict[str, str]
+    unreadable: dict[str, str]
+    duplicates: dict[str, str]
+    measured: list[Measured]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row per measured photograph: its numbers, and ``quality``, 100 where there is no JPEG."""
+        columns = ("name", "noise", "grain", "blur", "enlargement", "flat", "grey", "contrast")
+        rows = [{name: getattr(photo, name) for name in columns} for photo in self.measured]
+        frame = pd.DataFrame(rows, columns=list(columns))
+        return frame.assign(quality=[photo.codec.quality if photo.codec else 100 for photo in self.measured])
+
+    @property
+    def cameras(self) -> list[CameraGroup]:
+        """The measured photographs in groups of like blur, noise and compression."""
+        return group_photographs(self.frame)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values without NaN."""
+        numbers = self.frame.drop(columns=["name", "grey"]).astype(float)
+        quantiles = numbers.quantile([0.05, 0.25, 0.5, 0.75, 0.95]) if self.measured else numbers.iloc[:0]
+        spread = {
+            name: {str(q): _or_none(value) for q, value in quantiles[name].items()} for name in quantiles
+        }
+        return {
+            "folders": [str(folder) for folder in self.folders],
+            "files": self.files,
+            "bytes": self.bytes,
+            "formats": self.formats,
+            "jpeg": self.codecs,
+            "rotated": self.rotated,
+            "unusual": self.unusual,
+            "unreadable": self.unreadable,
+            "duplicates": self.duplicates,
+            "measured": len(self.measured),
+            "quantiles": spread,
+            "cameras": [
+                {
+                    "share": group.share,
+                    "blur": _or_none(group.blur),
+                    "noise": _or_none(group.noise),
+                    "quality": group.quality,
+                    "photographs": [self.measured[row].name for row in group.members],
+                }
+                for group in self.cameras
+            ],
+            "photographs": [
+                {
+                    "name": photo.name,
+                    "codec": None if photo.codec is None else str(photo.codec),
+                    "grey": photo.grey,
+                    **{
+                        name: _or_none(getattr(photo, name))
+                        for name in ("noise", "grain", "blur", "enlargement", "flat", "contrast")
+                    },
+                }
+                for photo in self.measured
+            ],
+        }
+
+
+def survey(folders: Sequence[Path], most: int = MOST_MEASURED, workers: int | None = None) -> Survey:
+    """Look at the photographs in folders.
+
+    Args:
+        folders: searched to any depth.
+        most: photographs whose pixels are looked at.
+        workers: processes; None for one per core.
+
+    Raises:
+        SDFlowError: a folder without pictures, or without any that can be read.
+    """
+    searched = [(folder, search(folder)) for folder in folders]
+    found = [(folder, path) for folder, holds in searched for path in holds.pictures]
+    chunks = [found[i : i + _HEADERS_PER_TASK] for i in range(0, len(found), _HEADERS_PER_TASK)]
+    few = 1 if len(chunks) < 4 else workers  # starting processes would take longer
+    parts = in_order(_read_headers, chunks, [len(c) for c in chunks], few, "Reading headers", "files")
+    unreadable = {str(error.path): error.reason for _, holds in searched for error in holds.skipped}
+    unreadable |= {name: reason for part in parts for name, reason in part.unreadable.items()}
+    usable = [place for place in found if str(place[1]) not in unreadable]
+    if not usable:
+        name, reason = next(iter(unreadable.items()))
+        where = ", ".join(map(str, folders))
+        raise SDFlowError(f"{where}: expected photographs, found none that can be read ({name}: {reason})")
+    chosen = sorted(usable, key=lambda place: hashlib.sha256(place[1].stem.encode()).digest())[:most]
+    few = 1 if len(chosen) < _WORTH_A_PROCESS else workers
+    seen = in_order(_measure, chosen, [1] * len(chosen), few, "Measuring photographs", "photographs")
+    unreadable |= {name: reason for measured, name, reason in seen if measured is None}
+    return Survey(
+        folders=tuple(folders),
+        files=len(found),
+        bytes=sum((folder / path).stat().st_size for folder, path in found),
+        sizes=np.array([size for part in parts for size in part.sizes], np.int32).reshape(-1, 2),
+        formats=dict(sum((part.formats for part in parts), Counter()).most_common()),
+        codecs=dict(sum((part.codecs for part in parts), Counter()).most_common()),
+        rotated=sum(part.rotated for part in parts),
+        unusual={name: reason for part in parts for name, reason in part.unusual.items()},
+        unreadable=unreadable,
+        duplicates=_duplicates(usable),
+        measured=[measured for measured, _, _ in seen if measured is not None],
+    )
+
+
+def _read_headers(places: Sequence[tuple[Path, Path]]) -> _Headers:
+    headers = _Headers()
+    for folder, name in places:
+        path = folder / name
+        try:
+            with opened(path) as image:
+                orientation = orientation_of(image)
+                headers.formats[image.format or "?"] += 1
+                size = image.height, image.width
+                headers.sizes.append(size if orientation <= 4 else size[::-1])
+                headers.rotated += orientation != 1
+        except PictureError as error:
+            headers.unreadable[str(name)] = error.reason
+            continue
+        try:
+            if jpeg := read_jpeg(path):
+                headers.codecs[str(jpeg)] += 1
+        except PictureError as error:
+            headers.unusual[str(name)] = error.reason
+    return headers
+
+
+def _duplicates(places: Sequence[tuple[Path, Path]]) -> dict[str, str]:
+    """Files of the same bytes; only those of the same length are read for it."""
+    by_length: dict[int, list[tuple[Path, Path]]] = defaultdict(list)
+    for folder, name in places:
+        by_length[(folder / name).stat().st_size].append((folder, name))
+    first: dict[str, str] = {}
+    duplicates = {}
+    for same in by_length.values():
+        for folder, name in same if len(same) > 1 else ():
+            digest = sha256_file(folder / name)
+            if digest in first:
+                duplicates[str(name)] = first[digest]
+            else:
+                first[digest] = str(name)
+    return duplicates
+
+
+def _measure(place: tuple[Path, Path]) -> tuple[Measured | None, str, str]:
+    folder, name = place
+    try:
+        return measure_photograph(folder / name, str(name)), str(name), ""
+    except PictureError as error:
+        return None, str(name), error.reason
+
+
+def measure_photograph(path: Path, name: str | None = None) -> Measured:
+    """Look at a photograph's pixels.
+
+    Args:
+        path: the file.
+        name: to know it by; None for that of the file.
+
+    Raises:
+        PictureError: the file gives no picture.
+    """
+    picture = read_picture(path)
+    try:
+        codec = read_jpeg(path) or estimate_jpeg(picture)
+    except PictureError:  # JPEG of a kind that cannot be made again
+        codec = None
+    height, width = picture.shape[:2]
+    small = cv2.resize(picture, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
+    red, green, blue = small.mean(axis=(0, 1))
+    patches = cut_patches(picture, min(_PATCH, height, width), _PATCHES)
+    noise, grain = _noise(patches)
+    blur, enlargement = _detail(patches)
+    return Measured(
+        name=path.name if name is None else name,
+        size=(height, width),
+        codec=codec,
+        noise=noise,
+        grain=grain,
+        blur=blur,
+        enlargement=enlargement,
+        flat=_flat(patches),
+        grey=bool(np.ptp(small, axis=2).mean() < _LEAST_COLOUR),
+        colour=(float(red), float(green), float(blue)),
+        contrast=float((small @ LUMA).std()),
+        fingerprint=_fingerprint(small),
+    )
+
+
+def _noise(patches: np.ndarray) -> tuple[float, float]:
+    """Of the flatter half of the patches."""
+    if patches.shape[1] < 32:
+        return np.nan, np.nan
+    found = measure(Batch(patches[:, None]), _STATISTICS)
+    sigma, grain = found["noise_sigma"], found["noise_grain"]
+    flatter = sigma <= np.nanmedian(sigma)
+    return float(np.nanmedian(sigma[flatter])), float(np.median(grain[flatter]))
+
+
+def _flat(patches: np.ndarray) -> float:
+    side = patches.shape[1] // 8 * 8
+    blocks = patches[:, :side, :side].reshape(len(patches), side // 8, 8, side // 8, 8, 3)
+    return float((np.ptp(blocks, axis=(2, 4)).max(axis=-1) == 0).mean()) if blocks.size else 0.0
+
+
+def _detail(patches: np.ndarray) -> tuple[float, float]:
+    """Blur and enlargement, from the spectrum of brightness along rows and columns.
+
+    Natural scenes have power in proportion to 1 / f^2 (Field, 1987). What is above the noise and falls off
+    more steeply is blurred; a spectrum that ends early has been enlarged, or might as well have been.
+    """
+    if patches.shape[1] < _PATCH:
+        return np.nan, 1.0
+    grey = patches @ LUMA
+    window = np.hanning(_PATCH).astype(np.float32)
+    lines = np.concatenate([grey, grey.swapaxes(1, 2)]).reshape(-1, _PATCH)
+    lines = (lines - lines.mean(axis=1, keepdims=True)) * window
+    power = np.square(np.abs(np.fft.rfft(lines, axis=1))).mean(axis=0) / np.square(window).sum()
+    floor = np.convolve(power, np.ones(5) / 5, "valid").min()
+    scene = np.clip(power - 1.5 * floor, 0, None) * _FREQUENCIES**2
+    scene[:3] = 0  # shading
+    total = scene.sum()
+    if total == 0:
+        return np.nan, 1.0
+    last = float(np.interp(0.9, np.cumsum(scene) / total, _FREQUENCIES))
+    return _blur(power - floor, floor), max(1.0, _SHARP / last)
+
+
+_SHARP = 0.42
+"""Cycles per pixel under which a sharp photograph has nine tenths of its whitened power."""
+
+
+def _blur(scene: np.ndarray, floor: float) -> float:
+    """From log P(f) = c - 2 log f - 4 pi^2 sigma^2 f^2, fitted where the scene is well above the noise."""
+    above = scene > 2 * floor
+    above[:4] = False
+    ends = np.flatnonzero(~above[4:])
+    above[4 + (ends[0] if len(ends) else len(above)) :] = False
+    if above.sum() < 6:
+        return np.nan
+    f = _FREQUENCIES[above]
+    slope = np.polyfit(f**2, np.log(scene[above]) + 2 * np.log(f), 1)[0]
+    return float(np.sqrt(max(0.0, -slope) / (4 * np.pi**2)))
+
+
+def _fingerprint(small: np.ndarray) -> int:
+    """The difference hash of a thumbnail: where the brightness grows from one column to the next."""
+    grey = cv2.resize(small @ LUMA, (9, 8), interpolation=cv2.INTER_AREA)
+    return int.from_bytes(np.packbits(np.diff(grey, axis=1) > 0).tobytes(), "big")
+
+
+def same_pictures(first: Sequence[Measured], second: Sequence[Measured]) -> Iterator[tuple[str, str]]:
+    """Pairs that show the same picture, in whatever size, by their fingerprints and colours."""
+    known = defaultdict(list)
+    for photo in second:
+        for bit in range(-1, 64):  # at most one bit of 64 differs
+            known[photo.fingerprint ^ (1 << bit if bit >= 0 else 0)].append(photo)
+    for photo in first:
+        for other in known.get(photo.fingerprint, ()):
+            if np.abs(np.subtract(photo.colour, other.colour)).max() < 8 and photo.contrast > 4:
+                yield photo.name, other.name
+                break
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)

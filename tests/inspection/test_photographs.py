@@ -1,0 +1,198 @@
+"""``sdflow inspect`` on photographs: what it measures, and what it warns of before a training."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from click.testing import CliRunner
+from PIL import Image
+from sdflow_cli.inspect import command
+
+from sdflow.errors import SDFlowError
+from sdflow_data.inspection.advice import advice, advice_for_training
+from sdflow_data.inspection.otf import ranges_of
+from sdflow_data.inspection.photographs import measure_photograph, survey
+
+SCENES = (skimage.data.astronaut, skimage.data.coffee, skimage.data.chelsea, skimage.data.rocket)
+
+
+def scene(number: int) -> np.ndarray:
+    """A sharp photograph of 256 pixels, float32; the first four differ in their scene, others in the part."""
+    whole = SCENES[number % 4]()
+    top = 8 * (number // 4)
+    return cv2.resize(whole[top:], (256, 256), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def noisy(photo: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, sigma, photo.shape)
+    return np.clip(np.rint(photo + noise), 0, 255).astype(np.uint8)
+
+
+def write(
+    folder: Path,
+    change: Callable[[np.ndarray], np.ndarray] = lambda photo: photo,
+    count: int = 10,
+    suffix: str = ".png",
+    **how: object,
+) -> Path:
+    """Photographs with a little noise, changed before it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        picture = noisy(change(scene(number)), 1, number)
+        Image.fromarray(picture).save(folder / f"{folder.name}{number}{suffix}", **how)
+    return folder
+
+
+def blurred(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda photo: cv2.GaussianBlur(photo, (0, 0), sigma)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 1.6])
+def test_a_blur_is_measured_to_a_quarter_of_a_pixel(tmp_path: Path, sigma: float) -> None:
+    found = survey([write(tmp_path / "soft", blurred(sigma), 4)], workers=1).frame["blur"]
+    assert found.median() == pytest.approx(sigma, abs=0.25)
+
+
+@pytest.mark.parametrize("sigma", [3.0, 8.0])
+def test_noise_is_measured_to_a_fifth(tmp_path: Path, sigma: float) -> None:
+    path = tmp_path / "noisy.png"
+    Image.fromarray(noisy(blurred(2)(scene(1)), sigma)).save(path)
+    assert measure_photograph(path).noise == pytest.approx(sigma, rel=0.2)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_enlarged_photographs_are_found_with_the_factor(tmp_path: Path, factor: int) -> None:
+    def enlarge(photo: np.ndarray) -> np.ndarray:
+        return cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+
+    found = survey([write(tmp_path / "large", enlarge, 4)], workers=1)
+    assert found.frame["enlargement"].median() == pytest.approx(factor, rel=0.25)
+    assert any("scale them down" in line for line in advice(found))
+
+
+def test_sharp_photographs_enough_of_them_give_no_warning(tmp_path: Path) -> None:
+    assert advice(survey([write(tmp_path / "good")], workers=1), "HR") == []
+
+
+def broken(folder: Path) -> None:
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+
+
+def doubled(folder: Path) -> None:
+    (folder / "twice.png").write_bytes(next(folder.iterdir()).read_bytes())
+
+
+def colourless(folder: Path) -> None:
+    Image.fromarray(noisy(scene(2), 1)).convert("L").save(folder / "grey.png")
+
+
+def drawn(folder: Path) -> None:
+    picture = np.full((300, 300, 3), 240, np.uint8)
+    cv2.putText(picture, "menu", (30, 150), cv2.FONT_HERSHEY_SIMPLEX, 2, (10, 60, 90), 3)
+    Image.fromarray(picture).save(folder / "screen.png")
+
+
+def inks(folder: Path) -> None:
+    Image.fromarray(noisy(scene(2), 1)).convert("CMYK").save(folder / "inks.jpg")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "cure"),
+    [
+        (broken, "broken.jpg", "remove them"),
+        (doubled, "byte for byte", "remove them"),
+        (colourless, "grey.png", "remove them"),
+        (drawn, "screen.png", "cut the areas off"),
+        (inks, "inks.jpg", "save them as PNG"),
+    ],
+)
+def test_what_would_spoil_a_training_is_told_in_one_line(
+    tmp_path: Path, spoil: Callable[[Path], None], name: str, cure: str
+) -> None:
+    spoil(write(tmp_path / "set"))
+    found = [line for line in advice(survey([tmp_path / "set"], workers=1)) if name in line]
+    assert len(found) == 1
+    assert cure in found[0]
+    assert "\n" not in found[0]
+
+
+@pytest.mark.parametrize("bad", ["blurred", "noisy", "JPEG"])
+def test_hr_has_to_be_sharp_and_clean_and_lr_has_not(tmp_path: Path, bad: str) -> None:
+    folder = {
+        "blurred": lambda: write(tmp_path / "set", blurred(1.5)),
+        "noisy": lambda: write(tmp_path / "set", lambda photo: noisy(photo, 9).astype(np.float32)),
+        "JPEG": lambda: write(tmp_path / "set", suffix=".jpg", quality=50),
+    }[bad]()
+    found = survey([folder], workers=1)
+    assert any(bad in line for line in advice(found, "HR"))
+    assert not any(bad in line for line in advice(found, "LR") if "enlarged" not in line)
+
+
+def test_two_sides_that_do_not_go_together_are_told(tmp_path: Path) -> None:
+    sharp = write(tmp_path / "hr")
+    small = write(sharp / "lr", lambda photo: cv2.resize(photo, (128, 128), interpolation=cv2.INTER_AREA))
+    dark = write(tmp_path / "dark", lambda photo: 0.3 * photo[::-1])
+    hr, lr, night = (survey([folder], workers=1) for folder in (sharp, small, dark))
+    within = "\n".join(advice_for_training(hr, lr, scale=4, patch_size=1024))
+    assert "so that its photographs are on both sides" in within
+    assert "lower the patch size" in within
+    assert "on both sides (" in within
+    apart = "\n".join(advice_for_training(hr, night))
+    assert "different scenes" in apart
+    assert "on both sides" not in apart
+    assert "both HR and LR" in "\n".join(advice_for_training(hr, hr))
+
+
+def test_a_scale_that_does_not_fit_is_told_where_scenes_are_shared(tmp_path: Path) -> None:
+    hr = survey([write(tmp_path / "hr")], workers=1)
+    halved = write(tmp_path / "lr", lambda photo: cv2.resize(photo, (128, 128), interpolation=cv2.INTER_AREA))
+    lr = survey([halved], workers=1)
+    assert not any("the scale is" in line for line in advice_for_training(hr, lr, scale=2))
+    assert any("the scale is 4" in line for line in advice_for_training(hr, lr, scale=4))
+
+
+def test_a_folder_without_a_picture_that_can_be_read_is_an_error(tmp_path: Path) -> None:
+    broken(tmp_path)
+    with pytest.raises(SDFlowError, match=r"none that can be read \(broken\.jpg"):
+        survey([tmp_path], workers=1)
+
+
+def test_what_is_measured_does_not_depend_on_how_much_else_there_is(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set")
+    few, all_of_them = (survey([folder], most, workers=1) for most in (3, 10))
+    assert few.measured == all_of_them.measured[:3]
+    assert few.files == all_of_them.files == 10
+
+
+def test_ranges_for_other_pipelines_are_those_of_the_photographs(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number, quality in enumerate((60, 70, 80, 90)):
+        Image.fromarray(noisy(blurred(1.2)(scene(number)), 4)).save(folder / f"{number}.jpg", quality=quality)
+    ranges = ranges_of(survey([folder], workers=1))
+    assert 60 <= ranges.jpeg_low <= 65
+    assert 85 <= ranges.jpeg_high <= 90
+    assert ranges.jpeg_share == 1
+
+
+def test_the_command_tells_a_folder_of_photographs_from_a_dataset(tmp_path: Path) -> None:
+    folder = write(tmp_path / "<b>set", count=3)
+    outputs = {"--json": tmp_path / "o.json", "--report": tmp_path / "o.html", "--otf": tmp_path / "o.yml"}
+    options = [str(part) for pair in outputs.items() for part in pair]
+    ended = CliRunner().invoke(command, [str(folder), *options], standalone_mode=False)
+    assert ended.exception is None
+    assert "Warning: 3 photographs, too few" in ended.output
+    assert json.loads(outputs["--json"].read_text())["photographs"]["files"] == 3
+    assert "blur_sigma: [" in outputs["--otf"].read_text()
+    page = outputs["--report"].read_text()
+    assert "too few" in page
+    assert "<b>set" not in page
+
+
+@pytest.mark.parametrize("call", [[], ["--hr", "."], [".", "--hr", ".", "--lr", "."]])
+def test_a_call_of_neither_kind_is_wrong(call: list[str]) -> None:
+    assert CliRunner().invoke(command, call).exit_code == 2
