@@ -19,8 +19,8 @@ from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
 
 from ..images.codec import Jpeg, read_jpeg
-from ..images.jpeg_traces import estimate_jpeg
 from ..images.finding import search
+from ..images.jpeg_traces import estimate_jpeg
 from ..images.picture import PictureError
 from ..images.reading import opened, orientation_of, read_picture
 from ..models.cameras import CameraGroup, group_photographs
