@@ -60,10 +60,13 @@ def inspect_photographs(
 def warn_before_training(hr: tuple[Path, ...], lr: tuple[Path, ...], scale: int, patch_size: int) -> None:
     """Tell, on stderr, what would spoil a training. What makes it impossible, the training itself tells."""
     from sdflow.errors import SDFlowError
+    from sdflow_data.images.finding import search
     from sdflow_data.inspection.advice import advice_for_training
     from sdflow_data.inspection.photographs import survey
 
     try:
+        for folder in (*hr, *lr):
+            search(folder)  # an empty one is told before anything is measured
         sharp, low = (survey(folders, _MEASURED_BEFORE_TRAINING) for folders in (hr, lr))
     except SDFlowError:
         return
