@@ -76,7 +76,8 @@ def command(
     report: Path | None,
     json_: Path | None,
     fail_under: float | None,
-    classifier_steps: int,
+    thorough: bool,
+    no_classifier: bool,
     workers: int | None,
 ) -> int:
     """Measure the degradations of FOLDER, a dataset or photographs.
