@@ -45,6 +45,10 @@ _CLIPPED = 0.01
 """The share of samples at 0 or 255 from which on a window is clipped, and its noise gone."""
 _UNIT_BELOW = 0.04
 """Cycles per pixel under which the response is 1: colours and contrast are those of the HR picture."""
+_SCENES_BELOW = 0.1
+"""Cycles per pixel under which photographs and contents tell how their scenes differ in contrast."""
+_CONTRAST_ERROR = 0.3
+"""Of the logarithm of that difference."""
 _NOISE_FROM = 0.15
 """Cycles per pixel under which what flat windows hold of brightness is mostly the picture, not noise."""
 _PLATEAU = (0.15, 0.22)
@@ -213,7 +217,8 @@ class CameraMeasurement:
         everywhere = _interpolated(levels, variance, torch.arange(256) + 0.5)  # (3, 256)
         mean_variance = (everywhere * self._brightness).sum(1) / self._brightness.sum()
         excess = _powers(photographs) - mean_variance * _powers(shape) - _ROUNDING
-        gain = _as_gain(excess / _powers(contents).clamp(min=1e-9))
+        ratio = excess / _powers(contents).clamp(min=1e-9)
+        gain = _as_gain(ratio / _contrast(ratio))
         camera = Camera(
             response=_unit_sum(_kernels(gain.sqrt().movedim(-1, 0), torch.hann_window(TAPS, periodic=False))),
             # A triangle's transform is nowhere negative: between the measured frequencies the root stays a
@@ -313,6 +318,20 @@ def _variance(spectra: Tensor) -> Tensor:
     of_plane = torch.full((1, SIZE // 2 + 1, 1), 2.0)  # each stands for itself and its conjugate
     of_plane[:, [0, -1]] = 1
     return (_powers(spectra) * of_plane).sum((-3, -2)) / SIZE**2
+
+
+def _contrast(ratio: Tensor) -> Tensor:
+    """How many times more power the photographs' scenes have than the contents', of each colour: (3,).
+
+    The response is 1 at the lowest frequencies and falls like a Gaussian there, so ``log ratio`` is a line in
+    f^2 whose value at 0 is the scenes' own. Few waves of so low a frequency fit into a window: differences
+    within their error are shrunk away.
+    """
+    frequency = radial_frequency(SIZE)
+    low = (frequency > 0) & (frequency < _SCENES_BELOW)
+    line = torch.stack([torch.ones_like(frequency[low]), frequency[low] ** 2], 1)
+    found = torch.linalg.lstsq(line, ratio[low].clamp(min=1e-6).log()).solution[0]
+    return (found * found**2 / (found**2 + _CONTRAST_ERROR**2)).exp()
 
 
 def _as_gain(gain: Tensor) -> Tensor:
