@@ -6,75 +6,33 @@ A row a variation, trained for the same number of steps from the same seed with 
 rank. Each is a training run of its own under OUT; run again, the command goes on where it was stopped.
 """
 
-from dataclasses import dataclass, field, fields, replace
+import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 import pandas as pd
 import torch
-from camera import Classifier, Scenes, measure  # type: ignore[import-not-found]
+from camera import Classifier, Scenes, measure, super_resolution, upscaled  # type: ignore[import-not-found]
 from results import json_option, record  # type: ignore[import-not-found]
 
-from sdflow.objective import ObjectiveConfig
+from sdflow.objective import TERMS, ObjectiveConfig
 from sdflow_data.models.degraders import load_degrader
 from sdflow_data.training.presets import preset_settings
 from sdflow_data.training.run import train
 from sdflow_data.training.run_folder import METRICS
 
 LAST_STEPS = 50
-SHORT = Classifier(steps=250, splits=3)
+SHORT = Classifier(steps=(250,), splits=3)
 
 
-@dataclass(frozen=True)
-class Variation:
-    """What is other than the defaults: fields of the objective, the training and the architecture."""
-
-    objective: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    architecture: dict[str, Any] = field(default_factory=dict)
-
-
-def only(*terms: str) -> Variation:
-    """The objective with these terms and no other."""
-    weights = {f.name for f in fields(ObjectiveConfig)} - {
-        "content_noise",
-        "detach_content",
-        "full_band",
-        "late",
-    }
-    return Variation(dict.fromkeys(weights - set(terms), 0.0))
-
-
-LIKELIHOOD = ("likelihood_lr", "likelihood_hr")
-CONTENT = (*LIKELIHOOD, "content_hr", "content_lr")
-DOMAIN = (*CONTENT, "domain")
-BACKWARD = (*DOMAIN, "anchor", "gan_lr")
-PAPER = (*BACKWARD, "cycle", "super_resolution", "gan_hr")
-SPECTRUM = (*PAPER, "spectrum")
-NOISE = (*SPECTRUM, "noise")
-GRID = (*NOISE, "grid")
-VARIATIONS = {
-    "likelihood alone": only(*LIKELIHOOD),
-    "+ content": only(*CONTENT),
-    "+ domain": only(*DOMAIN),
-    "+ backward downscaling": only(*BACKWARD),
-    "+ cycle and SR": only(*PAPER),
-    "+ spectrum of samples": only(*SPECTRUM),
-    "+ noise between samples": only(*NOISE),
-    "+ grid": only(*GRID),
-    "+ evenness": only(*GRID, "evenness"),
-    "+ coherence: the defaults": Variation(),
-    "defaults, element mixture": Variation(architecture={"mixture": "element"}),
-    "defaults, one component": Variation(architecture={"components": 1}),
-    "defaults, HR content low-passed": Variation({"full_band": False}),
-    "defaults, likelihood's gradient into E": Variation({"detach_content": False}),
-    "defaults without GAN": Variation({"gan_lr": 0.0, "gan_hr": 0.0}),
-    "defaults without cycle": Variation({"cycle": 0.0}),
-    "defaults without SR": Variation({"super_resolution": 0.0, "gan_hr": 0.0}),
-    "defaults, one rate for all networks": Variation(training={"picture_rate": 1.0}),
+VARIATIONS: dict[str, dict[str, float]] = {
+    "the defaults": {},
+    **{f"without {name}": {name: 0.0} for name, term in TERMS.items() if term.weight},
+    **{f"with {name}": {name: 0.1} for name, term in TERMS.items() if not term.weight},
 }
+"""Weights that are other than the terms' own."""
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -105,17 +63,20 @@ def main(
     scenes = Scenes.read(val_hr, val_lr, scale)
     rows = {"bicubic": _row(measure(load_degrader("bicubic", scale), scenes, 1.0, SHORT))}
     for name in chosen or VARIATIONS:
-        variation = VARIATIONS[name]
-        run = out / name.replace(" ", "-").replace(",", "").replace(":", "").replace("'", "")
+        run = out / name.replace(" ", "-")
         settings = preset_settings("tiny", hr=(hr,), lr=(lr,), out=run, scale=scale, steps=steps, resume=True)
-        training = replace(
-            settings.training, objective=ObjectiveConfig(**variation.objective), **variation.training
-        )
-        architecture = replace(settings.architecture, **variation.architecture)
-        train(replace(settings, training=training, architecture=architecture))
+        weights = {**settings.training.objective.weights, **VARIATIONS[name]}
+        training = replace(settings.training, objective=ObjectiveConfig(weights=weights))
+        train(replace(settings, training=training))
         measured = measure(load_degrader(str(run), scale), scenes, 1.0, SHORT)
-        bits = pd.read_csv(run / METRICS)["likelihood_lr"].tail(LAST_STEPS).mean()
-        rows[name] = {**_row(measured), "bits of LR": bits}
+        last = pd.read_csv(run / METRICS).tail(LAST_STEPS).mean()
+        resolved = upscaled(scenes, str(run), "cpu", "fp32")
+        rows[name] = {
+            **_row(measured),
+            "SR, dB": super_resolution(scenes, resolved)["SR: PSNR at temperature 0, dB"],
+            "cycle": last.get("cycle", math.nan),
+            "bits of HR": last.get("likelihood_hr", math.nan),
+        }
         print(pd.DataFrame(rows[name], [name]).to_string(), flush=True)
     table = pd.DataFrame(rows).T
     print("| objective | " + " | ".join(table.columns) + " |\n|---|" + "---|" * len(table.columns))
@@ -133,7 +94,7 @@ def _row(measured: dict[str, float]) -> dict[str, float]:
         "noise": measured["noise level, levels"],
         "spread": measured["standard deviation between samples, levels"],
         "colour": measured["colour shift, largest of R, G, B, levels"],
-        "AUC": measured["classifier's AUC"],
+        "AUC": measured[f"AUC after {SHORT.steps[-1]:,} steps"],
     }
 
 

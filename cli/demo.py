@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    default=350,
+    default=60,
     show_default=True,
-    help="How long to train.",
+    help="How long to train, after the camera was measured.",
 )
 @seed_option
 def command(out: Path, steps: int, seed: int) -> None:

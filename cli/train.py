@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--steps",
     type=click.IntRange(min=0),
-    help="How long to train, in steps; 0 saves the model as it begins.",
+    help="How long to train, in steps; 0 measures the camera alone.",
 )
 @click.option("--minutes", type=FiniteRange(min=0, min_open=True), help="How long to train, in minutes.")
 @click.option(
@@ -106,11 +106,13 @@ def command(
     device: str,
     precision: str,
 ) -> None:
-    """Train SDFlow on sharp photographs (HR) and real low-quality ones (LR) of any other scenes.
+    """Measure the camera of real low-quality photographs (LR), then train SDFlow on what it makes of sharp
+    ones (HR); the two folders show any scenes.
 
-    RUN gets model/ (the newest complete checkpoint), metrics.csv and samples/, and tensorboard/ where
-    TensorBoard is installed. A run that was stopped, in whatever way, goes on with --resume. Under torchrun,
-    processes share each batch and train as one.
+    With --steps 0 the camera is measured alone, within a minute: enough to generate pairs. RUN gets model/
+    (the newest complete checkpoint), camera.png, metrics.csv and samples/, and tensorboard/ where TensorBoard
+    is installed. A run that was stopped, in whatever way, goes on with --resume. Under torchrun, processes
+    share each batch and train as one.
 
     \b
     Example:
