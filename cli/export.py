@@ -46,6 +46,19 @@ from .wording import counted
     help="Where the trainer will find OUT, for its configuration.  [default: the absolute path of OUT]",
 )
 @click.option(
+    "--license",
+    "license_",
+    metavar="NAME",
+    help="Of the pairs, such as cc-by-4.0: for the dataset card and croissant.json.",
+)
+@click.option(
+    "--source-url",
+    "source_urls",
+    multiple=True,
+    metavar="URL",
+    help="Where the HR photographs are from, for the same two (may be given again).",
+)
+@click.option(
     "--where",
     metavar="CONDITION",
     help="Only samples for which this holds: comparisons, arithmetic, and/or/not on columns of the manifest, "
@@ -66,6 +79,8 @@ def command(
     trainer: str | None,
     template: Path | None,
     root: str | None,
+    license_: str | None,
+    source_urls: tuple[str, ...],
     where: str | None,
     split: str | None,
     patches_per_shard: int,
@@ -88,7 +103,9 @@ def command(
     from sdflow_data.dataset.manifest import read_dataset
     from sdflow_data.export.run import Request, export
 
-    request = Request(format_, trainer, where, split, patches_per_shard, template, root)
+    request = Request(
+        format_, trainer, where, split, patches_per_shard, template, root, license_, source_urls
+    )
     summary = export(read_dataset(dataset), out, request, workers)
     for name, samples in summary.samples.items():
         click.echo(f"{out / name}: {counted(samples, 'pair')}, {summary.format}")

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .dataset.mixing import MixedPairs
     from .dataset.reading import PairedShards, StreamedPairs
+    from .generation.on_the_fly import Degradation, OnTheFly
 
-__all__ = ["MixedPairs", "PairedShards", "StreamedPairs"]
+__all__ = ["Degradation", "MixedPairs", "OnTheFly", "PairedShards", "StreamedPairs"]
 
 _ROOMS = {
+    "Degradation": ".generation.on_the_fly",
     "MixedPairs": ".dataset.mixing",
+    "OnTheFly": ".generation.on_the_fly",
     "PairedShards": ".dataset.reading",
     "StreamedPairs": ".dataset.reading",
 }

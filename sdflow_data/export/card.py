@@ -4,8 +4,6 @@ from typing import Any
 
 import yaml
 
-import sdflow
-
 from .layout import Layout
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
@@ -14,12 +12,13 @@ _PYARROW_NAMES = {"double": "float64", "float": "float32"}
 
 def dataset_card(layout: Layout) -> str:
     """A README.md by which ``load_dataset(FOLDER)`` finds the parts of a split, whatever the format."""
-    folders = {name: f"{name}/" if layout.is_split else "" for name in layout.samples}
-    files = [{"split": name, "path": _files(layout.format, folder)} for name, folder in folders.items()]
+    parts = zip(layout.samples, layout.folders)
+    files = [{"split": name, "path": _files(layout.format, folder)} for name, folder in parts]
     header: dict[str, Any] = {
+        **({"license": layout.license} if layout.license else {}),
         "configs": [{"config_name": "default", "data_files": files}],
         "task_categories": ["image-to-image"],
-        "tags": ["super-resolution", "image-restoration", "synthetic", "sdflow"],
+        "tags": ["super-resolution", "image-restoration", *["synthetic"] * layout.is_synthetic, "sdflow"],
         "size_categories": [size_category(sum(layout.samples.values()))],
     }
     if layout.format == "webdataset":
@@ -28,7 +27,8 @@ def dataset_card(layout: Layout) -> str:
     hr, lr = ("hr.png", "lr.png") if layout.format == "webdataset" else ("hr", "lr")
     counts = "".join(f"| `{name}` | {count} |\n" for name, count in layout.samples.items())
     needs = "3.4" if layout.format == "folder" else "2.21"
-    model = layout.info.get("model", "unknown")
+    sources = "".join(f"- {url}\n" for url in layout.source_urls)
+    sources = f"\nThe photographs are from:\n\n{sources}" if sources else ""
     return f"""\
 ---
 {yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=2**31)}---
@@ -49,13 +49,11 @@ This needs `datasets` {needs} or newer, and a path without `*`, `?`, `[` and `]`
 
 ## How it was made
 
-HR patches are cut from photographs. LR patches are made from them by the model `{model}` with SDFlow's data \
-toolkit {sdflow.__version__}: they are synthetic, made to look like those of a real camera.
-
+HR patches are cut from photographs. {layout.origin}
+{sources}
 ## Limits
 
-The degradation is that of the camera that the model was trained on, at the settings of its photographs. The \
-pairs inherit the rights and the biases of the photographs that they are cut from.
+{layout.limits} The pairs inherit the rights and the biases of the photographs that they are cut from.
 """
 
 

@@ -16,6 +16,7 @@ from ..system.lock import OutputLock
 from ..system.processes import in_processes
 from ..system.progress import progress
 from . import FORMATS
+from .croissant import CROISSANT, croissant
 from .folder import FolderWriter
 from .hdf5 import HDF5Writer
 from .layout import Layout
@@ -50,6 +51,8 @@ class Request:
         patches_per_shard: patches in a shard, a tar file, a table; elsewhere, in a unit of work.
         template: a configuration of the trainer's own, to be filled in, or None.
         root: the path of the export where the trainer will run; None where it is made.
+        license: of the pairs, for those who read the dataset card and croissant.json.
+        source_urls: where the HR photographs are from, for them too.
     """
 
     format: str | None = None
@@ -59,6 +62,8 @@ class Request:
     patches_per_shard: int = 256
     template: Path | None = None
     root: str | None = None
+    license: str | None = None
+    source_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,8 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
     if format not in FORMATS:
         raise ValueError(f"format: expected one of {FORMATS}, got {format!r}")
     template = None if request.template is None else _read_template(request.template)
-    config = None
-    if trainer is not None:
-        config = trainer.text(_layout(dataset, out, request, format, samples), template)
+    layout = _layout(dataset, out, request, format, samples)
+    config = None if trainer is None else trainer.text(layout, template)
     settings = _settings(dataset, request, format, samples, template)
 
     check_outside(out, [dataset.folder])
@@ -116,6 +120,7 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
             _write(_writer(dataset, request, format, _all(splits)), staging, dataset.folder, splits, workers)
             if trainer is not None and config is not None:
                 write_file(staging.folder("") / trainer.config_name, config.encode())
+            write_file(staging.folder("") / CROISSANT, croissant(layout, staging.folder("")))
             staging.mark_finished()
         if staging is not None:
             staging.publish(settings)
@@ -139,6 +144,8 @@ def _layout(dataset: Dataset, out: Path, request: Request, format: str, samples:
         is_split=request.split is not None,
         columns=dataset.column_types(),
         info=dataset.info,
+        license=request.license,
+        source_urls=request.source_urls,
     )
 
 
@@ -168,6 +175,8 @@ def _settings(
         "patches_per_shard": request.patches_per_shard,
         "template_sha256": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         "root": request.root,
+        "license": request.license,
+        "source_urls": list(request.source_urls),
         "dataset_sha256": sha256_file(dataset.folder / INFO),  # which holds the manifest's
         "scale": dataset.info["scale"],
         "patch_size": dataset.info["patch_size"],

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdflow.files import replacing
+import pandas as pd
+
+from sdflow.files import replacing, write_file
 
 from ..dataset.manifest import Patch
 from .parts import Part, encode
@@ -18,7 +20,7 @@ from .staging import Staging
 class WebDatasetWriter:
     """``pairs-000000.tar``, ... with ``KEY.hr.png``, ``KEY.lr.png``, ``KEY.json`` of a sample side by side.
 
-    The JSON is the sample's row of the manifest.
+    The JSON is the sample's row of the manifest; ``metadata.parquet`` beside them holds all rows.
     """
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
@@ -28,7 +30,9 @@ class WebDatasetWriter:
         write_tar(folder / f"pairs-{part.index:06d}.tar", patches)
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """Nothing is left to do."""
+        """The table of the rows."""
+        rows = pd.concat([part.rows for part in parts], ignore_index=True)
+        write_file(staging.folder(split) / "metadata.parquet", rows.to_parquet(index=False))
 
 
 def write_tar(path: Path, patches: Iterator[Patch]) -> None:

@@ -1,35 +1,26 @@
-"""BasicSR imports torchvision for what is not used here; where there is none, its few names are made up."""
+"""BasicSR as the tests use it; where there is no torchvision, something stands in for it."""
 
 import importlib.util
-import sys
-import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-_MADE_UP: dict[str, dict[str, object]] = {
-    "torchvision": {"__version__": "0"},
-    "torchvision.models": {},
-    "torchvision.models.vgg": {},
-    "torchvision.transforms": {},
-    "torchvision.transforms.functional": {"normalize": None},
-    "torchvision.transforms.functional_tensor": {"rgb_to_grayscale": None},
-    "torchvision.utils": {"make_grid": None},
-}
+_STAND_IN = Path(__file__).with_name("stand_in")
 
 
 @pytest.fixture(scope="session")
-def build_dataset() -> Callable[[dict[str, Any]], Any]:
+def stand_ins() -> list[str]:
+    """What a path for modules needs besides."""
+    return [str(_STAND_IN)] if importlib.util.find_spec("torchvision") is None else []
+
+
+@pytest.fixture(scope="session")
+def build_dataset(stand_ins: list[str]) -> Callable[[dict[str, Any]], Any]:
     """BasicSR's own, by which its training makes its datasets from its options."""
     with pytest.MonkeyPatch.context() as patch:
-        if importlib.util.find_spec("torchvision") is None:
-            for name, names in _MADE_UP.items():
-                module = types.ModuleType(name)
-                vars(module).update(names)
-                patch.setitem(sys.modules, name, module)
-                above, _, last = name.rpartition(".")
-                if above:
-                    setattr(sys.modules[above], last, module)
+        for folder in stand_ins:
+            patch.syspath_prepend(folder)
         build: Callable[[dict[str, Any]], Any] = pytest.importorskip("basicsr.data").build_dataset
     return build

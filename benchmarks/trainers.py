@@ -1,0 +1,182 @@
+"""Which trainers train on our exports: loads, starts from our file, trains 3 iterations, validates.
+
+    python benchmarks/trainers.py --repository basicsr=../BasicSR --repository kair=../KAIR
+
+Give the clones that you have, by the names of ``sdflow export --for``; ``--python basicsr=PROGRAM`` runs one
+in an environment of its own. Each gets small random pairs in every format that it reads, with the template of
+its own that the file beside an export names (or ``--template NAME=FILE``), shortened to 3 iterations and one
+worker, on the device that it finds; traiNNer-redux and neosr train on CUDA alone. ``--out`` keeps what they
+print.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from sdflow.errors import SDFlowError
+from sdflow_data.dataset.manifest import Dataset, read_dataset
+from sdflow_data.export.run import Request, export
+from sdflow_data.export.templates import Changes
+from sdflow_data.export.trainers import TRAINERS
+from sdflow_data.generation.import_pairs import ImportRequest, import_pairs
+
+ITERATIONS, PATCH, SCALE, PHOTOGRAPHS = 3, 128, 4, 8
+STEPS = ("loads", "starts", "trains", "validates")
+
+_BASICSR_STEPS = {
+    "loads": r"Number of train images: *\d",
+    "starts": r"Start training from",
+    "trains": rf"iter: *{ITERATIONS}\b",
+    "validates": r"Validation .*sdflow-val",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a trainer is started, and by which of its lines each step shows."""
+
+    command: tuple[str, ...]
+    steps: Mapping[str, str]
+
+    def shortened(self, values: Mapping[str, Any]) -> Changes:
+        """A configuration of few iterations that prints, validates and saves at the last one."""
+        train = values["datasets"]["train"]
+        if "netG" in values:  # KAIR
+            every = dict.fromkeys(("checkpoint_print", "checkpoint_test", "checkpoint_save"), ITERATIONS)
+            every["checkpoint_print"] = 1
+            short = {"dataloader_batch_size": 2, "dataloader_num_workers": 1}
+            gpus = [0] if torch.cuda.is_available() else []
+            return Changes({"datasets": {"train": short}, "train": every, "gpu_ids": gpus, "dist": False})
+        batch = next(name for name in ("batch_size_per_gpu", "batch_size") if name in train)
+        logger: dict[str, Any] = {"print_freq": 1, "save_checkpoint_freq": ITERATIONS, "use_tb_logger": False}
+        total = "train" if "total_iter" in values.get("train", {}) else "logger"
+        changes: dict[str, Any] = {
+            "datasets": {"train": {batch: 2, "num_worker_per_gpu": 1}},
+            "val": {"val_freq": ITERATIONS, "save_img": False},
+            "logger": logger,
+        }
+        changes.setdefault(total, {})["total_iter"] = ITERATIONS
+        if "num_gpu" in values and not torch.cuda.is_available():
+            changes["num_gpu"] = 0
+        return Changes(changes)
+
+
+RUNS = {
+    "basicsr": Run(("basicsr/train.py", "-opt"), _BASICSR_STEPS),
+    "realesrgan": Run(("realesrgan/train.py", "-opt"), _BASICSR_STEPS),
+    "hat": Run(("hat/train.py", "-opt"), _BASICSR_STEPS),
+    "trainner": Run(("train.py", "-opt"), _BASICSR_STEPS | {"loads": r"Number of train paired images: *\d"}),
+    "unpairedsr": Run(
+        ("train_blind.py", "-opt"), _BASICSR_STEPS | {"loads": r"Number of train unpaired images: *\d"}
+    ),
+    "neosr": Run(("train.py", "-opt"), _BASICSR_STEPS),
+    "kair": Run(
+        ("main_train_psnr.py", "--opt"),
+        {
+            "loads": r"Number of train images: *\d",
+            "starts": r"Networks name|netG",
+            "trains": rf"iter: *{ITERATIONS},",
+            "validates": r"Average PSNR",
+        },
+    ),
+}
+
+
+def random_pairs(folder: Path) -> Dataset:
+    """A dataset of aligned random pictures."""
+    random = np.random.default_rng(0)
+    for number in range(PHOTOGRAPHS):
+        coarse = random.integers(0, 256, (16, 16, 3), np.uint8)
+        hr = cv2.resize(coarse, (2 * PATCH, PATCH), interpolation=cv2.INTER_CUBIC)
+        lr = cv2.resize(hr, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA)
+        for side, picture in (("hr", hr), ("lr", lr)):
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / side / f"{number}.png"), picture)
+    import_pairs(ImportRequest(patch_size=PATCH), folder / "hr", folder / "lr", folder / "pairs", workers=1)
+    return read_dataset(folder / "pairs")
+
+
+def try_out(
+    name: str, format: str, repository: Path, template: Path, python: str, dataset: Dataset, out: Path
+) -> dict[str, str]:
+    """For each step ``yes`` or ``no``; where the export fails, why."""
+    trainer, run = TRAINERS[name], RUNS[name]
+    try:
+        request = Request(format, name, split="train=0.75,val=0.25", template=template)
+        config = export(dataset, out / "export", request, workers=1).config
+    except SDFlowError as error:
+        return dict.fromkeys(STEPS, f"no export: {error}")
+    assert config is not None and trainer.configuration is not None
+    notation = trainer.configuration.notation
+    text = config.read_text(encoding="utf-8")
+    short = out / config.name
+    short.write_text(notation.edit(text, run.shortened(notation.read(text))), encoding="utf-8")
+    paths = [str(repository), os.environ.get("PYTHONPATH", "")]
+    with (out / "log.txt").open("w") as log:
+        subprocess.run(
+            [python, *run.command, str(short)],
+            cwd=repository,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            timeout=1800,
+        )
+    printed = (out / "log.txt").read_text(errors="replace")
+    return {step: "yes" if re.search(run.steps[step], printed) else "no" for step in STEPS}
+
+
+def version_of(repository: Path) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(repository), "log", "-1", "--format=%cs %h"], capture_output=True, text=True
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def by_name(items: list[str], option: str) -> dict[str, str]:
+    named = dict(item.partition("=")[::2] for item in items)
+    unknown = [name for name in named if name not in RUNS]
+    if unknown:
+        sys.exit(f"{option}: expected NAME=PATH with a name of {', '.join(RUNS)}, found {unknown[0]!r}")
+    return named
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repository", action="append", default=[], metavar="NAME=FOLDER", required=True)
+    parser.add_argument("--python", action="append", default=[], metavar="NAME=PROGRAM")
+    parser.add_argument("--template", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--out", type=Path, help="a new folder  [default: a temporary one]")
+    options = parser.parse_args()
+    out = (options.out or Path(tempfile.mkdtemp())).resolve()
+    pythons, templates = by_name(options.python, "--python"), by_name(options.template, "--template")
+    dataset = random_pairs(out / "data")
+    print(f"| trainer | version | format | {' | '.join(STEPS)} |\n|{'---|' * (3 + len(STEPS))}")
+    for name, folder in by_name(options.repository, "--repository").items():
+        repository, configuration = Path(folder).resolve(), TRAINERS[name].configuration
+        assert configuration is not None
+        template = Path(templates.get(name, repository / configuration.template)).resolve()
+        for format in TRAINERS[name].formats:
+            place = out / f"{name}-{format}"
+            place.mkdir(parents=True)
+            python = pythons.get(name, sys.executable)
+            found = try_out(name, format, repository, template, python, dataset, place)
+            row = [TRAINERS[name].title, version_of(repository), format, *found.values()]
+            print(f"| {' | '.join(row)} |", flush=True)
+    print(f"\nWhat they printed: {out}/*/log.txt")
+
+
+if __name__ == "__main__":
+    main()

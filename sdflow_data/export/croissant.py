@@ -1,0 +1,179 @@
+"""What an export holds, for machines: Croissant 1.1, the metadata of data sets as JSON-LD.
+
+Addresses in it are names of terms; nothing is ever fetched from them. It says nothing of the day or the
+place, so that the same export has the same bytes; whoever publishes it adds ``datePublished`` and ``url``.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sdflow.files import sha256_file
+
+from .layout import Layout
+
+CROISSANT = "croissant.json"
+
+_TERMS = "http://mlcommons.org/croissant/"
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": _TERMS,
+    "rai": _TERMS + "RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isArray": "cr:isArray",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "name": {"@container": "@language"},
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "prov": "http://www.w3.org/ns/prov#",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
+_KINDS = {
+    ".tar": "application/x-tar",
+    ".parquet": "application/x-parquet",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".txt": "text/plain",
+    ".md": "text/markdown",
+    ".h5": "application/x-hdf5",
+}
+_ROWS = {"parquet": "data/*.parquet", "hdf5": "manifest.parquet"}
+"""The tables with the samples' rows, in the folder of a part, where they are not in ``metadata.parquet``."""
+
+
+def croissant(layout: Layout, folder: Path) -> bytes:
+    """Describe an export that stands in ``folder``: its files with their checksums, its rows, its making."""
+    high, low = layout.patch_size, layout.patch_size // layout.scale
+    source: dict[str, Any] = {"@type": "prov:Entity", "name": "HR photographs"}
+    sources = [{"@id": url, **source} for url in layout.source_urls] or [source]
+    description = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "name": f"{layout.info.get('model', 'unknown')}-x{layout.scale}-pairs",
+        "description": f"Pairs for super-resolution at scale {layout.scale}: HR patches of {high} x {high} "
+        f"pixels, LR patches of {low} x {low} pixels, 8-bit RGB. {layout.origin}",
+        "conformsTo": [_TERMS + "1.1", _TERMS + "RAI/1.0"],
+        "version": "1.0.0",
+        "keywords": ["super-resolution", "image restoration"],
+        "isLiveDataset": False,
+        "rai:hasSyntheticData": layout.is_synthetic,
+        "rai:dataCollection": layout.origin,
+        "rai:dataCollectionType": ["Software Collection"],
+        "rai:dataPreprocessingProtocol": [f"Photographs are cut into HR patches of {high} x {high} pixels."],
+        "rai:dataLimitations": [layout.limits],
+        "rai:dataBiases": ["Those of the photographs that the HR patches are cut from."],
+        "rai:dataUseCases": ["Training and testing of super-resolution networks."],
+        "rai:personalSensitiveInformation": ["Patches show what the photographs show, people too."],
+        "prov:wasDerivedFrom": sources,
+        "prov:wasGeneratedBy": {"@type": "prov:Activity", "name": layout.origin},
+        "distribution": [*_distribution(layout, folder)],
+        "recordSet": [_rows(layout)],
+    }
+    if layout.license is not None:
+        description["license"] = layout.license
+    return (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _distribution(layout: Layout, folder: Path) -> Iterator[dict[str, Any]]:
+    """Every file with its checksum, but for pictures in folders, of which there are too many."""
+    for path in sorted(_files(layout, folder)):
+        name = path.relative_to(folder).as_posix()
+        yield {
+            "@type": "cr:FileObject",
+            "@id": name,
+            "name": name,
+            "contentUrl": name,
+            "contentSize": f"{path.stat().st_size} B",
+            "encodingFormat": _KINDS.get(path.suffix, "application/octet-stream"),
+            "sha256": sha256_file(path),
+        }
+    if layout.format == "folder":
+        for side in ("hr", "lr"):
+            yield _file_set(side, [f"{part}{side}/*.png" for part in layout.folders], "image/png")
+    rows = _ROWS.get(layout.format, "metadata.parquet")
+    yield _file_set("rows", [part + rows for part in layout.folders], _KINDS[".parquet"])
+
+
+def _files(layout: Layout, folder: Path) -> Iterator[Path]:
+    for above, folders, names in os.walk(folder):
+        if layout.format == "folder":
+            folders[:] = [name for name in folders if name not in ("hr", "lr")]
+        yield from (Path(above) / name for name in names)
+
+
+def _file_set(name: str, includes: list[str], kind: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": name,
+        "name": name,
+        "includes": includes,
+        "encodingFormat": kind,
+    }
+
+
+def _rows(layout: Layout) -> dict[str, Any]:
+    """The columns of the manifest, and the pictures where a table holds them."""
+    fields = [_field(name, _data_type(kind)) for name, kind in layout.columns.items()]
+    if layout.format == "parquet":
+        for side in ("hr", "lr"):
+            field = _field(side, "sc:ImageObject")
+            field["source"]["transform"] = {"jsonPath": "bytes"}
+            fields.append(field)
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "pairs",
+        "name": "pairs",
+        "description": "A row for each LR sample: its place, what it was made of, and statistics.",
+        "key": {"@id": "pairs/sample_id"},
+        "field": fields,
+    }
+
+
+def _field(name: str, kind: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"pairs/{name}",
+        "name": name,
+        "dataType": kind,
+        "source": {"fileSet": {"@id": "rows"}, "extract": {"column": name}},
+    }
+
+
+def _data_type(pyarrow_name: str) -> str:
+    if pyarrow_name.startswith(("int", "uint")):
+        return "sc:Integer"
+    return {"double": "sc:Float", "float": "sc:Float"}.get(pyarrow_name, "sc:Text")
