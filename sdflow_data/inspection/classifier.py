@@ -154,12 +154,14 @@ def classify(
         tests += [_Test(generated, real, split, effort), _Test(first, second, split, effort)]
     each = [1] * len(tests)
     tested = in_order(_run, tests, each, workers, "Training classifiers", "classifiers")
-    of_generated = tested[1::2]
-    parts = [found.parts for found in of_generated if found.parts]
+    ours, halves = tested[1::2], tested[2::2]
+    parts = [found.parts for found in ours if found.parts]
     return Classification(
-        *(Areas.of([test.auc for test in some]) for some in (of_generated, tested[:1], tested[2::2])),
+        generated=Areas.of([found.auc for found in ours]),
+        bicubic=Areas.of([tested[0].auc]),
+        real=Areas.of([found.auc for found in halves]),
         parts={name: float(np.mean([p[name] for p in parts])) for name in (parts[0] if parts else ())},
-        at_the_bound=any(found.at_the_bound for found in of_generated),
+        at_the_bound=any(found.at_the_bound for found in ours),
         effort=effort,
         seconds=time.monotonic() - began,
     )
