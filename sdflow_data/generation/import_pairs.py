@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -113,7 +113,8 @@ def import_pairs(
     scale = _common_scale(pairs)
     fitting = [pair for pair in pairs if _scale(pair) == scale]
     failures += [_misfit(pair, scale) for pair in pairs if _scale(pair) != scale]
-    plan = Plan(request.recipe(scale, fitting)).extended([pair.hr for pair in fitting], failures)
+    whole = [_in_whole_lr_pixels(pair.hr, scale) for pair in fitting]
+    plan = Plan(request.recipe(scale, fitting)).extended(whole, failures)
     if not plan.patches:
         first = plan.skipped[0]
         raise SDFlowError(
@@ -168,11 +169,22 @@ def _by_name(pictures: Sequence[FoundPicture], argument: str, pattern: str) -> d
 
 
 def _scale(pair: _PicturePair) -> int | None:
-    """The whole number by which both sides of the HR picture are longer, if there is one that serves."""
+    """The whole number by which both sides of the HR picture are longer, if there is one that serves.
+
+    LR sides may be rounded up, as those of `downscale_picture` are.
+    """
     hr, lr = pair
-    scale = hr.height // lr.height
-    fits = (lr.height * scale, lr.width * scale) == (hr.height, hr.width)
-    return scale if fits and scale in _SCALES else None
+    ratio = (hr.height * hr.width / (lr.height * lr.width)) ** 0.5
+    for nearest in sorted(_SCALES, key=lambda s: abs(s - ratio)):
+        if (-(-hr.height // nearest), -(-hr.width // nearest)) == (lr.height, lr.width):
+            return nearest
+    return None
+
+
+def _in_whole_lr_pixels(picture: FoundPicture, scale: int) -> FoundPicture:
+    """The part of an HR picture that whole LR pixels show."""
+    height, width = (side // scale * scale for side in (picture.height, picture.width))
+    return replace(picture, height=height, width=width)
 
 
 def _common_scale(pairs: Sequence[_PicturePair]) -> int:
@@ -228,7 +240,7 @@ def _make_shard(recipe: Recipe, out: Path, task: _Task) -> int:
         pair = task.pairs[cut.picture.source]
         try:
             with decode_lock(cut.picture):
-                hr = read_planned(cut.picture, pair.hr.path)
+                hr = read_planned(pair.hr, pair.hr.path)
                 lr = _read_lr(pair.lr)
         except UnusableError as error:
             failures.append(Failure(cut.picture.source, None, None, str(error)))

@@ -118,6 +118,18 @@ def test_names_may_have_parts_that_tell_the_sides_apart(tmp_path: Path) -> None:
     assert outcome.skipped == 0
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_odd_sizes_that_were_rounded_up_come_in(scale: int, tmp_path: Path) -> None:
+    height, width = 16 * scale + 1, 20 * scale - 1
+    write_picture(tmp_path / "hr" / "a.png", height, width)
+    write_picture(tmp_path / "lr" / "a.png", -(-height // scale), -(-width // scale))
+    request = ImportRequest(patch_size=8 * scale)
+    outcome = import_pairs(request, tmp_path / "hr", tmp_path / "lr", tmp_path / "out", workers=1)
+    assert outcome.info is not None and outcome.info["scale"] == scale
+    for hr, lr, _ in read_dataset(tmp_path / "out").patches():
+        assert hr.shape[0] == scale * lr.shape[1]
+
+
 @pytest.mark.parametrize("pattern", ["", "x4", "{}{}"])
 def test_a_pattern_without_one_pair_of_braces_is_refused(folder: Path, pattern: str) -> None:
     with pytest.raises(SDFlowError, match=r"lr_name: expected a name with one \{\} in it"):
