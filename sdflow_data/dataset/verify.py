@@ -58,7 +58,8 @@ def _check_files(dataset: Dataset) -> Iterator[str]:
             yield f"{path}: its bytes are not those that were written"
     expected = {shard_path(dataset.folder, number) for number in range(dataset.info["counts"]["shards"])}
     for path in sorted((dataset.folder / "shards").glob("*")):
-        if path not in expected and not is_junk(path.name):
+        is_left_over = path.name.endswith(".tmp")  # of a run that was killed
+        if path not in expected and (is_left_over or not is_junk(path.name)):
             yield f"{path}: does not belong to the dataset"
 
 
