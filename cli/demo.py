@@ -44,16 +44,15 @@ def command(out: Path, steps: int, seed: int) -> None:
 
 
 def _table(demo: "Demo") -> str:
-    from sdflow_data.demo import KEPT, NOT_LEARNED
+    from sdflow_data.demo import KEPT
 
     table = demo.table
-    changed = table.index.difference([*KEPT, *NOT_LEARNED], sort=False)
+    changed = table.index.difference(KEPT, sort=False)
     spread = table.attrs["spread"]
     return "\n".join(
         [
             *_rows("What the camera changes", table.loc[changed]),
             *_rows("What it leaves alone", table.loc[list(KEPT)]),
-            *_rows("Not learned, see the README's limits", table.loc[list(NOT_LEARNED)]),
             f"\nVariants of one patch differ by {spread:.1f} grey levels, "
             f"{demo.spread_share:.0%} of the camera's noise level.\n",
         ]

@@ -42,8 +42,6 @@ _LR = ("chelsea.png", "grass.png", "ihc.png", "retina.jpg", "rocket.jpg")
 
 KEPT = ("residual_mean_r", "residual_mean_g", "residual_mean_b", "shift")
 """What this camera leaves as it is, as bicubic does: here generated can only be as near."""
-NOT_LEARNED = ("jpeg_quality",)
-"""The grid of 8x8 blocks has a place in the picture, which a convolutional flow does not know."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ CODEC_KEY = "codec"
 MAX_DRAWS = 8
 """How often a sample that comes out not finite is drawn at most, each time from another seed."""
 
-_HALO = 16
+_HALO = 24
 """LR pixels of surroundings that an SDFlow tile gets; see `SDFlowDegrader`."""
 
 

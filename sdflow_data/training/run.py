@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdflow.checkpoint import fingerprint, load_checkpoint
+from sdflow.checkpoint import fingerprint, is_checkpoint, load_checkpoint
 from sdflow.config import SDFlowConfig
 from sdflow.distributed import all_gather_object, world
 from sdflow.errors import ArgumentError, SDFlowError
@@ -16,6 +16,9 @@ from sdflow.files import sha256_file
 from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig, TrainingState
 
+from ..images.finding import find_pictures
+from ..images.jpeg_traces import measure_codec
+from ..models.degraders import CODEC_KEY, codec_of
 from ..system.folders import check_apart, check_outside
 from ..system.lock import OutputLock
 from ..system.progress import progress
@@ -27,6 +30,8 @@ from .monitor import Monitor
 from .run_folder import RunFolder, RunState
 from .validation import ValidationPairs
 
+_CODECS = 100
+"""LR photographs whose compression is looked at, at most."""
 _BAD_IN_A_ROW, _ROLLBACKS = 10, 6
 Say = Callable[[str], None]
 
@@ -106,12 +111,13 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
         say(f"Going on from step {saved.step}")
     elif settings.init is None:
         _measure_camera(settings, trainer, folder, say)
+    codec = _codec(settings, folder, say)
     skipped.tell()
 
     def save() -> None:
         log.write()
         state = RunState(trainer.step_number, clock.seconds, rollbacks)
-        training = _description(settings, identity, trainer, clock, crops)
+        training = _description(settings, identity, trainer, clock, crops) | {CODEC_KEY: codec}
         folder.save(state, trainer, training)
 
     with (
@@ -198,6 +204,19 @@ def _measure_camera(settings: RunSettings, trainer: Trainer, folder: RunFolder, 
     camera, *_ = all_gather_object(measured.camera if measured else None)
     assert camera is not None
     trainer.load_camera(camera)
+
+
+def _codec(settings: RunSettings, folder: RunFolder, say: Say) -> list[dict[str, Any]]:
+    """How the LR photographs are compressed, or that of the model that a run goes on with: plain values."""
+    if world()[0] != 0:
+        return []  # the first process writes the checkpoint
+    for earlier in (folder.model, settings.init):
+        if earlier is not None and is_checkpoint(earlier):
+            return codec_of(earlier).to_json()
+    paths = [root / path for root in settings.lr for path in find_pictures(root)]
+    codec, _ = measure_codec(paths, most=_CODECS)
+    say(f"Compression of the LR photographs: {codec}")
+    return codec.to_json()
 
 
 def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunState | None:
