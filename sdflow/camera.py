@@ -53,7 +53,7 @@ _NOISE_FROM = 0.15
 """Cycles per pixel under which what flat windows hold of brightness is mostly the picture, not noise."""
 _PLATEAU = (0.15, 0.22)
 """Where the noise of brightness is read that is taken to go on below."""
-_ROUNDING = 1 / 12
+ROUNDING = 1 / 12
 """Variance that rounding to 8 bits adds; a sample is rounded again."""
 
 
@@ -216,7 +216,7 @@ class CameraMeasurement:
         strength = _interpolated(levels, variance)
         everywhere = _interpolated(levels, variance, torch.arange(256) + 0.5)  # (3, 256)
         mean_variance = (everywhere * self._brightness).sum(1) / self._brightness.sum()
-        excess = _powers(photographs) - mean_variance * _powers(shape) - _ROUNDING
+        excess = _powers(photographs) - mean_variance * _powers(shape) - ROUNDING
         ratio = excess / _powers(contents).clamp(min=1e-9)
         gain = _as_gain(ratio / _contrast(ratio))
         camera = Camera(
@@ -242,7 +242,7 @@ class CameraMeasurement:
         ranges = ranges or [self._flat[self._roughness.isfinite()]]  # few and small photographs: all together
         levels = torch.stack([flat.mean() for flat in ranges])
         spectra = [_cross_spectrum(opponent_colours(flat)).mean(0) for flat in ranges]
-        white = _ROUNDING * torch.eye(3)
+        white = ROUNDING * torch.eye(3)
         spectrum = torch.stack(spectra) - white
         variance = _variance(_continued(_positive(spectrum))).clamp(min=1e-3)
         deviation = variance.sqrt()

@@ -16,6 +16,7 @@ from sdflow.files import sha256_file
 from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig, TrainingState
 
+from ..images.codec import NO_CODEC, Codec
 from ..images.finding import find_pictures
 from ..images.jpeg_traces import measure_codec
 from ..models.degraders import CODEC_KEY, codec_of
@@ -23,7 +24,7 @@ from ..system.folders import check_apart, check_outside
 from ..system.lock import OutputLock
 from ..system.progress import progress
 from .budget import Budget, TrainingClock
-from .camera import draw_camera, in_words, measure_camera
+from .camera import before_codec, draw_camera, in_words, measure_camera
 from .crops import UnpairedCrops
 from .metrics_log import MetricsLog
 from .monitor import Monitor
@@ -109,15 +110,15 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     say(_announcement(settings, trainer, crops))
     if saved:
         say(f"Going on from step {saved.step}")
-    elif settings.init is None:
-        _measure_camera(settings, trainer, folder, say)
     codec = _codec(settings, folder, say)
+    if not saved and settings.init is None:
+        _measure_camera(settings, codec, trainer, folder, say)
     skipped.tell()
 
     def save() -> None:
         log.write()
         state = RunState(trainer.step_number, clock.seconds, rollbacks)
-        training = _description(settings, identity, trainer, clock, crops) | {CODEC_KEY: codec}
+        training = _description(settings, identity, trainer, clock, crops) | {CODEC_KEY: codec.to_json()}
         folder.save(state, trainer, training)
 
     with (
@@ -190,9 +191,11 @@ def _new_trainer(settings: RunSettings) -> Trainer:
     return trainer
 
 
-def _measure_camera(settings: RunSettings, trainer: Trainer, folder: RunFolder, say: Say) -> None:
+def _measure_camera(
+    settings: RunSettings, codec: Codec, trainer: Trainer, folder: RunFolder, say: Say
+) -> None:
     """Measure the camera in the first process, and begin with it in all."""
-    measured = None
+    camera = None
     if world()[0] == 0:
         try:
             measured = measure_camera(settings.hr, settings.lr, trainer.ema_model, settings.training.seed)
@@ -201,22 +204,23 @@ def _measure_camera(settings: RunSettings, trainer: Trainer, folder: RunFolder, 
         folder.save_camera(draw_camera(measured))
         for line in in_words(measured):
             say(line)
-    camera, *_ = all_gather_object(measured.camera if measured else None)
+        camera = before_codec(measured.camera, codec, settings.training.seed)
+    camera, *_ = all_gather_object(camera)
     assert camera is not None
     trainer.load_camera(camera)
 
 
-def _codec(settings: RunSettings, folder: RunFolder, say: Say) -> list[dict[str, Any]]:
-    """How the LR photographs are compressed, or that of the model that a run goes on with: plain values."""
+def _codec(settings: RunSettings, folder: RunFolder, say: Say) -> Codec:
+    """How the LR photographs are compressed, or that of the model that a run goes on with."""
     if world()[0] != 0:
-        return []  # the first process writes the checkpoint
+        return NO_CODEC  # the first process writes the checkpoint
     for earlier in (folder.model, settings.init):
         if earlier is not None and is_checkpoint(earlier):
-            return codec_of(earlier).to_json()
+            return codec_of(earlier)
     paths = [root / path for root in settings.lr for path in find_pictures(root)]
     codec, _ = measure_codec(paths, most=_CODECS)
     say(f"Compression of the LR photographs: {codec}")
-    return codec.to_json()
+    return codec
 
 
 def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunState | None:
