@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sdflow_cli.main import main
 
 from sdflow_data.demo import take_photographs
 from sdflow_data.images.reading import read_picture
@@ -48,10 +49,13 @@ def test_the_demo_compares_every_statistic_with_bicubic_and_the_camera(demo: tup
     }
 
 
-def test_a_folder_with_files_in_it_is_refused(demo: tuple[Path, str]) -> None:
-    done = call(demo[0].with_name("again.py"), "--out", str(demo[0]))
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error:")
+def test_a_folder_with_files_in_it_is_refused(
+    demo: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["demo", "--out", str(demo[0])])
+    assert exit.value.code == 1
+    assert capsys.readouterr().err.startswith(f"Error: {demo[0]}: expected a new or empty folder")
 
 
 def test_photographs_of_the_camera_show_other_scenes_than_the_hr_pictures(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class Trainer:
+class SRTrainer:
     """A reader of exports.
 
     Attributes:
@@ -372,28 +372,28 @@ def _kair(layout: Layout, theirs: Values) -> Changes:
 
 
 TRAINERS = {
-    "basicsr": Trainer(
+    "basicsr": SRTrainer(
         title="BasicSR",
         formats=("folder", "lmdb"),
         configuration=Configuration(
             "basicsr.yml", YAML(), _basicsr, "options/train/SRResNet_SRGAN/train_MSRResNet_x4.yml"
         ),
     ),
-    "realesrgan": Trainer(
+    "realesrgan": SRTrainer(
         title="Real-ESRGAN",
         formats=("folder", "lmdb"),
         configuration=Configuration(
             "realesrgan.yml", YAML(), _realesrgan, "options/finetune_realesrgan_x4plus_pairdata.yml"
         ),
     ),
-    "hat": Trainer(
+    "hat": SRTrainer(
         title="HAT",
         formats=("folder", "lmdb"),
         configuration=Configuration(
             "hat.yml", YAML(), _basicsr, "options/train/train_HAT_SRx2_from_scratch.yml"
         ),
     ),
-    "trainner": Trainer(
+    "trainner": SRTrainer(
         title="traiNNer-redux",
         formats=("folder",),
         configuration=Configuration(
@@ -401,19 +401,19 @@ TRAINERS = {
         ),
         misreads={"lmdb": "its reader of paired LMDB is broken"},
     ),
-    "unpairedsr": Trainer(
+    "unpairedsr": SRTrainer(
         title="traiNNer-redux_UnpairedSR",
         formats=("folder",),
         configuration=Configuration("unpairedsr.yml", YAML(), _unpairedsr, "options/blind_pdm/train.yml"),
         misreads={"lmdb": "it lists picture files and would find none"},
     ),
-    "neosr": Trainer(
+    "neosr": SRTrainer(
         title="neosr",
         formats=("folder", "lmdb"),
         configuration=Configuration("neosr.toml", TOML(), _neosr, "options/train_compact.toml"),
         many="lmdb",
     ),
-    "kair": Trainer(
+    "kair": SRTrainer(
         title="KAIR",
         formats=("folder",),
         configuration=Configuration(
@@ -423,7 +423,7 @@ TRAINERS = {
         required=("train", "val"),
         forbidden=("//",),
     ),
-    "huggingface": Trainer(
+    "huggingface": SRTrainer(
         title="Hugging Face datasets",
         formats=("parquet", "folder", "webdataset"),
         configuration=None,
