@@ -137,7 +137,7 @@ def _acquire(path: Path, *, wait: bool) -> BaseFileLock:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise SDFlowError(
-                f"{path}: cannot be locked ({reason}); without locks (--no-lock) nothing keeps two runs apart"
+                f"{path}: cannot be locked ({reason}); without locks nothing keeps two runs apart"
             ) from error
         if path.exists():
             return lock
