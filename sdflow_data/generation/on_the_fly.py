@@ -181,7 +181,8 @@ class Degradation(nn.Module):
     """A model as a layer: a batch of HR images in, an LR image of each out, without gradient.
 
     It has no parameters of its own, so that it neither trains nor enters a checkpoint. Images are taken as
-    8-bit pictures, and so are its results: a network that trains on them sees what it would see in files.
+    8-bit pictures, and so are its results, compressed as the model's camera does it: a network that trains on
+    them sees what it would see in files.
 
     Args:
         model: a checkpoint, a run of training, or a name from ``sdflow models``.
@@ -251,7 +252,9 @@ class Degradation(nn.Module):
         for draw in range(MAX_DRAWS):
             lr = self._degrader.degrade(hr, [derive_seed(seed, draw)], self._temperature, self._weights).lr[0]
             if np.isfinite(lr).all():
-                return quantise(torch.from_numpy(lr)).numpy()
+                levels = quantise(torch.from_numpy(lr)).numpy()
+                jpeg = self._degrader.codec.draw(seed)
+                return levels if jpeg is None else jpeg.apply(levels)
         raise SDFlowError(f"hr: a sample was not finite in {MAX_DRAWS} draws")
 
 

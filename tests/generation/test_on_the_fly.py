@@ -11,6 +11,7 @@ from sdflow.errors import SDFlowError
 from sdflow_data import Degradation, OnTheFly
 from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.generation.run import GenerationRequest, generate
+from sdflow_data.images.codec import parse_codec
 
 SETTINGS = {"patch_size": 16, "variants": 3, "seed": 7}
 
@@ -160,3 +161,14 @@ def test_a_layer_neither_trains_nor_enters_a_checkpoint(images: torch.Tensor, ti
 def test_a_batch_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="hr: expected"):
         Degradation("bicubic", scale=2)(torch.zeros(shape), seed=0)
+
+
+def test_a_layer_compresses_as_the_camera_of_its_model(
+    images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = Degradation("bicubic", scale=2)
+    plain = layer(images, seed=0)
+    monkeypatch.setattr(layer._degrader, "codec", parse_codec("jpeg:30"))
+    coded = layer(images, seed=0)
+    assert not torch.equal(coded, plain)
+    assert (coded - plain).abs().mean() < 0.1
