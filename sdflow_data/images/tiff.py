@@ -40,6 +40,13 @@ _FAX = (2, 3, 4)
 _DNG_VERSION, _ORIENTATION, _BITS, _PHOTOMETRIC, _INK_SET, _CMYK_INKS = 50706, 274, 258, 262, 332, 1
 
 
+def _is_bilevel(page: tifffile.TiffPage) -> bool:
+    """Whether a page that does not tell its bits has one, as TIFF takes it then: its bytes have to agree."""
+    grey = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+    as_told = sum(page.databytecounts) == -(-page.imagewidth // 8) * page.imagelength
+    return page.compression in _FAX or (grey and page.compression == 1 and as_told)
+
+
 def read_header(path: Path) -> Header:
     """The size of a TIFF file's first page; raises as `read_samples` where its tags cannot be read."""
     with tifffile.TiffFile(path) as file:
@@ -108,7 +115,7 @@ def _check(page: tifffile.TiffPage) -> tuple[int, int | None]:
         raise UndecodableError(f"expected a picture, found a volume of {page.imagedepth} slices")
     channels = _CHANNELS[photometric]
     more = page.samplesperpixel - channels
-    if _PHOTOMETRIC not in page.tags or (_BITS not in page.tags and page.compression not in _FAX):
+    if _PHOTOMETRIC not in page.tags or (_BITS not in page.tags and not _is_bilevel(page)):
         raise UndecodableError("damaged: it does not say what its samples are")
     if page.planarconfig not in (1, 2):
         raise UndecodableError(f"damaged: it has a PlanarConfiguration of {int(page.planarconfig)}")

@@ -197,7 +197,7 @@ def test_a_killed_export_with_workers_is_completed_by_the_same_command(tmp_path:
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", ".partial"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock-all", ".partial"}
     for out in (tmp_path / "out", tmp_path / "whole"):
         export(dataset, out, Request("folder", patches_per_shard=1), workers=1)
     assert files(tmp_path / "out") == files(tmp_path / "whole")

@@ -1,7 +1,6 @@
 """Generating a dataset: what comes out, what is refused, and what a sample does not depend on."""
 
 import csv
-import fcntl
 import json
 import os
 import shutil
@@ -29,6 +28,7 @@ from sdflow_data.images.patches import grid
 from sdflow_data.images.reading import read_picture
 from sdflow_data.models.degraders import MAX_DRAWS, ClassicalDegrader, Degraded
 from sdflow_data.statistics import CHEAP_COLUMNS
+from sdflow_data.system.lock import turn_on_this_machine
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_samples_are_what_the_degrader_makes_of_the_patch_and_the_seed(
     degrader = ClassicalDegrader(2)
     for patch, lr, rows in read_dataset(out).patches():
         for sample, seed in zip(lr, rows["seed"]):
-            expected = degrader.degrade(patch, [seed], 0.8).lr[0]
+            expected = degrader.degrade(patch, [seed], 1.0).lr[0]
             np.testing.assert_array_equal(sample, np.clip(np.rint(expected), 0, 255))
 
 
@@ -106,7 +106,7 @@ def test_the_manifest_has_the_promised_columns(made: Made) -> None:
     promised = ["sample_id", "shard", "row", "variant", "source", "source_sha256", "top", "left"]
     promised += ["component", "temperature", "seed", "draw", "codec", *CHEAP_COLUMNS]
     assert list(manifest.columns) == promised
-    assert set(manifest["temperature"]) == {0.8}
+    assert set(manifest["temperature"]) == {1.0}
 
 
 def test_a_finished_dataset_has_its_files_and_no_other(made: Made) -> None:
@@ -477,17 +477,13 @@ def test_a_model_that_changes_in_mid_run_is_refused(
 
 def test_large_pictures_wait_for_their_turn(hr: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_LARGE_PICTURE", 1)
-    monkeypatch.setattr(tempfile, "tempdir", str(hr))  # that of other runs is theirs
+    monkeypatch.setattr(tempfile, "tempdir", str(hr.parent))  # that of other runs is theirs
     run = threading.Thread(target=make, args=(hr, out), daemon=True)
-    folder = os.open(tempfile.gettempdir(), os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with turn_on_this_machine("large-picture"):
         run.start()
         run.join(1)
         assert run.is_alive()
         assert not list(out.glob("shards/*.h5"))
-    finally:
-        os.close(folder)
     run.join(300)
     assert len(samples_of(out)) == 54
 

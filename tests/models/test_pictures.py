@@ -201,7 +201,7 @@ class TestIdentityOfSamples:
 
     def test_a_sample_is_that_of_its_stated_seed(self, degrader: SDFlowDegrader, picture: Path) -> None:
         seed = derive_seed(5, int(sha256_file(picture), 16), 1, 0)  # of the run, the bytes, variant and draw
-        lr = degrader.degrade(read_picture(picture), [seed], 0.8).lr[0]
+        lr = degrader.degrade(read_picture(picture), [seed], 1.0).lr[0]
         made = down(picture, degrader, variants=2, seed=5)[1]
         assert np.array_equal(made, rounded(lr))
 
@@ -216,7 +216,7 @@ class Unsteady(BicubicDegrader):
         self.bad, self.seeds = bad, []
 
     def degrade(self, hr: np.ndarray, seeds: Sequence[int], *_: object, **place: int) -> Degraded:
-        degraded = super().degrade(hr, seeds, 0.8)
+        degraded = super().degrade(hr, seeds, 1.0)
         self.seeds += [seed for seed in seeds if seed not in self.seeds]
         for n, seed in enumerate(seeds):
             if self.bad is None or seed in self.bad:
@@ -239,7 +239,7 @@ class TestNotFinite:
     ) -> None:
         first, second = (derive_seed(0, int(sha256_file(picture), 16), 1, draw) for draw in (0, 1))
         expected = down(picture, degrader, variants=2)
-        expected[1] = rounded(degrader.degrade(read_picture(picture), [second], 0.8).lr[0])
+        expected[1] = rounded(degrader.degrade(read_picture(picture), [second], 1.0).lr[0])
         degrade = degrader.degrade
 
         def failing(hr: np.ndarray, seeds: Sequence[int], *rest: object, **place: int) -> Degraded:
