@@ -329,8 +329,12 @@ def _contrast(ratio: Tensor) -> Tensor:
     """
     frequency = radial_frequency(SIZE)
     low = (frequency > 0) & (frequency < _SCENES_BELOW)
-    line = torch.stack([torch.ones_like(frequency[low]), frequency[low] ** 2], 1)
-    found = torch.linalg.lstsq(line, ratio[low].clamp(min=1e-6).log()).solution[0]
+    # By sums and in float64: a solver's rounding may depend on where its memory lies.
+    place = (frequency[low] ** 2).double()[:, None]
+    value = ratio[low].clamp(min=1e-6).double().log()
+    centred = place - place.mean()
+    slope = (centred * value).sum(0) / centred.square().sum()
+    found = (value.mean(0) - slope * place.mean()).to(ratio.dtype)
     return (found * found**2 / (found**2 + _CONTRAST_ERROR**2)).exp()
 
 
@@ -365,16 +369,17 @@ def _continued(spectra: Tensor) -> Tensor:
 
 def _root(spectra: Tensor) -> Tensor:
     """The symmetric root of each matrix."""
-    values, vectors = torch.linalg.eigh(spectra)
+    values, vectors = torch.linalg.eigh(spectra.double())
     return torch.einsum("...ik,...k,...jk->...ij", vectors, values.clamp(min=0).sqrt(), vectors)
 
 
 def _kernels(responses: Tensor, fade: Tensor) -> Tensor:
     """Zero-phase kernels of real responses (..., 32, 17), faded out towards their ends: (..., 33, 33)."""
-    torus = torch.fft.fftshift(torch.fft.irfft2(responses.to(torch.complex64), s=(SIZE, SIZE)), dim=(-2, -1))
+    torus = torch.fft.irfft2(responses.to(torch.complex128), s=(SIZE, SIZE))  # its rounding is below fp32's
+    torus = torch.fft.fftshift(torus, dim=(-2, -1))
     wrapped = torch.cat([torus, torus[..., :1]], -1)
     wrapped = torch.cat([wrapped, wrapped[..., :1, :]], -2)
-    return wrapped * torch.outer(fade, fade)
+    return (wrapped * torch.outer(fade, fade)).float()
 
 
 def _unit_sum(kernels: Tensor) -> Tensor:
