@@ -33,9 +33,7 @@ def actors() -> list[int]:
             process = parents.get(process, 0)
         return process == os.getpid()
 
-    return [
-        process for process, name in names.items() if name.startswith("ray::_Worker") and is_ours(process)
-    ]
+    return [process for process, name in names.items() if name.startswith("ray::_Actor") and is_ours(process)]
 
 
 class KillingOne(RayEngine):
