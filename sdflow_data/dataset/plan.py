@@ -189,9 +189,9 @@ class Plan:
         from_picture = max(bisect.bisect_right(self._slots, first) - 1, 0)
         for index in range(from_picture, bisect.bisect_left(self._slots, end)):
             picture = self.pictures[index]
-            cut = Cut(picture, max(first - picture.slot, 0), min(end - picture.slot, picture.patches))
-            if len(cut) > 0:
-                cuts.append(cut)
+            begin, stop = max(first - picture.slot, 0), min(end - picture.slot, picture.patches)
+            if begin < stop:  # slots may leave gaps, and a picture may end before the shard begins
+                cuts.append(Cut(picture, begin, stop))
         return tuple(cuts)
 
     @cached_property
