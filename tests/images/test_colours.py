@@ -67,7 +67,7 @@ def test_an_srgb_profile_changes_nothing(pixels: np.ndarray, tmp_path: Path) -> 
     assert np.array_equal(read_picture(tmp_path / "a.png"), pixels)
 
 
-@pytest.mark.parametrize("bad", [b"junk", bytes(200), srgb()[:100]])
+@pytest.mark.parametrize("bad", [b"junk", bytes(200), srgb()[:100]], ids=["junk", "zeros", "cut"])
 def test_a_damaged_profile_is_passed_over(bad: bytes, pixels: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=bad)
     assert np.array_equal(read_picture(tmp_path / "a.png"), pixels)
