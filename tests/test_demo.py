@@ -1,38 +1,27 @@
 """``sdflow demo``, with hardly any training: it goes the whole way and leaves what it names."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from sdflow_cli.main import main
+from calls import call
+from factory import InProcess
 
 from sdflow_data.demo import take_photographs
 from sdflow_data.images.reading import read_picture
 
-FEW = """
-import sdflow_data.demo as demo
-from sdflow_cli.main import main
-
-if __name__ == "__main__":
-    demo._HR, demo._LR = ("coffee.png", "camera.png"), ("chelsea.png", "rocket.jpg")
-    main()
-"""
-"""The program with two photographs a side, not five."""
-
-
-def call(script: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    script.write_text(FEW)
-    return subprocess.run([sys.executable, str(script), "demo", *arguments], capture_output=True, text=True)
-
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    folder = tmp_path_factory.mktemp("demo")
-    done = call(folder / "demo.py", "--out", str(folder / "out"), "--steps", "2")
+    """The folder, and what was printed, of two photographs a side, not five, and pairs from this process."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sdflow_data.demo._HR", ("coffee.png", "camera.png"))
+        patch.setattr("sdflow_data.demo._LR", ("chelsea.png", "rocket.jpg"))
+        patch.setattr("sdflow_data.demo.LocalEngine", lambda workers: InProcess())
+        done = call("demo", "--out", out, "--steps", "2")
     assert done.returncode == 0, done.stderr
-    return folder / "out", done.stdout
+    return out, done.stdout
 
 
 def test_everything_that_the_demo_names_is_there(demo: tuple[Path, str]) -> None:
@@ -49,13 +38,10 @@ def test_the_demo_compares_every_statistic_with_bicubic_and_the_camera(demo: tup
     }
 
 
-def test_a_folder_with_files_in_it_is_refused(
-    demo: tuple[Path, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as exit:
-        main(["demo", "--out", str(demo[0])])
-    assert exit.value.code == 1
-    assert capsys.readouterr().err.startswith(f"Error: {demo[0]}: expected a new or empty folder")
+def test_a_folder_with_files_in_it_is_refused(demo: tuple[Path, str]) -> None:
+    done = call("demo", "--out", demo[0])
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {demo[0]}: expected a new or empty folder")
 
 
 def test_photographs_of_the_camera_show_other_scenes_than_the_hr_pictures(tmp_path: Path) -> None:

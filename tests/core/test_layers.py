@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from calls import run_by_two
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import antisymmetry_error, log_det_error, randomise, round_trip_error
@@ -298,7 +299,7 @@ def initialise_a_share(rank: int, folder: str) -> None:
 def test_actnorm_initialises_over_the_global_batch(tmp_path: Path) -> None:
     batch = batch_with_a_constant_channel(4)
     torch.save(batch, tmp_path / "batch.pt")
-    torch.multiprocessing.spawn(initialise_a_share, (str(tmp_path),), nprocs=2)
+    run_by_two(initialise_a_share, str(tmp_path))
     alone = ActNorm(3).train()
     alone(batch)
     for rank in range(2):

@@ -1,8 +1,6 @@
 """What each trainer is known to read is what it gets, and its configuration says where and how large."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from calls import call
 from hypothesis import given
 from hypothesis import strategies as st
 from pairs import write_dataset
@@ -262,14 +261,7 @@ def test_parts_that_are_neither_for_training_nor_validation_stay_out_of_the_conf
 
 
 def test_the_command_names_what_it_wrote(dataset: Dataset, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from sdflow_cli.main import main; main()",
-        "export",
-        str(dataset.folder),
-    ]
-    done = subprocess.run([*command, str(tmp_path / "out"), "--for", "hat"], capture_output=True, text=True)
+    done = call("export", dataset.folder, tmp_path / "out", "--for", "hat")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         f"{tmp_path}/out: 30 pairs, folder\n{tmp_path}/out/hat.yml: configuration for HAT\n"
@@ -281,7 +273,7 @@ def test_the_command_names_what_it_wrote(dataset: Dataset, tmp_path: Path) -> No
         (["--format", "folder", "--root", "pairs"], 2, "expected --for with --template and --root"),
         (["--format", "tfrecord"], 2, "'tfrecord' is not one of"),
     ):
-        done = subprocess.run([*command, str(tmp_path / "new"), *wrong], capture_output=True, text=True)
+        done = call("export", dataset.folder, tmp_path / "new", *wrong)
         assert done.returncode == status
         assert complaint in done.stderr
         assert "Traceback" not in done.stderr

@@ -1,18 +1,16 @@
 """``sdflow inspect`` on datasets on disk: what it measures, prints, writes and how it ends."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 import numpy as np
 import pandas as pd
 import pytest
+from calls import call
 from click.testing import CliRunner, Result
 from inspected import SCALE, SIZE, VARIANTS, write_dataset, write_photographs
 from sdflow_cli.inspect import command
-from sdflow_cli.main import main
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import read_dataset
@@ -191,32 +189,15 @@ def test_what_cannot_be_told_does_not_pass_the_gate(classical: Path) -> None:
     assert "4 of 6 told" in refused.stdout
 
 
-def test_the_gate_closes_the_process_with_status_1(bicubic: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from sdflow_cli.main import main; main()",
-            "inspect",
-            bicubic,
-            "--fail-under",
-            "50",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_gate_ends_the_program_with_status_1(bicubic: Path) -> None:
+    done = call("inspect", bicubic, "--fail-under", "50")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_that_is_no_dataset_is_refused_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["inspect", str(tmp_path)])
-    assert ended.value.code == 1
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("Error: ")
-    assert "dataset.json" in error
-    assert "\n" not in error
+def test_a_folder_that_is_no_dataset_is_refused_in_one_line(tmp_path: Path) -> None:
+    done = call("inspect", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "dataset.json" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

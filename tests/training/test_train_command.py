@@ -1,4 +1,4 @@
-"""``sdflow train`` as a process: what it leaves behind, killed and resumed, and what it refuses."""
+"""``sdflow train``: what it leaves behind, killed, resumed and shared, and what it refuses."""
 
 import csv
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calls import PATIENCE, call, call_by_two
 from safetensors.torch import load_file
 
 from sdflow.checkpoint import fingerprint
@@ -18,8 +19,7 @@ from sdflow_data.images.writing import encode_png
 from sdflow_data.system.lock import OutputLock
 from sdflow_data.training.presets import preset_settings
 
-PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
-COMMAND = [sys.executable, "-c", "from sdflow_cli.main import main; main()"]
+COMMAND = ["-c", "from sdflow_cli.main import main; main()"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,6 @@ def arguments(folders: tuple[Path, Path], out: Path, steps: int, *more: str) -> 
         "fp32",
     ]
     return [
-        *COMMAND,
         "train",
         *("--hr", str(hr), "--lr", str(lr), "--out", str(out), "--steps", str(steps)),
         *common,
@@ -57,15 +56,11 @@ def arguments(folders: tuple[Path, Path], out: Path, steps: int, *more: str) -> 
     ]
 
 
-def run(call: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(call, capture_output=True, text=True, timeout=PATIENCE)
-
-
 @pytest.fixture(scope="module")
 def trained(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
     pairs = ["--val-hr", str(folders[0]), "--val-lr", str(folders[1])]
-    done = run(arguments(folders, out, 12, *pairs))
+    done = call(*arguments(folders, out, 12, *pairs))
     assert done.returncode == 0, done.stderr
     assert "On 2 aligned pairs, grey PSNR at temperature 0: validation" in done.stdout
     return out
@@ -88,7 +83,7 @@ def test_the_validation_number_stands_in_the_curves_where_it_was_measured(traine
 
 
 def test_validation_needs_both_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    done = run(arguments(folders, tmp_path / "run", 2, "--val-hr", str(folders[0])))
+    done = call(*arguments(folders, tmp_path / "run", 2, "--val-hr", str(folders[0])))
     assert done.returncode == 2
     assert "expected both or neither" in done.stderr
 
@@ -111,8 +106,8 @@ def test_a_run_killed_between_its_saves_resumes_to_the_same_weights(
     trained: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    call = [sys.executable, "-c", SAVE_EACH_STEP, *map(str, folders), str(out)]
-    process = subprocess.Popen(call, stdout=subprocess.DEVNULL)
+    program = [sys.executable, "-c", SAVE_EACH_STEP, *map(str, folders), str(out)]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE
     while not (out / "metrics.csv").exists():
         assert process.poll() is None
@@ -120,7 +115,7 @@ def test_a_run_killed_between_its_saves_resumes_to_the_same_weights(
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    done = run(arguments(folders, out, 12, "--resume"))
+    done = call(*arguments(folders, out, 12, "--resume"))
     assert done.returncode == 0, done.stderr
     assert "Going on from step" in done.stdout
     whole, resumed = (load_file(path / "model" / "model.safetensors") for path in (trained, out))
@@ -130,31 +125,31 @@ def test_a_run_killed_between_its_saves_resumes_to_the_same_weights(
 def test_a_run_of_no_steps_saves_the_model_as_it_begins_and_can_be_resumed(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    done = run(arguments(folders, tmp_path / "run", 0))
+    done = call(*arguments(folders, tmp_path / "run", 0))
     assert done.returncode == 0, done.stderr
     description = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
     assert description["training"]["steps"] == 0
-    done = run(arguments(folders, tmp_path / "run", 1, "--resume"))
+    done = call(*arguments(folders, tmp_path / "run", 1, "--resume"))
     assert "Going on from step 0" in done.stdout
     assert len(curve(tmp_path / "run")) == 1
 
 
 def test_more_steps_go_on_from_a_finished_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    assert run(arguments(folders, tmp_path / "run", 2)).returncode == 0
-    done = run(arguments(folders, tmp_path / "run", 3, "--resume"))
+    assert call(*arguments(folders, tmp_path / "run", 2)).returncode == 0
+    done = call(*arguments(folders, tmp_path / "run", 3, "--resume"))
     assert "Going on from step 2" in done.stdout
 
 
 def test_a_run_can_begin_with_a_trained_model_s_weights(
     trained: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    call = arguments(folders, tmp_path / "run", 1, "--init", str(trained))
-    assert run(call).returncode == 0
+    words = arguments(folders, tmp_path / "run", 1, "--init", str(trained))
+    assert call(*words).returncode == 0
     begun, drawn = (curve(out)[0]["likelihood_hr"] for out in (tmp_path / "run", trained))
     assert begun < drawn
     description = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
     assert description["training"]["init"] == fingerprint(trained / "model")
-    assert run([*call, "--resume"]).returncode == 0
+    assert call(*words, "--resume").returncode == 0
 
 
 def test_a_run_that_begins_with_a_trained_model_learns_slower(trained: Path, tmp_path: Path) -> None:
@@ -168,7 +163,7 @@ def test_a_run_that_begins_with_a_trained_model_learns_slower(trained: Path, tmp
 def test_another_model_to_begin_with_is_no_resumption(
     trained: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    done = run(arguments(folders, trained, 12, "--resume", "--init", str(trained)))
+    done = call(*arguments(folders, trained, 12, "--resume", "--init", str(trained)))
     assert done.returncode == 1
     assert done.stderr.startswith("Error: --init: ")
     assert "was begun with none" in done.stderr
@@ -185,7 +180,7 @@ def test_another_model_to_begin_with_is_no_resumption(
 def test_a_model_that_cannot_be_begun_with_is_refused_in_a_line(
     model: str, told: str, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    done = run(arguments(folders, tmp_path / "run", 1, "--init", model))
+    done = call(*arguments(folders, tmp_path / "run", 1, "--init", model))
     assert done.returncode in (1, 2)
     assert told in done.stderr
     assert "Traceback" not in done.stderr
@@ -193,21 +188,21 @@ def test_a_model_that_cannot_be_begun_with_is_refused_in_a_line(
 
 
 def test_a_run_is_not_overwritten(trained: Path, folders: tuple[Path, Path]) -> None:
-    done = run(arguments(folders, trained, 12))
+    done = call(*arguments(folders, trained, 12))
     assert done.returncode == 1
     assert "--resume" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_resuming_with_other_settings_names_the_setting(trained: Path, folders: tuple[Path, Path]) -> None:
-    done = run(arguments(folders, trained, 12, "--resume", "--seed", "5"))
+    done = call(*arguments(folders, trained, 12, "--resume", "--seed", "5"))
     assert done.returncode == 1
     assert done.stderr.startswith("Error: training.seed: ")
 
 
 def test_an_empty_folder_is_refused_by_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    done = run(arguments((folders[0], tmp_path / "none"), tmp_path / "run", 2))
+    done = call(*arguments((folders[0], tmp_path / "none"), tmp_path / "run", 2))
     assert done.returncode == 1
     assert done.stderr.startswith("Error:")
     assert "none" in done.stderr
@@ -217,7 +212,7 @@ def test_an_empty_folder_is_refused_by_name(folders: tuple[Path, Path], tmp_path
 
 def test_a_run_that_is_at_work_is_not_joined(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with OutputLock(tmp_path, None):
-        done = run(arguments(folders, tmp_path, 2, "--resume"))
+        done = call(*arguments(folders, tmp_path, 2, "--resume"))
     assert done.returncode == 1
     assert "another run is at work" in done.stderr
 
@@ -227,7 +222,7 @@ def test_what_a_run_that_was_killed_at_once_leaves_is_in_nobody_s_way(
 ) -> None:
     for name in (".lock", ".run.json.tmp"):
         (tmp_path / name).write_bytes(b"")
-    done = run(arguments(folders, tmp_path, 1))
+    done = call(*arguments(folders, tmp_path, 1))
     assert done.returncode == 0, done.stderr
 
 
@@ -236,20 +231,14 @@ def test_a_picture_that_cannot_be_used_is_named_before_the_training(
 ) -> None:
     shutil.copytree(folders[0], tmp_path / "hr")
     (tmp_path / "hr" / "small.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
-    done = run(arguments((tmp_path / "hr", folders[1]), tmp_path / "run", 1))
+    done = call(*arguments((tmp_path / "hr", folders[1]), tmp_path / "run", 1))
     assert done.stdout.index("small.png") < done.stdout.index("Trained.")
     assert done.stdout.count("small.png") == 1
 
 
 def test_steps_and_minutes_together_are_a_wrong_call(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    done = run(arguments(folders, tmp_path / "run", 2, "--minutes", "1"))
+    done = call(*arguments(folders, tmp_path / "run", 2, "--minutes", "1"))
     assert done.returncode == 2
-
-
-def shared_by_two(call: list[str]) -> subprocess.CompletedProcess[str]:
-    """The call, by two processes of torchrun."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    return run([sys.executable, *torchrun, *call])
 
 
 def curve(out: Path) -> list[dict[str, float]]:
@@ -261,22 +250,24 @@ def curve(out: Path) -> list[dict[str, float]]:
 def test_two_processes_train_as_one_would_and_go_on_with_resume(
     trained: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    done = shared_by_two(arguments(folders, tmp_path / "run", 12))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Measured camera") == done.stdout.count("Trained.") == 1
+    first, second = call_by_two([*COMMAND, *arguments(folders, tmp_path / "run", 12)])
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout.count("Measured camera") == first.stdout.count("Trained.") == 1
+    assert second.stdout == ""
     ours, theirs = curve(tmp_path / "run"), curve(trained)
     assert len(ours) == 12
     for shared, alone in zip(ours, theirs):
         assert shared == pytest.approx(alone, rel=5e-3, abs=1e-3)
-    again = shared_by_two(arguments(folders, tmp_path / "run", 13, "--resume"))
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.count("Going on from step 12") == 1
+    first, second = call_by_two([*COMMAND, *arguments(folders, tmp_path / "run", 13, "--resume")])
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert (first.stdout + second.stdout).count("Going on from step 12") == 1
     assert len(curve(tmp_path / "run")) == 13
 
 
 def test_an_error_of_all_processes_is_one_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    done = shared_by_two(arguments(folders, tmp_path / "run", 2, "--batch-size", "3"))
-    assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    wrong = arguments(folders, tmp_path / "run", 2, "--batch-size", "3")
+    first, second = call_by_two([*COMMAND, *wrong])
+    assert first.returncode == second.returncode == 1
+    errors = [line for line in (first.stderr + second.stderr).splitlines() if line.startswith("Error:")]
     assert errors == ["Error: --batch-size: expected a multiple of the 2 processes, got 3"]
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,59 @@
+"""Calls of the program and of pairs of processes, with few new processes: each loads torch, for seconds."""
+
+import io
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+import torch.multiprocessing
+from sdflow_cli.main import main
+
+PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
+
+
+def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """What ``sdflow ARGUMENTS`` prints and its exit status; it runs in this process."""
+    words = list(map(str, arguments))
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(words)
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(words, ended.value.code, out.getvalue(), err.getvalue())
+
+
+def call_by_two(program: Sequence[str]) -> list[subprocess.CompletedProcess[str]]:
+    """Two processes of a program that find each other as those of torchrun do, without its own start."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, *program],
+            env=os.environ | meeting | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    try:
+        with ThreadPoolExecutor() as pool:
+            said = list(pool.map(lambda process: process.communicate(timeout=PATIENCE), started))
+    finally:
+        for process in started:
+            process.kill()
+    return [subprocess.CompletedProcess(p.args, p.returncode, *texts) for p, texts in zip(started, said)]
+
+
+def run_by_two(function: Callable[..., None], *arguments: object) -> None:
+    """Run ``function(rank, *arguments)`` in two processes: forks of one that has torch loaded."""
+    multiprocessing.set_forkserver_preload(["sdflow.training"])
+    torch.multiprocessing.start_processes(function, arguments, nprocs=2, start_method="forkserver")
