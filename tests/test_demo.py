@@ -16,8 +16,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder, and what was printed, of two photographs a side, not five, and pairs from this process."""
     out = tmp_path_factory.mktemp("demo") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sdflow_data.demo._HR", ("coffee.png", "camera.png"))
-        patch.setattr("sdflow_data.demo._LR", ("chelsea.png", "rocket.jpg"))
+        patch.setattr("sdflow_data.demo._HR", ("chelsea.png", "coins.png"))
+        patch.setattr("sdflow_data.demo._LR", ("coffee.png", "rocket.jpg"))
         patch.setattr("sdflow_data.demo.LocalEngine", lambda workers: InProcess())
         done = call("demo", "--out", out, "--steps", "2")
     assert done.returncode == 0, done.stderr
