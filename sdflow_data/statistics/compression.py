@@ -16,14 +16,14 @@ _LEAST_EVIDENCE = 10.0
         "blockiness",
         "octaves",
         "lr",
-        "how much rougher the borders of an 8x8 grid are than the rest, at the grid's likeliest place",
+        "roughness of the borders of an 8x8 grid against the rest, at the likeliest place of the grid",
         headline=True,
     ),
     Statistic(
         "blockiness_corner",
         "octaves",
         "lr",
-        "how much rougher the borders of an 8x8 grid are than the rest, where the grid begins at the corner",
+        "roughness of the borders of an 8x8 grid against the rest, for a grid that begins at the corner",
     ),
 )
 def blockiness(batch: Batch) -> np.ndarray:
