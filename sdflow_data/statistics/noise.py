@@ -116,9 +116,7 @@ def flat_level(batch: Batch) -> np.ndarray:
 
 @measures(
     Statistic("noise_gain", "levels", "lr", "growth of the noise variance with brightness, per level"),
-    Statistic(
-        "noise_dark", "levels", "lr", "noise level at black, where the growth with brightness starts"
-    ),
+    Statistic("noise_dark", "levels", "lr", "noise level at black, where the growth with brightness starts"),
 )
 def noise_growth(batch: Batch) -> np.ndarray:
     """Poisson-Gaussian noise, variance = gain * brightness + dark^2, over flat blocks and channels.
