@@ -114,26 +114,37 @@ def test_the_citation_is_of_this_version() -> None:
     assert f"\n## {sdflow.__version__}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("document", ["CONTRIBUTING.md"])
-def test_the_files_that_a_document_names_are_there(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
+ROOMS = [path.name for path in sorted((ROOT / "sdflow_data").iterdir()) if (path / "__init__.py").exists()]
+
+
+def files_named_in(text: str) -> list[Path]:
+    """Files and folders of the project that a text names, from the root or from ``sdflow_data``."""
     named = re.findall(r"`((?:sdflow|sdflow_data|cli|tests|benchmarks|docs)/[\w/]+\.\w+)`", text)
     named += re.findall(r"\b(docs/\w+\.md)\b", text)
-    rooms = [
-        "images",
-        "models",
-        "training",
-        "dataset",
-        "generation",
-        "statistics",
-        "inspection",
-        "export",
-        "system",
-    ]
-    inside = re.findall(rf"`((?:{'|'.join(rooms)})/[\w/]*(?:\.py)?)`", text)
-    assert len(named) + len(inside) > 15
-    for name in [*named, *(f"sdflow_data/{name}" for name in inside)]:
-        assert (ROOT / name).exists(), name
+    inside = re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w/]*(?:\.py)?)`", text)
+    return [ROOT / name for name in [*named, *(f"sdflow_data/{name}" for name in inside)]]
+
+
+def test_the_files_that_contributing_names_are_there() -> None:
+    named = files_named_in((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert len(named) > 15
+    assert [path for path in named if not path.exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("title", "first", "last"),
+    [
+        ("A picture, from `generate` to a shard.", "cli/generate.py", "sdflow_data/dataset/manifest.py"),
+        ("A crop, from folder to loss.", "cli/train.py", "sdflow_data/training/run_folder.py"),
+        ("A stored pair, to an export.", "cli/export.py", "sdflow_data/export/trainers.py"),
+    ],
+)
+def test_contributing_tells_three_walks_by_their_files(title: str, first: str, last: str) -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    walk = contributing.split(f"**{title}**")[1].split("\n\n")[0]
+    order = sorted(files_named_in(walk), key=lambda path: walk.index(path.name))
+    assert len(order) >= 6
+    assert (order[0], order[-1]) == (ROOT / first, ROOT / last)
 
 
 def test_every_package_says_that_it_has_types() -> None:
