@@ -41,14 +41,22 @@ _LAST = 1e4
 """Rougher than any window is."""
 _TEXTURED = 4.0
 """A range whose flattest windows are so many times rougher than another's has texture in all of them."""
+_DETAILED = 2.0
+"""How many times more power of fine detail than the least detailed a flat window may have."""
+_NOISE_IN_ROUGHNESS = 1 / (16 * math.pi)
+"""Of white noise, the share of the variance that the blur leaves by which roughness is told."""
+_REACH, _SPREAD = 24.0, 0.1
+"""Grey levels over which noise changes little, and the error of a variance without texture."""
+_LEAST_NOISE = 0.1
+"""The share of the flat windows' power that is noise at least."""
+_ROUNDS = 3
+"""Noise and response each need the other."""
 _CLIPPED = 0.01
 """The share of samples at 0 or 255 from which on a window is clipped, and its noise gone."""
 _UNIT_BELOW = 0.04
 """Cycles per pixel under which the response is 1: colours and contrast are those of the HR picture."""
-_SCENES_BELOW = 0.1
+_SCENES_BELOW = 0.12
 """Cycles per pixel under which photographs and contents tell how their scenes differ in contrast."""
-_CONTRAST_ERROR = 0.3
-"""Of the logarithm of that difference."""
 _NOISE_FROM = 0.15
 """Cycles per pixel under which what flat windows hold of brightness is mostly the picture, not noise."""
 _PLATEAU = (0.15, 0.22)
@@ -165,42 +173,25 @@ class CameraMeasurement:
     """Takes in photographs one by one, in memory that does not grow, and says what camera they are of.
 
     Args:
-        photographs: how many LR photographs are to come, about; no photograph gives more than its share of
-            the flat windows.
+        photographs: how many LR photographs are to come, about.
+        contents: how many HR photographs. No photograph gives more than its share of the flat windows.
     """
 
-    def __init__(self, photographs: int) -> None:
-        self._share = max(4, 2 * _FLAT // max(1, photographs))
+    def __init__(self, photographs: int, contents: int) -> None:
         self._lr, self._content = _Average(), _Average()
-        self._brightness = torch.zeros(256)
-        self._roughness = torch.full((_RANGES, _FLAT), math.inf)
-        self._flat = torch.zeros(_RANGES, _FLAT, 3, SIZE, SIZE)
+        self._flat_lr, self._flat_content = _FlatWindows(photographs), _FlatWindows(contents)
 
     def add_lr(self, picture: Tensor) -> None:
         """A real LR photograph, or a part of one: (3, H, W) grey levels, sides of at least 32."""
         cut = _windows(picture)
         self._lr.add(cut)
-        grey = cut.mean(1)  # (n, 32, 32)
-        brightness = grey.mean((1, 2))
-        self._brightness += torch.histc(brightness, 256, 0, 256)
-        low = gaussian_blur(picture[None].float().mean(1, keepdim=True), 2.0)
-        roughness = windows(low, SIZE).flatten(2).std(2)[0]
-        clipped = ((cut <= 0) | (cut >= 255)).float().mean((1, 2, 3)) > _CLIPPED
-        roughness = roughness + _LAST * clipped  # its noise is cut off: for want of others alone
-        place = (brightness * (_RANGES / 256)).long().clamp(0, _RANGES - 1)
-        for k in place.unique().tolist():
-            self._keep_flattest(k, roughness[place == k], cut[place == k])
+        self._flat_lr.add(picture, cut)
 
     def add_content(self, picture: Tensor) -> None:
         """An HR photograph at LR size, or a part of one: (3, H, W) grey levels, sides of at least 32."""
-        self._content.add(_windows(picture))
-
-    def _keep_flattest(self, place: int, roughness: Tensor, cut: Tensor) -> None:
-        nearest = roughness.topk(min(self._share, len(roughness)), largest=False)
-        candidates = torch.cat([self._roughness[place], nearest.values])
-        kept = candidates.topk(_FLAT, largest=False, sorted=True)
-        self._roughness[place] = kept.values
-        self._flat[place] = torch.cat([self._flat[place], cut[nearest.indices]])[kept.indices]
+        cut = _windows(picture)
+        self._content.add(cut)
+        self._flat_content.add(picture, cut)
 
     def result(self) -> Measured:
         """The camera.
@@ -209,16 +200,23 @@ class CameraMeasurement:
             ValueError: nothing was taken in on one of the sides.
         """
         for name, average in (("lr", self._lr), ("content", self._content)):
-            if not average.count:
+            if average.empty:
                 raise ValueError(f"{name}: expected at least one picture of {SIZE} pixels a side, got none")
-        photographs, contents = self._lr.mean(), self._content.mean()
-        levels, variance, shape = self._noise()
-        strength = _interpolated(levels, variance)
-        everywhere = _interpolated(levels, variance, torch.arange(256) + 0.5)  # (3, 256)
-        mean_variance = (everywhere * self._brightness).sum(1) / self._brightness.sum()
-        excess = _powers(photographs) - mean_variance * _powers(shape) - ROUNDING
-        ratio = excess / _powers(contents).clamp(min=1e-9)
-        gain = _as_gain(ratio / _contrast(ratio))
+        photographs, contents = self._lr.spectrum(), self._content.spectrum()
+        flat = self._flat_lr.chosen() or self._flat_lr.all()
+        levels = torch.stack([part.windows.mean() for part in flat])
+        found = torch.stack([part.spectrum() for part in flat])
+        contents_flat = self._flat_content.chosen() or self._flat_content.all()
+        gain = torch.zeros(SIZE, SIZE // 2 + 1, 3)  # all of it is noise
+        variance = _variance(found)
+        for _ in range(_ROUNDS):
+            texture = gain * _texture(flat, contents_flat, variance)
+            variance, shape = _noise(found, texture)
+            variance = _smoothed(levels, variance, _variance_of(texture) / _variance(found))
+            mean_noise = self._lr.mean_of(levels, variance) * _powers(shape) + ROUNDING
+            excess = _powers(photographs) - mean_noise
+            ratio = excess / _powers(contents).clamp(min=1e-9)
+            gain = _as_gain(ratio / _contrast(ratio))
         camera = Camera(
             response=_unit_sum(_kernels(gain.sqrt().movedim(-1, 0), torch.hann_window(TAPS, periodic=False))),
             # A triangle's transform is nowhere negative: between the measured frequencies the root stays a
@@ -226,46 +224,157 @@ class CameraMeasurement:
             noise=_kernels(
                 _root(shape).movedim((-2, -1), (0, 1)), torch.bartlett_window(TAPS, periodic=False)
             ),
-            strength=strength.sqrt(),
+            strength=_interpolated(levels, variance).sqrt(),
         )
         noise = list(zip(levels.tolist(), (variance.sum(1) / 3).sqrt().tolist()))
         return Measured(camera, noise, _doubts(photographs, contents, shape, len(levels)))
 
-    def _noise(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Brightness (R,) and variance (R, 3) of the R ranges that are known, and the noise's shape."""
+
+def _noise(found: Tensor, texture: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance (R, 3) of the noise in each of R ranges of brightness, and the shape of its spectrum.
+
+    Args:
+        found: mean cross-spectra of the photographs' flat windows, (R, 32, 17, 3, 3).
+        texture: power spectra of what is the picture in them, (R, 32, 17, 3).
+    """
+    spectrum = found - ROUNDING * torch.eye(3)
+    left = (1 - texture / _powers(spectrum).clamp(min=1e-9)).clamp(min=_LEAST_NOISE).sqrt()
+    spectrum = spectrum * left[..., :, None] * left[..., None, :]
+    variance = _variance(_continued(_positive(spectrum))).clamp(min=1e-3)
+    deviation = variance.sqrt()
+    unit = spectrum / (deviation[:, None] * deviation[:, :, None])[:, None, None]
+    shape = _continued(_positive(_flip_symmetric(unit.mean(0))))
+    deviation = _variance(shape).sqrt()
+    return variance, shape / (deviation[:, None] * deviation)
+
+
+def _texture(flat: list["_Flat"], contents: list["_Flat"], variance: Tensor) -> Tensor:
+    """Power spectra of contents that are as rough as the photographs' flat windows: (R, 32, 17, 3)."""
+    roughness = torch.cat([part.roughness for part in contents])
+    spectra = _powers(_cross_spectrum(opponent_colours(torch.cat([part.windows for part in contents]))))
+    found = []
+    for part, of_range in zip(flat, variance):
+        of_noise = of_range[0] / 3 * _NOISE_IN_ROUGHNESS
+        wanted = (part.roughness.square() - of_noise).clamp(min=0).sqrt()
+        off = (roughness - wanted[:, None]).abs()
+        nearest = off.topk(min(_LEAST_FLAT, len(roughness)), largest=False).indices
+        found.append(spectra[nearest.flatten()].mean(0))
+    return torch.stack(found)
+
+
+def _smoothed(levels: Tensor, variance: Tensor, texture: Tensor) -> Tensor:
+    """Variances (R, 3) that rise and fall smoothly with brightness, the more so where texture is in doubt."""
+    if len(levels) < 3:
+        return variance
+    weight = 1 / (_SPREAD**2 + texture.mean(1).square())  # (R,)
+    near = torch.exp(-0.5 * ((levels[:, None] - levels) / _REACH) ** 2) * weight
+    near = near / near.sum(1, keepdim=True)
+    # A line in brightness, fitted around each of them: the ends keep their slope.
+    mean = near @ levels
+    spread = (near * (levels - mean[:, None]) ** 2).sum(1)
+    value = variance.log()
+    centre = near @ value
+    slope = ((near * (levels - mean[:, None])) @ value) / spread.clamp(min=1)[:, None]
+    return (centre + slope * (levels - mean)[:, None]).exp()
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """Flat windows (n, 3, 32, 32) of one range of brightness and their roughness (n,)."""
+
+    windows: Tensor
+    roughness: Tensor
+
+    def spectrum(self) -> Tensor:
+        """Their mean cross-spectrum, (32, 17, 3, 3)."""
+        return _cross_spectrum(opponent_colours(self.windows)).mean(0)
+
+
+class _FlatWindows:
+    """The flattest windows of each range of brightness.
+
+    Args:
+        photographs: how many are to come, about.
+    """
+
+    def __init__(self, photographs: int) -> None:
+        self._share = max(4, 2 * _FLAT // max(1, photographs))
+        self._roughness = torch.full((_RANGES, _FLAT), math.inf)
+        self._windows = torch.zeros(_RANGES, _FLAT, 3, SIZE, SIZE)
+
+    def add(self, picture: Tensor, cut: Tensor) -> None:
+        """A picture (3, H, W) in grey levels and its windows (n, 3, 32, 32)."""
+        low = gaussian_blur(picture[None].float().mean(1, keepdim=True), 2.0)
+        roughness = windows(low, SIZE).flatten(2).std(2)[0]
+        clipped = ((cut <= 0) | (cut >= 255)).float().mean((1, 2, 3)) > _CLIPPED
+        roughness = roughness + _LAST * clipped  # its noise is cut off: for want of others alone
+        place = (cut.mean((1, 2, 3)) * (_RANGES / 256)).long().clamp(0, _RANGES - 1)
+        for k in place.unique().tolist():
+            self._keep_flattest(k, roughness[place == k], cut[place == k])
+
+    def _keep_flattest(self, place: int, roughness: Tensor, cut: Tensor) -> None:
+        nearest = roughness.topk(min(self._share, len(roughness)), largest=False)
+        candidates = torch.cat([self._roughness[place], nearest.values])
+        kept = candidates.topk(_FLAT, largest=False, sorted=True)
+        self._roughness[place] = kept.values
+        self._windows[place] = torch.cat([self._windows[place], cut[nearest.indices]])[kept.indices]
+
+    def chosen(self) -> list[_Flat]:
+        """The flat windows of each range that has some: those whose fine detail is not above the others'."""
         flattest = self._roughness[:, :_LEAST_FLAT].median(1).values
-        known = (self._roughness[:, _LEAST_FLAT - 1].isfinite()) & (flattest < _TEXTURED * flattest.min())
-        ranges = [
-            self._flat[k][self._roughness[k] <= _AS_FLAT * flattest[k]]
-            for k in known.nonzero()[:, 0].tolist()
-        ]
-        ranges = ranges or [self._flat[self._roughness.isfinite()]]  # few and small photographs: all together
-        levels = torch.stack([flat.mean() for flat in ranges])
-        spectra = [_cross_spectrum(opponent_colours(flat)).mean(0) for flat in ranges]
-        white = ROUNDING * torch.eye(3)
-        spectrum = torch.stack(spectra) - white
-        variance = _variance(_continued(_positive(spectrum))).clamp(min=1e-3)
-        deviation = variance.sqrt()
-        unit = spectrum / (deviation[:, None] * deviation[:, :, None])[:, None, None]
-        shape = _continued(_positive(_flip_symmetric(unit.mean(0))))
-        deviation = _variance(shape).sqrt()
-        return levels, variance, shape / (deviation[:, None] * deviation)
+        known = self._roughness[:, _LEAST_FLAT - 1].isfinite() & (flattest < _TEXTURED * flattest.min())
+        chosen = []
+        for k in known.nonzero()[:, 0].tolist():
+            use = self._roughness[k] <= _AS_FLAT * flattest[k]
+            windows, roughness = self._windows[k][use], self._roughness[k][use]
+            fine = _variance_of(_powers(_cross_spectrum(opponent_colours(windows))), _NOISE_FROM).sum(1)
+            lowest = fine.topk(max(_LEAST_FLAT // 2, len(fine) // 4), largest=False).values.mean()
+            use = fine <= _DETAILED * lowest
+            chosen.append(_Flat(windows[use], roughness[use]))
+        return chosen
+
+    def all(self) -> list[_Flat]:
+        """Whatever there is, as one range: for few and small photographs."""
+        use = self._roughness.isfinite()
+        return [_Flat(self._windows[use], self._roughness[use])]
 
 
 class _Average:
-    """The mean cross-spectrum of windows, (32, 17, 3, 3)."""
+    """The mean cross-spectrum of windows, (32, 17, 3, 3), and how bright they are.
+
+    A picture counts by its contrast to the power of -3/4: a few of strong contrast would be the whole mean,
+    and sets of photographs differ in them.
+    """
 
     def __init__(self) -> None:
-        self._sum, self.count = torch.zeros(SIZE, SIZE // 2 + 1, 3, 3, dtype=torch.float64), 0
+        self._sum = torch.zeros(SIZE, SIZE // 2 + 1, 3, 3, dtype=torch.float64)
+        self._brightness, self._weight = torch.zeros(256), 0.0
 
     def add(self, cut: Tensor) -> None:
-        """Windows (n, 3, 32, 32) in grey levels."""
+        """The windows (n, 3, 32, 32) of a picture, in grey levels."""
+        total = torch.zeros_like(self._sum)
         for part in cut.split(512):
-            self._sum += _cross_spectrum(opponent_colours(part)).sum(0)
-        self.count += len(cut)
+            total += _cross_spectrum(opponent_colours(part)).sum(0)
+        frequency = radial_frequency(SIZE)
+        seen = (frequency >= _UNIT_BELOW) & (frequency < _SCENES_BELOW)
+        weight = float(total[seen][:, 0, 0].mean() / len(cut) + 1) ** -0.75
+        self._sum += weight * total
+        self._weight += weight * len(cut)
+        self._brightness += weight * torch.histc(cut.mean((1, 2, 3)), 256, 0, 256)
 
-    def mean(self) -> Tensor:
-        return (self._sum / self.count).float()
+    @property
+    def empty(self) -> bool:
+        """Whether there was no window."""
+        return not self._weight
+
+    def spectrum(self) -> Tensor:
+        """The mean, fp32."""
+        return (self._sum / self._weight).float()
+
+    def mean_of(self, levels: Tensor, values: Tensor) -> Tensor:
+        """The mean over all windows of values (R, 3) that belong to brightnesses (R,): (3,)."""
+        everywhere = _interpolated(levels, values, torch.arange(256) + 0.5)  # (3, 256)
+        return (everywhere * self._brightness).sum(1) / self._brightness.sum()
 
 
 def _windows(picture: Tensor) -> Tensor:
@@ -314,18 +423,23 @@ def _powers(spectra: Tensor) -> Tensor:
 
 
 def _variance(spectra: Tensor) -> Tensor:
-    """Of each colour, from its power at all frequencies: (..., 32, 17, 3, 3) -> (..., 3)."""
+    """Of each colour, from cross-spectra: (..., 32, 17, 3, 3) -> (..., 3)."""
+    return _variance_of(_powers(spectra))
+
+
+def _variance_of(powers: Tensor, above: float = 0.0) -> Tensor:
+    """Of each colour, from its power at frequencies from ``above`` on: (..., 32, 17, 3) -> (..., 3)."""
     of_plane = torch.full((1, SIZE // 2 + 1, 1), 2.0)  # each stands for itself and its conjugate
     of_plane[:, [0, -1]] = 1
-    return (_powers(spectra) * of_plane).sum((-3, -2)) / SIZE**2
+    told = radial_frequency(SIZE)[..., None] >= above
+    return (powers * of_plane * told).sum((-3, -2)) / SIZE**2
 
 
 def _contrast(ratio: Tensor) -> Tensor:
     """How many times more power the photographs' scenes have than the contents', of each colour: (3,).
 
     The response is 1 at the lowest frequencies and falls like a Gaussian there, so ``log ratio`` is a line in
-    f^2 whose value at 0 is the scenes' own. Few waves of so low a frequency fit into a window: differences
-    within their error are shrunk away.
+    f^2 whose value at 0 is the scenes' own.
     """
     frequency = radial_frequency(SIZE)
     low = (frequency > 0) & (frequency < _SCENES_BELOW)
@@ -334,8 +448,7 @@ def _contrast(ratio: Tensor) -> Tensor:
     value = ratio[low].clamp(min=1e-6).double().log()
     centred = place - place.mean()
     slope = (centred * value).sum(0) / centred.square().sum()
-    found = (value.mean(0) - slope * place.mean()).to(ratio.dtype)
-    return (found * found**2 / (found**2 + _CONTRAST_ERROR**2)).exp()
+    return (value.mean(0) - slope * place.mean()).to(ratio.dtype).exp()
 
 
 def _as_gain(gain: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def measure_camera(
         _chosen([folder / path for folder in folders for path in find_pictures(folder)])
         for folders in (lr_folders, hr_folders)
     ]
-    measurement = CameraMeasurement(len(sides[0]))
+    measurement = CameraMeasurement(*map(len, sides))
     device = next(model.parameters()).device
     with progress(sum(map(len, sides)), "Measuring the camera", "photographs", shown=shown) as bar:
         for block in _blocks(sides[0], 1, 1, seed, bar.update):

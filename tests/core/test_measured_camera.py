@@ -66,7 +66,7 @@ class Known:
 
     def measured(self) -> Measured:
         """From photographs of scenes that no content is of."""
-        measurement = CameraMeasurement(PICTURES)
+        measurement = CameraMeasurement(PICTURES, PICTURES)
         for number in range(PICTURES):
             measurement.add_lr(self.photograph(scene(number), number).clamp(0, 255))
             measurement.add_content(scene(1000 + number))
@@ -120,7 +120,7 @@ def test_a_sound_measurement_has_no_doubts() -> None:
 
 
 def test_scenes_of_other_contrast_are_doubted() -> None:
-    measurement = CameraMeasurement(PICTURES)
+    measurement = CameraMeasurement(PICTURES, PICTURES)
     for number in range(PICTURES):
         measurement.add_lr(scene(number))
         measurement.add_content(128 + (scene(1000 + number) - 128) / 3)
@@ -128,7 +128,7 @@ def test_scenes_of_other_contrast_are_doubted() -> None:
 
 
 def test_enlarged_photographs_are_doubted() -> None:
-    measurement = CameraMeasurement(PICTURES)
+    measurement = CameraMeasurement(PICTURES, PICTURES)
     for number in range(PICTURES):
         small = Known(read_noise=3.0).photograph(scene(number), number)[None]
         enlarged = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic")
@@ -139,14 +139,14 @@ def test_enlarged_photographs_are_doubted() -> None:
 
 @pytest.mark.parametrize("side", ["lr", "content"])
 def test_nothing_to_measure_is_named(side: str) -> None:
-    measurement = CameraMeasurement(1)
+    measurement = CameraMeasurement(1, 1)
     (measurement.add_content if side == "lr" else measurement.add_lr)(scene(0))
     with pytest.raises(ValueError, match=f"{side}: expected"):
         measurement.result()
 
 
 def test_clipped_photographs_are_doubted() -> None:
-    measurement = CameraMeasurement(1)
+    measurement = CameraMeasurement(1, 1)
     measurement.add_lr(torch.full((3, 64, 64), 255.0))
     measurement.add_content(scene(0))
     assert any("flat places" in doubt for doubt in measurement.result().doubts)
