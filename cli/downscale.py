@@ -52,9 +52,9 @@ def command(
 ) -> None:
     """Turn INPUT, a picture or a folder of pictures of any size, into LR pictures.
 
-    OUTPUT is a folder, which gets PNG files under the same names and subfolders; or, for a single picture, a
-    file that ends in .png. Sizes are divided by the model's scale and rounded up. After an interruption,
-    --existing skip goes on.
+    OUTPUT is a folder for PNG files of the same names and subfolders. For a single picture it may be a file
+    that ends in .png. Sizes are divided by the model's scale and rounded up. --existing skip
+    continues after an interruption.
 
     \b
     Example:

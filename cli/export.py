@@ -1,4 +1,4 @@
-"""``sdflow export``: a dataset as other trainers read it."""
+"""``sdflow export``: writes a dataset in the formats of other trainers."""
 
 from pathlib import Path
 
@@ -25,20 +25,20 @@ from .wording import counted
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    help="folder: PNG files in hr/ and lr/; lmdb: as BasicSR; webdataset: tar files; parquet: tables that "
-    "hold the pictures; hdf5: a dataset of our own with other shards, filtered or split.",
+    help="folder: PNG files in hr/ and lr/; lmdb: the layout of BasicSR; webdataset: tar files; parquet: "
+    "tables that hold the pictures; hdf5: a dataset of this toolkit with other shards, filtered or split.",
 )
 @click.option(
     "--for",
     "trainer",
     type=click.Choice(list(TRAINERS)),
-    help="Pick the format that this trainer reads best, and write its configuration beside the data.",
+    help="Choose the format that this trainer reads best, and write its configuration beside the data.",
 )
 @click.option(
     "--template",
     type=existing_file,
-    help="A configuration of that trainer's own: written beside the data with what it says of data and scale "
-    "made to fit the pairs, and everything else as it was.",
+    help="A configuration of that trainer. A copy is written beside the data; its settings of data and "
+    "scale fit the pairs, and everything else stays.",
 )
 @click.option(
     "--root",
@@ -49,25 +49,25 @@ from .wording import counted
     "--license",
     "license_",
     metavar="NAME",
-    help="Of the pairs, such as cc-by-4.0: for the dataset card and croissant.json.",
+    help="Licence of the pairs, such as cc-by-4.0, for the dataset card and croissant.json.",
 )
 @click.option(
     "--source-url",
     "source_urls",
     multiple=True,
     metavar="URL",
-    help="Where the HR photographs are from, for the same two (may be given again).",
+    help="Source of the HR photographs, for the same two files (may be given again).",
 )
 @click.option(
     "--where",
     metavar="CONDITION",
-    help="Only samples for which this holds: comparisons, arithmetic, and/or/not on columns of the manifest, "
+    help="Samples to export: comparisons, arithmetic, and/or/not on columns of the manifest, "
     'such as "noise_sigma < 12 and component != 3".',
 )
 @click.option(
     "--split",
     metavar="NAME=FRACTION,...",
-    help="Into sub-folders, such as train=0.9,val=0.1; all samples of a photograph stay together.",
+    help="Split into sub-folders, such as train=0.9,val=0.1; all samples of a photograph stay together.",
 )
 @patches_per_shard_option(256, "per shard, tar file or table")
 @workers_option
@@ -86,10 +86,10 @@ def command(
     patches_per_shard: int,
     workers: int | None,
 ) -> None:
-    """Write DATASET to OUT as other trainers read it.
+    """Write DATASET to OUT in a format that other trainers read.
 
-    OUT is a new or empty folder. After an interruption the same command goes on, and what it writes does not
-    depend on that. Samples are named by their sample_id.
+    OUT is a new or empty folder. After an interruption the same command continues; the result is the same
+    as without the interruption. Files are named after the sample_id.
 
     \b
     Example:

@@ -31,7 +31,7 @@ _DIGITS = 7  # of the highest shard number's successor, 10^6
 
 
 class _ShardRange(click.ParamType):
-    """``A:B``: shards from A up to, not including, B."""
+    """``A:B``: the shards from A up to B - 1."""
 
     name = "A:B"
 
@@ -54,7 +54,7 @@ class _ShardRange(click.ParamType):
     help="Folder of HR photographs, searched to any depth; may be given again.",
 )
 @click.option(
-    "--out", type=new_folder, required=True, help="The dataset: a new folder, or one to go on with."
+    "--out", type=new_folder, required=True, help="The dataset: a new folder, or a dataset to continue."
 )
 @click.option(
     "--variants",
@@ -70,14 +70,12 @@ class _ShardRange(click.ParamType):
 @click.option(
     "--like",
     type=existing_folder,
-    help="Real LR photographs: draw the components that explain them, as often as they do; of `classical`, "
-    "strengths as they show.",
+    help="Real LR photographs: draw each component as often as it explains them; for `classical`, draw the "
+    "strengths that they show.",
 )
 @device_options
-@patches_per_shard_option(
-    128, "in one file of the dataset: the unit of work, and the most that a crash can cost"
-)
-@workers_option(without="one per core; one where the model runs on a GPU")
+@patches_per_shard_option(128, "in one shard: the unit of work, and the most that a crash can cost")
+@workers_option(without="one per core; one if the model runs on a GPU")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -85,11 +83,13 @@ class _ShardRange(click.ParamType):
     show_default=True,
     help="Workers on this machine, or on a Ray cluster that shares the file system.",
 )
-@click.option("--address", help="Of a running Ray cluster (with --engine ray); else one is started here.")
+@click.option(
+    "--address", help="Address of a running Ray cluster, with --engine ray.  [default: a new cluster]"
+)
 @click.option(
     "--shards",
     type=_ShardRange(),
-    help="Make these shards alone, from A up to B - 1, for array jobs that share one output folder.",
+    help="Make shards A to B - 1 alone, for array jobs that share one output folder.",
 )
 @click.option(
     "--only", metavar="SAMPLE_ID", help="Make this one sample again and compare it with the stored one."
@@ -110,8 +110,8 @@ def command(
 ) -> None:
     """Make a dataset of LR/HR pairs from folders of HR photographs.
 
-    The same command again goes on where it was interrupted, and adds the pictures that are new in the
-    folders. Files that give nothing are skipped, counted and listed in OUT/failures.csv.
+    After an interruption the same command continues the dataset; it also adds pictures that are new in the
+    folders. Files that give no pairs are skipped, counted and listed in OUT/failures.csv.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``sdflow import-pairs``: aligned pairs of pictures to a dataset."""
+"""``sdflow import-pairs``: makes a dataset of aligned pairs of pictures."""
 
 from pathlib import Path
 
@@ -23,16 +23,20 @@ from .wording import counted
 )
 @click.option("--out", type=new_folder, required=True, help="The dataset's folder.")
 @patch_options(None, ", a multiple of the pairs' scale")
-@patches_per_shard_option(128, "in one file of the dataset")
+@patches_per_shard_option(128, "in one shard")
 @click.option(
     "--hr-name",
     default="{}",
     show_default=True,
     metavar="PATTERN",
-    help="What HR names look like, without their endings; {} stands for what both sides have in common.",
+    help="Pattern of HR names without endings; {} stands for the part that both names share.",
 )
 @click.option(
-    "--lr-name", default="{}", show_default=True, metavar="PATTERN", help='The same for LR, such as "{}x4".'
+    "--lr-name",
+    default="{}",
+    show_default=True,
+    metavar="PATTERN",
+    help='The same for LR names, such as "{}x4".',
 )
 @workers_option
 @max_pixels_option
@@ -48,10 +52,11 @@ def command(
     lr_name: str,
     workers: int | None,
 ) -> None:
-    """Make a dataset of aligned pairs of pictures: real ones, or a set that someone else made.
+    """Make a dataset of aligned pairs of pictures, real or synthetic.
 
-    Partners have the same path under --hr and --lr, but for the ending, and HR sizes are the same whole
-    number (2 to 8) times LR sizes. What does not fit is listed in failures.csv.
+    The pictures of a pair have the same path under --hr and --lr, except for the ending. HR sizes are the
+    same whole number (2 to 8) times LR sizes in every pair. Pictures that do not fit are listed in
+    failures.csv.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``sdflow import-published``: the authors' weights as a checkpoint of ours."""
+"""``sdflow import-published``: converts the authors' weights into a checkpoint."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from .options import existing_folder, new_folder
 @click.argument("folder", type=existing_folder)
 @click.argument("out", type=new_folder)
 def command(folder: Path, out: Path) -> None:
-    """Turn the authors' released weights in FOLDER into the checkpoint OUT.
+    """Convert the authors' released weights in FOLDER into the checkpoint OUT.
 
-    FOLDER holds hrnet.pth and, to downscale, contentnet.pth and degnet.pth; to upscale, lrencoder.pth. All
-    four give both directions. Nothing in the files is run, and everything in them is checked.
+    FOLDER holds hrnet.pth. Downscaling also needs contentnet.pth and degnet.pth; upscaling needs
+    lrencoder.pth. No code in the files is executed, and every tensor in them is checked.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``sdflow inspect``: what the degradations of a dataset or of photographs are like."""
+"""``sdflow inspect``: measures the degradations of a dataset or of photographs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 @click.option(
     "--real",
     type=existing_folder,
-    help="Real LR photographs, or a dataset of real pairs, to hold the dataset against.",
+    help="Real LR photographs, or a dataset of real pairs, to compare the dataset with.",
 )
 @click.option(
     "--hr",
@@ -40,13 +40,13 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
     type=click.Choice(["2", "4", "8"]),
     default="4",
     show_default=True,
-    help="Of photographs: the ratio of HR to LR size, for --hr, --lr and --otf.",
+    help="For photographs: the ratio of HR to LR size, used by --hr, --lr and --otf.",
 )
 @click.option(
     "--otf",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Of photographs: write their blur, noise and JPEG as options of Real-ESRGAN and traiNNer-redux.",
+    help="For photographs: write their blur, noise and JPEG as options of Real-ESRGAN and traiNNer-redux.",
 )
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
 @click.option(
@@ -61,9 +61,9 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 @click.option(
     "--thorough",
     is_flag=True,
-    help="With --real: train the networks that try to tell the two apart to their end; minutes to an hour.",
+    help="With --real: train the classifiers to their end; takes minutes to an hour.",
 )
-@click.option("--no-classifier", is_flag=True, help="Train no such networks.")
+@click.option("--no-classifier", is_flag=True, help="Train no classifiers.")
 @workers_option
 @max_pixels_option
 def command(
@@ -82,12 +82,12 @@ def command(
 ) -> int:
     """Measure the degradations of FOLDER, a dataset or photographs.
 
-    Of a dataset: noise, blur, colour, alignment, compression, diversity. With --real, every statistic stands
-    beside that of real photographs. Its distance from them (Wasserstein-1, in the statistic's unit) lies
-    between a floor, real photographs from one another, and a ceiling, bicubic LR from real photographs.
+    A dataset: noise, blur, colour, alignment, compression, diversity. --real also compares every statistic
+    with real photographs. The distance (Wasserstein-1, in the statistic's unit) is shown between a floor,
+    real photographs from one another, and a ceiling, bicubic LR from real photographs.
 
-    Of photographs, or of --hr and --lr, the two sides of a training: sizes, formats, JPEG, noise, blur,
-    enlargement, duplicates; and warnings of what would spoil a training, with what to do.
+    Photographs, or the two sides of a training in --hr and --lr: sizes, formats, JPEG, noise, blur,
+    enlargement, duplicates, and warnings of what would spoil a training, each with what to do.
 
     \b
     Example:

@@ -13,27 +13,27 @@ _COMMANDS = {
     "generate": ("generate", "Make a dataset of LR/HR pairs from folders of HR photographs."),
     "inspect": (
         "inspect",
-        "Degradation statistics of a dataset or of photographs, and what would spoil a training.",
+        "Measure the degradations of a dataset or of photographs.",
     ),
-    "export": ("export", "Write a dataset as other trainers read it."),
+    "export": ("export", "Write a dataset in a format that other trainers read."),
     "verify": ("verify", "Read a whole dataset and check every checksum and count."),
     "downscale": ("downscale", "Turn pictures of any size into LR pictures."),
     "upscale": ("upscale", "Turn pictures of any size into SR pictures."),
-    "import-published": ("import_published", "Turn the authors' four .pth files into a checkpoint."),
+    "import-published": ("import_published", "Convert the authors' four .pth files into a checkpoint."),
     "import-pairs": ("import_pairs", "Make a dataset from aligned pairs of pictures."),
-    "models": ("models", "List the models that need no training."),
+    "models": ("models", "List the built-in models."),
 }
 
-_SAME_AGAIN = "What was finished is kept; the same command again goes on from there."
+_SAME_AGAIN = "Finished work is kept; the same command continues from there."
 _ON_INTERRUPTION = {
-    "train": "With --resume the run goes on from its newest checkpoint.",
+    "train": "--resume continues the run from its newest checkpoint.",
     "generate": _SAME_AGAIN,
     "export": _SAME_AGAIN,
     "import-pairs": _SAME_AGAIN,
     "downscale": "Finished pictures are kept; with --existing skip the same command makes the others.",
     "upscale": "Finished pictures are kept; with --existing skip the same command makes the others.",
 }
-"""How to go on. The other commands keep nothing that spares work."""
+"""How to continue. The other commands keep nothing that saves work."""
 
 _GIVEN_BY = {
     ("generate", "sample_id"): "only",
@@ -41,10 +41,10 @@ _GIVEN_BY = {
     ("export", "format"): "format_",
     ("export", "for"): "trainer",
 }
-"""Arguments of the library that the parameters of a command are not named after."""
+"""Arguments of the library whose option has another name."""
 
 _OUT_OF_MEMORY = (
-    "the memory is full; fewer --workers, a smaller --tile, --batch-size or --patch-size need less"
+    "the memory is full; fewer --workers or a smaller --tile, --batch-size or --patch-size need less"
 )
 
 
@@ -124,7 +124,7 @@ def _one_line(error: Exception, arguments: list[str]) -> str:
 
 
 def _option(argument: str, command: str) -> str:
-    """The option of a command that gives an argument of the library; its name as it is where none does."""
+    """The option that gives an argument of the library; the argument itself if no option does."""
     argument = _GIVEN_BY.get((command, argument), argument)
     module = importlib.import_module(f".{_COMMANDS[command][0]}", __package__)
     options = {parameter.name: parameter.opts[0] for parameter in module.command.params}

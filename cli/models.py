@@ -1,14 +1,14 @@
-"""``sdflow models``: what ``--model`` takes without any training."""
+"""``sdflow models``: lists the built-in models."""
 
 import click
 
 
 @click.command("models")
 def command() -> None:
-    """List the models that need no training, with the scales they are made for.
+    """List the built-in models and their scales.
 
-    Wherever a command takes --model M, M may be one of these names, the folder of a checkpoint, or the RUN
-    folder of `sdflow train`.
+    The option --model accepts one of these names, the folder of a checkpoint, or the RUN folder of
+    `sdflow train`.
 
     \b
     Example:

@@ -14,7 +14,7 @@ any_path = click.Path(path_type=Path)
 
 
 def _into_environment(variable: str) -> Any:
-    """A callback that hands an option's value to the library and its worker processes, for one command."""
+    """A callback that passes the value of an option to the library and its workers for one command."""
 
     def callback(ctx: click.Context, param: click.Parameter, value: int | bool | None) -> None:
         if value:
@@ -38,7 +38,7 @@ max_pixels_option = click.option(
     expose_value=False,
     callback=_into_environment("SDFLOW_MAX_PIXELS"),
     metavar="N",
-    help="Larger pictures are left out, and told.  [default: what the memory carries, at 32 bytes each]",
+    help="Larger pictures are left out and listed.  [default: what fits the memory, at 32 bytes a pixel]",
 )
 
 no_lock_option = click.option(
@@ -46,18 +46,18 @@ no_lock_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_into_environment("SDFLOW_NO_LOCK"),
-    help="For file systems that refuse locks: then nothing keeps two runs on one output apart.",
+    help="Take no lock, on file systems that refuse locks; nothing then keeps two runs on one output apart.",
 )
 
 
 def device_options(command: Any) -> Any:
-    """``--device`` and ``--precision``, wherever a model runs."""
+    """``--device`` and ``--precision``, for commands that run a model."""
     command = click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16"]),
         default="auto",
         show_default=True,
-        help="Of the networks; auto measures which is fast here. The flow's state is always fp32.",
+        help="Precision of the networks; auto follows the processor. The flow's state is always fp32.",
     )(command)
     return click.option(
         "--device",
@@ -96,7 +96,7 @@ def temperature_option(default: float) -> Any:
         type=FiniteRange(min=0),
         default=default,
         show_default=True,
-        help="Of the latent noise; 0 gives the mean, which no seed changes.",
+        help="Temperature of the latent noise; 0 gives the mean, which no seed changes.",
     )
 
 
@@ -106,7 +106,7 @@ seed_option = click.option(
 
 
 def workers_option(command: Any = None, *, without: str = "one per core") -> Any:
-    """``--workers``: how many processes share the work, and what is done where nobody says."""
+    """``--workers``: the number of processes; ``without`` describes the default."""
     option = click.option("--workers", type=click.IntRange(min=1), help=f"Processes.  [default: {without}]")
     return option if command is None else option(command)
 
@@ -114,7 +114,7 @@ def workers_option(command: Any = None, *, without: str = "one per core") -> Any
 scale_option = click.option(
     "--scale",
     type=click.Choice(["2", "4", "8"]),
-    help="Of the models `bicubic` and `classical`.  [default: 4; a trained model has its own]",
+    help="Scale of the models `bicubic` and `classical`.  [default: 4; a trained model has its own]",
 )
 
 
@@ -123,14 +123,14 @@ def patch_options(patch_size: int | None, of_scale: str = "") -> Any:
 
     Args:
         patch_size: the default; None for about 256.
-        of_scale: what the two must be, to be told.
+        of_scale: a condition on both, for the help.
     """
 
     def add(command: Any) -> Any:
         stride = click.option(
             "--stride",
             type=click.IntRange(min=1),
-            help=f"Between patches, in HR pixels{of_scale}.  [default: the patch size]",
+            help=f"Distance between patches, in HR pixels{of_scale}.  [default: the patch size]",
         )
         size = click.option(
             "--patch-size",
@@ -145,7 +145,7 @@ def patch_options(patch_size: int | None, of_scale: str = "") -> Any:
 
 
 def patches_per_shard_option(default: int, unit: str) -> Any:
-    """``--patches-per-shard``, and what it is the size of."""
+    """``--patches-per-shard``; ``unit`` names what holds the patches."""
     return click.option(
         "--patches-per-shard",
         type=click.IntRange(min=1),
@@ -156,7 +156,7 @@ def patches_per_shard_option(default: int, unit: str) -> Any:
 
 
 class _Codec(click.ParamType):
-    """What `codec.parse_codec` takes."""
+    """The values that `codec.parse_codec` accepts."""
 
     name = "codec"
 
@@ -177,8 +177,8 @@ codec_option = click.option(
     default="camera",
     show_default=True,
     metavar="CODEC",
-    help="What LR pictures end with: camera, the compression of the photographs that the model learned from; "
-    "none; or jpeg:Q[:444|422|420].",
+    help="Compression of the LR pictures: camera, that of the photographs the model learned from; none; or "
+    "jpeg:Q[:444|422|420].",
 )
 
 
@@ -190,6 +190,6 @@ def sampling_options(command: Any) -> Any:
         type=click.IntRange(min=0),
         multiple=True,
         metavar="K",
-        help="Sample from mixture component K alone (from 0; may be given again).",
+        help="Sample from mixture component K alone, counted from 0 (may be given again).",
     )
     return temperature_option(1.0)(component_option(seed_option(command)))

@@ -1,4 +1,4 @@
-"""``sdflow inspect`` on photographs: a folder of them, or the two sides of a training."""
+"""``sdflow inspect`` on photographs: one folder, or the two sides of a training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ _MEASURED_BEFORE_TRAINING = 40
 
 
 def holds_photographs(folder: Path) -> bool:
-    """Whether a folder is no dataset and has pictures in it or below."""
+    """Whether a folder is not a dataset and holds pictures, at any depth."""
     from sdflow_data.dataset.manifest import INFO
     from sdflow_data.images.finding import has_pictures
 
@@ -26,12 +26,12 @@ def holds_photographs(folder: Path) -> bool:
 def inspect_photographs(
     sides: dict[str, tuple[Path, ...]], scale: int, otf: Path | None, workers: int | None
 ) -> "tuple[dict[str, Survey], list[str]]":
-    """Measure photographs, print what they are like and what would spoil a training.
+    """Measure photographs, print a description and warnings of what would spoil a training.
 
     Args:
-        sides: "HR" and "LR", or "" alone, to their folders.
-        scale: of the options in ``otf``.
-        otf: a file for options of other pipelines, of the LR photographs.
+        sides: folders by side: "HR" and "LR", or "" alone.
+        scale: the scale of the options in ``otf``.
+        otf: a file for the options of other pipelines that describe the LR photographs.
         workers: processes.
 
     Returns:
@@ -58,7 +58,7 @@ def inspect_photographs(
 
 
 def warn_before_training(hr: tuple[Path, ...], lr: tuple[Path, ...], scale: int, patch_size: int) -> None:
-    """Tell, on stderr, what would spoil a training. What makes it impossible, the training itself tells."""
+    """Warn on stderr of what would spoil a training. The training itself reports errors."""
     from sdflow.errors import SDFlowError
     from sdflow_data.images.finding import search
     from sdflow_data.inspection.advice import advice_for_training
@@ -75,7 +75,7 @@ def warn_before_training(hr: tuple[Path, ...], lr: tuple[Path, ...], scale: int,
 
 
 def facts(photographs: "Survey") -> dict[str, str]:
-    """What is known of a set, in words."""
+    """A description of a set: rows of a table."""
     from sdflow_data.models.cameras import in_words
 
     sizes = photographs.sizes
@@ -110,7 +110,7 @@ def _counts(counts: dict[str, int], most: int = 4) -> str:
 
 
 def _spread(values: Any) -> str:
-    """The median, and what the middle nine tenths span."""
+    """The median and the range of the middle nine tenths."""
     from sdflow_data.inspection.tables import number
 
     low, middle, high = (number(value) for value in values.astype(float).quantile([0.05, 0.5, 0.95]))
@@ -126,13 +126,13 @@ def _table(surveys: "dict[str, Survey]") -> str:
 
 
 def photographs_json(surveys: "dict[str, Survey]", warnings: list[str]) -> dict[str, Any]:
-    """All of it as plain values."""
+    """Surveys and warnings as plain values."""
     named = {side.lower() or "photographs": found.to_json() for side, found in surveys.items()}
     return {**named, "warnings": warnings}
 
 
 def photographs_html(surveys: "dict[str, Survey]", warnings: list[str]) -> str:
-    """The same as a page."""
+    """Surveys and warnings as an HTML page."""
     from sdflow_data.inspection.report import photographs_page
 
     titles = {side: ", ".join(folder.name for folder in found.folders) for side, found in surveys.items()}

@@ -1,4 +1,4 @@
-"""What ``downscale`` and ``upscale`` share: picture in, PNG out, one after the other."""
+"""Shared code of ``downscale`` and ``upscale``: picture in, PNG out, one after the other."""
 
 import errno
 import sys
@@ -19,39 +19,39 @@ _OF_THE_WHOLE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def existing_option(command: Any) -> Any:
-    """``--existing``: what becomes of output files that are there already."""
+    """``--existing``: how to treat output files that exist already."""
     return click.option(
         "--existing",
         type=click.Choice(["refuse", "skip", "replace"]),
         default="refuse",
         show_default=True,
-        help="Files that are there already: stop before any work, keep them, or write them anew.",
+        help="Output files that exist already: stop before any work, keep them, or write them anew.",
     )(command)
 
 
 def tile_option(default: int) -> Any:
-    """``--tile``: memory against speed, for large pictures."""
+    """``--tile``: trades memory for speed on large pictures."""
     return click.option(
         "--tile",
         type=click.IntRange(min=16),
         default=default,
         show_default=True,
         metavar="PIXELS",
-        help="Side of the tiles, in pixels of the input, that larger pictures are taken through.",
+        help="Side of the tiles that larger pictures are cut into, in pixels of the input.",
     )
 
 
 def convert(
     jobs: "Sequence[Job]", output: Path, existing: str, description: str, write: "Callable[[Job], int]"
 ) -> None:
-    """Make the pictures of all jobs and say how many. One that fails is told, and the rest goes on.
+    """Make the pictures of all jobs and print their number. A failure is printed and does not stop the rest.
 
     Args:
-        jobs: what to make.
-        output: where, for people.
+        jobs: the pictures to make.
+        output: the output folder or file, for messages.
         existing: the choice of ``--existing``.
-        description: what the progress bar calls it.
-        write: makes the files of one job, and returns how many draws were thrown away.
+        description: the label of the progress bar.
+        write: makes the files of one job and returns the number of discarded draws.
 
     Raises:
         SDFlowError: files that are there already, or pictures that failed.
@@ -111,7 +111,7 @@ def _left_to_do(jobs: "Sequence[Job]", existing: str) -> "Sequence[Job]":
 
 
 def _is_there(target: Path) -> bool:
-    """Whether a file stands there. A folder in its place, or a name too long, is for the picture to meet."""
+    """Whether the file exists. A folder in its place or a name too long fails when the picture is written."""
     try:
         return target.is_file()
     except OSError:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     type=existing_folder,
     help="Real low-quality photographs of any scenes.",
 )
-@click.option("--out", required=True, type=new_folder, metavar="RUN", help="Where the run is kept.")
+@click.option("--out", required=True, type=new_folder, metavar="RUN", help="The folder of the run.")
 @click.option(
     "--scale",
     type=click.Choice(["2", "4", "8"]),
@@ -48,13 +48,17 @@ if TYPE_CHECKING:
 @click.option(
     "--steps",
     type=click.IntRange(min=0),
-    help="How long to train, in steps; 0 measures the camera alone.",
+    help="Training steps; 0 measures the camera alone.",
 )
-@click.option("--minutes", type=FiniteRange(min=0, min_open=True), help="How long to train, in minutes.")
+@click.option(
+    "--minutes",
+    type=FiniteRange(min=0, min_open=True),
+    help="Training time in minutes, over all resumptions.",
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    help="Crops of each side a step, of all processes together  [default: by preset]",
+    help="HR crops, and as many LR crops, in a step, summed over all processes  [default: by preset]",
 )
 @click.option(
     "--patch-size", type=click.IntRange(min=1), help="Side of the HR crops in pixels  [default: by preset]"
@@ -62,13 +66,13 @@ if TYPE_CHECKING:
 @click.option(
     "--val-hr",
     type=existing_folder,
-    help="Photographs of other scenes with aligned partners in --val-lr, to measure on, not to learn from.",
+    help="Photographs of other scenes, with aligned partners in --val-lr, for validation alone.",
 )
 @click.option(
     "--val-lr",
     type=existing_folder,
-    help="Their LR partners, of the same names. Every 500 steps: grey PSNR of the output at temperature 0 "
-    "against them, border cropped, on the centre of 8 pairs.",
+    help="Their LR partners, of the same names. Validation every 500 steps: grey PSNR of the output at "
+    "temperature 0, border cropped, on the centre of 8 pairs.",
 )
 @click.option(
     "--perceptual-weights",
@@ -79,11 +83,11 @@ if TYPE_CHECKING:
 @click.option(
     "--init",
     metavar="MODEL",
-    help="Begin with the weights of a trained model of the same preset and scale: one that is built in, a "
-    "run or a checkpoint.",
+    help="Start from the weights of a trained model of the same preset and scale: a built-in model, a run or "
+    "a checkpoint.",
 )
 @seed_option
-@click.option("--resume", is_flag=True, help="Go on with the run that RUN holds.")
+@click.option("--resume", is_flag=True, help="Continue the run in RUN.")
 @device_options
 @max_pixels_option
 @no_lock_option
@@ -106,13 +110,13 @@ def command(
     device: str,
     precision: str,
 ) -> None:
-    """Measure the camera of real low-quality photographs (LR), then train SDFlow on what it makes of sharp
-    ones (HR); the two folders show any scenes.
+    """Measure the camera of real low-quality photographs (LR), then train SDFlow on sharp photographs (HR)
+    degraded by that camera. The two folders may show different scenes.
 
-    With --steps 0 the camera is measured alone, within a minute: enough to generate pairs. RUN gets model/
-    (the newest complete checkpoint), camera.png, metrics.csv and samples/, and tensorboard/ where TensorBoard
-    is installed. A run that was stopped, in whatever way, goes on with --resume. Under torchrun, processes
-    share each batch and train as one.
+    --steps 0 measures the camera alone, within a minute; that is enough to generate pairs. RUN holds model/
+    (the newest complete checkpoint), camera.png, metrics.csv and samples/, and tensorboard/ if TensorBoard is
+    installed. --resume continues a run after any interruption. Under torchrun, processes share each batch and
+    train as one.
 
     \b
     Example:

@@ -38,9 +38,9 @@ def command(
 ) -> None:
     """Turn INPUT, a picture or a folder of pictures of any size, into SR pictures.
 
-    OUTPUT is a folder, which gets PNG files under the same names and subfolders; or, for a single picture, a
-    file that ends in .png. Sizes are multiplied by the model's scale. After an interruption,
-    --existing skip goes on.
+    OUTPUT is a folder for PNG files of the same names and subfolders. For a single picture it may be a file
+    that ends in .png. Sizes are multiplied by the model's scale. --existing skip continues
+    after an interruption.
 
     \b
     Example:

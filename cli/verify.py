@@ -1,4 +1,4 @@
-"""``sdflow verify``: whether a dataset is what it was when it was made."""
+"""``sdflow verify``: checks that a dataset is unchanged."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from .wording import counted
 def command(dataset: Path) -> None:
     """Read a whole dataset and check every checksum and count.
 
-    Prints a line for each thing that is wrong, and exits with status 1 if there is one.
+    Prints a line for each fault, and exits with status 1 if there is one.
 
     \b
     Example:

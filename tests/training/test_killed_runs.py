@@ -97,7 +97,7 @@ def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: P
     _, errors = run.communicate(timeout=60)
     assert time.monotonic() - begin < 5
     assert run.returncode == 130
-    assert errors.splitlines()[-1].startswith("Interrupted. What was finished is kept")
+    assert errors.splitlines()[-1].startswith("Interrupted. Finished work is kept")
     assert "Traceback" not in errors
     shards = sorted((tmp_path / "out" / "shards").glob("[0-9]*.h5"))
     assert len(shards) >= 3
