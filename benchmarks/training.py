@@ -45,7 +45,9 @@ def main(preset: PresetName, scale: str, batch_size: int, repeats: int, threads:
     for name, (precision, memory_format) in WAYS.items():
         config = TrainingConfig(patch_size=patch, precision=precision)
         trainers[name] = Trainer(preset_architecture(preset, int(scale)), config, device)
-        trainers[name].model.to(memory_format=memory_format)  # type: ignore[call-overload]
+        for parameter in trainers[name].model.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=memory_format)
     draw = torch.Generator().manual_seed(0)
     sides = ((batch_size, 3, side, side) for side in (patch, LR_PATCH))
     hr, lr = (torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8) for shape in sides)

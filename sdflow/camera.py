@@ -61,6 +61,8 @@ _NOISE_FROM = 0.15
 """Cycles per pixel under which what flat windows hold of brightness is mostly the picture, not noise."""
 _PLATEAU = (0.15, 0.22)
 """Where the noise of brightness is read that is taken to go on below."""
+_LEAST_VARIANCE = 1e-3
+"""Of noise: a codec may leave none."""
 ROUNDING = 1 / 12
 """Variance that rounding to 8 bits adds; a sample is rounded again."""
 
@@ -97,12 +99,14 @@ class Camera:
 
 
 def strength_at(strength: Tensor, brightness: Tensor) -> Tensor:
-    """g at each pixel: (3, 17) and brightness (B, 1, H, W) in grey levels -> (B, 3, H, W)."""
+    """g at each pixel: (3, 17) or (B, 3, 17) and brightness (B, 1, H, W) in levels -> (B, 3, H, W)."""
     place = (brightness[:, 0] * ((KNOTS - 1) / 255)).clamp(0, KNOTS - 1)
     below = place.detach().nan_to_num(0.0).floor().clamp(max=KNOTS - 2).long()  # NaN stays in ``share``
     share = place - below
-    low, high = strength[:, below], strength[:, below + 1]  # (3, B, H, W)
-    return torch.lerp(low, high, share[None]).transpose(0, 1)
+    knots = strength.expand(len(place), -1, -1)
+    index = below.flatten(1)[:, None].expand(-1, knots.shape[1], -1)
+    low, high = (knots.gather(2, at).unflatten(2, below.shape[1:]) for at in (index, index + 1))
+    return torch.lerp(low, high, share[:, None])
 
 
 def transfer(kernels: Tensor, height: int, width: int) -> Tensor:
@@ -123,34 +127,37 @@ def filtered(images: Tensor, kernels: Tensor, inverse: bool = False) -> Tensor:
 
     Args:
         images: (B, C, H, W).
-        kernels: (C, C, n, n), zero-phase.
+        kernels: (C, C, n, n), or (B, C, C, n, n) for those of each image; zero-phase.
         inverse: divide by the response. It undoes the filter exactly if the kernels are symmetric under
             flips of either axis.
     """
     height, width = images.shape[-2:]
     mirrored = torch.cat([images, images.flip(-1)], -1)
     mirrored = torch.cat([mirrored, mirrored.flip(-2)], -2)
-    response = transfer(kernels, 2 * height, 2 * width).permute(2, 3, 0, 1)  # (2H, W + 1, C, C)
+    response = transfer(kernels, 2 * height, 2 * width).movedim((-4, -3), (-2, -1))  # (..., 2H, W + 1, C, C)
     if inverse:
         response = torch.linalg.inv(response)
     spectrum = torch.fft.rfft2(mirrored)
-    mixed = torch.einsum("yxij,bjyx->biyx", response.to(spectrum.dtype), spectrum)
+    batch = "b" if kernels.ndim == 5 else ""
+    mixed = torch.einsum(f"{batch}yxij,bjyx->biyx", response.to(spectrum.dtype), spectrum)
     return torch.fft.irfft2(mixed, s=mirrored.shape[-2:])[..., :height, :width]
 
 
 def filter_log_det(kernels: Tensor, height: int, width: int) -> Tensor:
-    """log |det| of ``filtered`` as a map of H x W pictures, a scalar; kernels symmetric under flips.
+    """log |det| of ``filtered`` as a map of H x W pictures, (...) of kernels (..., C, C, n, n) that are
+    symmetric under flips.
 
     Pictures with mirrored borders are sums of cosines (the discrete cosine transform, type II), and a
     symmetric filter scales each of them by its response at that frequency.
     """
     response = transfer(kernels, 2 * height, 2 * width)[..., :height, :width]
-    return torch.linalg.slogdet(response.permute(2, 3, 0, 1).double()).logabsdet.sum().to(kernels.dtype)
+    matrices = response.movedim((-4, -3), (-2, -1)).double()
+    return torch.linalg.slogdet(matrices).logabsdet.sum((-2, -1)).to(kernels.dtype)
 
 
 def diagonal(kernels: Tensor) -> Tensor:
-    """A kernel a channel, as a matrix of kernels: (C, n, n) -> (C, C, n, n)."""
-    return torch.diag_embed(kernels.movedim(0, -1)).movedim((-2, -1), (0, 1))
+    """A kernel a channel, as a matrix of kernels: (..., C, n, n) -> (..., C, C, n, n)."""
+    return torch.diag_embed(kernels.movedim(-3, -1)).movedim((-2, -1), (-4, -3))
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,12 @@ class CameraMeasurement:
         self._content.add(cut)
         self._flat_content.add(picture, cut)
 
+    def another(self, photographs: int) -> "CameraMeasurement":
+        """A measurement of other LR photographs, so many, with the same contents."""
+        other = CameraMeasurement(photographs, 0)
+        other._content, other._flat_content = self._content, self._flat_content
+        return other
+
     def result(self) -> Measured:
         """The camera.
 
@@ -212,7 +225,8 @@ class CameraMeasurement:
         for _ in range(_ROUNDS):
             texture = gain * _texture(flat, contents_flat, variance)
             variance, shape = _noise(found, texture)
-            variance = _smoothed(levels, variance, _variance_of(texture) / _variance(found))
+            in_doubt = _variance_of(texture) / _variance(found).clamp(min=_LEAST_VARIANCE)
+            variance = _smoothed(levels, variance, in_doubt)
             mean_noise = self._lr.mean_of(levels, variance) * _powers(shape) + ROUNDING
             excess = _powers(photographs) - mean_noise
             ratio = excess / _powers(contents).clamp(min=1e-9)
@@ -240,7 +254,7 @@ def _noise(found: Tensor, texture: Tensor) -> tuple[Tensor, Tensor]:
     spectrum = found - ROUNDING * torch.eye(3)
     left = (1 - texture / _powers(spectrum).clamp(min=1e-9)).clamp(min=_LEAST_NOISE).sqrt()
     spectrum = spectrum * left[..., :, None] * left[..., None, :]
-    variance = _variance(_continued(_positive(spectrum))).clamp(min=1e-3)
+    variance = _variance(_continued(_positive(spectrum))).clamp(min=_LEAST_VARIANCE)
     deviation = variance.sqrt()
     unit = spectrum / (deviation[:, None] * deviation[:, :, None])[:, None, None]
     shape = _continued(_positive(_flip_symmetric(unit.mean(0))))

@@ -42,7 +42,7 @@ class SDFlowConfig:
     encoder_modulation: int = 8
     """Modulation convolutions of E."""
     components: int = 16
-    """N, of the mixture prior."""
+    """N, of the mixture prior; of a measured model, for how many cameras there is room."""
     mixture: MixtureLaw = "image"
     """The law of the mixture, see ``GaussianMixture``."""
     measured: bool = False
@@ -56,6 +56,8 @@ class SDFlowConfig:
             raise ValueError(f"mixture: expected one of {get_args(MixtureLaw)}, got {self.mixture!r}")
         if not isinstance(self.measured, bool):
             raise ValueError(f"measured: expected true or false, got {self.measured!r}")
+        if self.measured and self.mixture != "image":
+            raise ValueError(f"mixture: expected image of a measured model, got {self.mixture!r}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type is int and not (type(value) is int and 1 <= value <= 1024):

@@ -14,7 +14,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from .errors import SDFlowError
-from .priors import GaussianMixture
 
 T = TypeVar("T")
 
@@ -113,11 +112,11 @@ class ReplicaGroup:
         whole = (self.size * shape[0], *shape[1:])
         return self._cut(torch.randn(whole, generator=self._generator, device=self._device))
 
-    def prior(self, prior: GaussianMixture, shape: tuple[int, ...]) -> Tensor:
-        """Latents of the mixture, shape (B, ...), by its law, with gradient to its parameters."""
-        places = prior.places((self.size * shape[0], *shape[1:]))
-        k = torch.randint(prior.components, places, generator=self._generator, device=self._device)
-        return prior.latent(self._cut(k), self.normal(shape), temperature=1.0)
+    def components(self, shares: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
+        """Numbers k with probability ``shares[k]``, shape (B, ...) with B the share of this process."""
+        ends = shares.cumsum(0)
+        drawn = torch.bucketize(self.uniform(shape) * ends[-1], ends, right=True)
+        return drawn.minimum((ends < ends[-1]).sum())  # the last that is in use, whatever rounding does
 
     def _cut(self, drawn: Tensor) -> Tensor:
         return drawn.chunk(self.size)[self.rank]

@@ -171,8 +171,8 @@ class DegradationFlow(Bijection):
 
     Args:
         steps, width, condition_channels, growth, blocks: see ``SDFlowConfig``.
-        measured: z_d first becomes the white noise of a measured camera; all that follows then begins as the
-            identity.
+        cameras: above 0, z_d first becomes the white noise of one of so many measured cameras; all that
+            follows then begins as the identity.
     """
 
     def __init__(
@@ -182,33 +182,37 @@ class DegradationFlow(Bijection):
         condition_channels: int,
         growth: int,
         blocks: int,
-        measured: bool = False,
+        cameras: int = 0,
     ) -> None:
         super().__init__()
-        self.camera = MeasuredCamera() if measured else None
+        self.camera = MeasuredCamera(cameras) if cameras else None
         self.extractor = DegradationExtractor(condition_channels, growth, blocks)
-        self.start = Chain(Squeeze(), transition(12, from_data=not measured))
-        self.steps = flow_steps(12, steps, width, condition_channels, from_data=not measured)
+        self.start = Chain(Squeeze(), transition(12, from_data=not cameras))
+        self.steps = flow_steps(12, steps, width, condition_channels, from_data=not cameras)
 
     def features(self, content: Tensor) -> Tensor:
         """What the steps are conditioned on, (B, condition_channels, H/2, W/2): once per content."""
         return self.extractor(content).to(content.dtype)
 
-    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, z: Tensor, condition: Tensor | None = None, camera: int | Tensor = 0
+    ) -> tuple[Tensor, Tensor]:
         assert condition is not None, "the degradation flow is conditional"
         total = z.new_zeros(z.shape[0])
         if self.camera is not None:
-            z, total = self.camera(z, condition)
+            z, total = self.camera(z, condition, camera)
         z, start = self.start(z)
         z, steps = self.steps(z, self.features(condition))
         return z, total + start + steps
 
-    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(
+        self, z: Tensor, condition: Tensor | None = None, camera: int | Tensor = 0
+    ) -> tuple[Tensor, Tensor]:
         assert condition is not None, "the degradation flow is conditional"
         z, steps = self.steps.inverse(z, self.features(condition))
         z, start = self.start.inverse(z)
         total = steps + start
         if self.camera is not None:
-            z, of_camera = self.camera.inverse(z, condition)
+            z, of_camera = self.camera.inverse(z, condition, camera)
             total = total + of_camera
         return z, total

@@ -1,6 +1,7 @@
 """The invertible layers of SDFlow (Sun & Chen, arXiv 2310.04964) and the networks inside them."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -209,61 +210,80 @@ class ScaleShiftNet(nn.Module):
 
 
 class MeasuredCamera(Bijection):
-    """A measured camera as an affine map of the degradation, given the content: z_d <-> white noise.
+    """Measured cameras as affine maps of the degradation, given the content: z_d <-> white noise.
 
-    In opponent colours ``z_d = (K - 1) z_c + g(K z_c) * (N n)``: what the camera's response takes from the
+    In opponent colours ``z_d = (K - 1) z_c + g(K z_c) * (N n)``: what a camera's response takes from the
     content, and its noise. ``forward`` takes z_d (B, 3, H, W) and the content (B, 3, H, W), both in [-1, 1]
-    units, and gives n; ``inverse`` samples. It begins as no response and white noise of one grey level, and
-    is set by ``load``; no gradient changes it. Always computed in fp32.
+    units, and gives n; ``inverse`` samples. Which camera an image is of is told by its number, from 0: one
+    for all or (B,). All begin as no response and white noise of one grey level, the first alone in use; they
+    are set by ``load``, and no gradient changes them. Always computed in fp32.
+
+    Args:
+        cameras: there is room for so many.
     """
 
     response: Tensor
     noise: Tensor
     strength: Tensor
+    shares: Tensor
+    """(cameras,), how often each is in use; 0 for a free place. Their sum is 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, cameras: int = 1) -> None:
         super().__init__()
         for name, value in vars(Camera.identity()).items():
-            self.register_buffer(name, value)
+            self.register_buffer(name, torch.stack([value] * cameras))
+        self.register_buffer("shares", torch.eye(cameras)[0])
 
     @torch.no_grad()
-    def load(self, camera: Camera) -> None:
-        """Become this camera."""
-        for name, value in vars(camera).items():
-            getattr(self, name).copy_(value)
+    def load(self, cameras: Sequence[Camera], shares: Sequence[float]) -> None:
+        """Become these cameras, in use in proportion to their shares.
 
-    @property
-    def camera(self) -> Camera:
-        """What it is."""
-        return Camera(self.response.cpu(), self.noise.cpu(), self.strength.cpu())
+        Raises:
+            ValueError: more cameras than there is room for, or shares that are none.
+        """
+        if len(cameras) > len(self.shares):
+            raise ValueError(f"cameras: expected at most {len(self.shares)}, got {len(cameras)}")
+        if len(shares) != len(cameras) or not min(shares, default=0) > 0:
+            raise ValueError(f"shares: expected one above 0 for each of {len(cameras)} cameras, got {shares}")
+        free = len(self.shares) - len(cameras)
+        for name, value in vars(Camera.identity()).items():
+            getattr(self, name).copy_(torch.stack([getattr(c, name) for c in cameras] + [value] * free))
+        self.shares.copy_(torch.tensor([*shares, *([0.0] * free)]) / sum(shares))
 
-    def moments(self, content: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, content: Tensor, camera: int | Tensor = 0) -> tuple[Tensor, Tensor]:
         """Mean and deviation of z_d given the content, each (B, 3, H, W), in opponent colours."""
         with torch.autocast(content.device.type, enabled=False):
             colours = opponent_colours(content)
-            seen = filtered(colours, diagonal(self.response))
+            seen = filtered(colours, diagonal(self.response[camera]))
             brightness = (seen[:, :1] / math.sqrt(3) + 1) * _LEVELS
-            return seen - colours, strength_at(self.strength, brightness) / _LEVELS
+            return seen - colours, strength_at(self.strength[camera], brightness) / _LEVELS
 
-    def sample(self, white: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    def sample(self, white: Tensor, mean: Tensor, deviation: Tensor, camera: int | Tensor = 0) -> Tensor:
         """z_d of white noise (B, 3, H, W) and of what ``moments`` gave."""
         with torch.autocast(white.device.type, enabled=False):
-            return opponent_colours(mean + deviation * filtered(white, self.noise), inverse=True)
+            noise = filtered(white, self.noise[camera])
+            return opponent_colours(mean + deviation * noise, inverse=True)
 
-    def _log_det(self, deviation: Tensor) -> Tensor:
-        return deviation.log().sum((1, 2, 3)) + filter_log_det(self.noise, *deviation.shape[-2:])
+    def _log_det(self, deviation: Tensor, camera: int | Tensor) -> Tensor:
+        of_noise = filter_log_det(self.noise[camera], *deviation.shape[-2:])
+        return deviation.log().sum((1, 2, 3)) + of_noise
 
-    def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, z: Tensor, condition: Tensor | None = None, camera: int | Tensor = 0
+    ) -> tuple[Tensor, Tensor]:
         assert condition is not None, "a measured camera is conditional"
-        mean, deviation = self.moments(condition)
+        mean, deviation = self.moments(condition, camera)
         with torch.autocast(z.device.type, enabled=False):
-            white = filtered((opponent_colours(z) - mean) / deviation, self.noise, inverse=True)
-        return white, -self._log_det(deviation)
+            normal = (opponent_colours(z) - mean) / deviation
+            white = filtered(normal, self.noise[camera], inverse=True)
+        return white, -self._log_det(deviation, camera)
 
-    def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(
+        self, z: Tensor, condition: Tensor | None = None, camera: int | Tensor = 0
+    ) -> tuple[Tensor, Tensor]:
         assert condition is not None, "a measured camera is conditional"
-        mean, deviation = self.moments(condition)
-        return self.sample(z, mean, deviation), self._log_det(deviation)
+        mean, deviation = self.moments(condition, camera)
+        return self.sample(z, mean, deviation, camera), self._log_det(deviation, camera)
 
 
 class Lifting(Bijection):

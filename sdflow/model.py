@@ -1,5 +1,6 @@
 """SDFlow: five networks that map HR and real LR photographs into one content latent and back."""
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -37,6 +38,9 @@ class SDFlow(nn.Module):
     degradation_flow    z_d = z_LR - z_c <-> z'_d      ``prior``, a mixture of Gaussians
     ==================  =============================  ==========================================
 
+    A component of the degradation is one of the mixture; in a measured model, whose z'_d is one Gaussian, it
+    is a measured camera.
+
     Heights and widths of y are multiples of ``multiple`` and at least ``2 * multiple``.
     """
 
@@ -49,12 +53,16 @@ class SDFlow(nn.Module):
         self.hf_flow = HFFlow(self.hf_channels, config.hf_steps, config.width, *extractor, config.hf_blocks)
         self.lr_flow = LRFlow(config.lr_steps, config.width)
         self.degradation_flow = DegradationFlow(
-            config.degradation_steps, config.width, *extractor, config.degradation_blocks, config.measured
+            config.degradation_steps,
+            config.width,
+            *extractor,
+            config.degradation_blocks,
+            config.components if config.measured else 0,
         )
         self.encoder = ContentExtractor(
             config.encoder_channels, config.encoder_blocks, config.encoder_modulation
         )
-        self.prior = GaussianMixture(config.components, config.mixture, alike=config.measured)
+        self.prior = GaussianMixture(1 if config.measured else config.components, config.mixture)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -94,6 +102,14 @@ class SDFlow(nn.Module):
         """3(s^2 - 1), the channels of z_h."""
         return 3 * (self.config.scale**2 - 1)
 
+    @property
+    def shares(self) -> Tensor:
+        """How often a photograph is of each component, (N,), with sum 1."""
+        if self.degradation_flow.camera is not None:
+            return self.degradation_flow.camera.shares
+        means = self.prior.means.detach()
+        return torch.full_like(means, 1 / len(means))
+
     def latent_shape_lr(self, height: int, width: int) -> tuple[int, int, int]:
         """The shape of z'_d for an LR image of that size."""
         return 12, height // 2, width // 2
@@ -110,10 +126,26 @@ class SDFlow(nn.Module):
         """z_c of a real LR image, E(x)."""
         return self.encoder(x)
 
-    def decode_lr(self, content: Tensor, z_d_prime: Tensor) -> Tensor:
-        """x = f_LR^-1(z_c + f_Deg^-1(z'_d | z_c)): the downscaling of a content under a degradation."""
-        z_d, _ = self.degradation_flow.inverse(z_d_prime, content)
+    def latent_lr(self, component: int | Tensor | None, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        """z'_d of given components, see ``GaussianMixture.latent``; one law for all measured cameras."""
+        return self.prior.latent(0 if self.config.measured else component, noise, temperature)
+
+    def decode_lr(self, content: Tensor, z_d_prime: Tensor, component: int | Tensor = 0) -> Tensor:
+        """x = f_LR^-1(z_c + f_Deg^-1(z'_d | z_c)): the downscaling of a content under a degradation.
+
+        Args:
+            content: (B, 3, H, W).
+            z_d_prime: (B, 12, H/2, W/2).
+            component: of all images or of each, (B,), where it is a measured camera; elsewhere it is in z'_d.
+        """
+        z_d, _ = self.degradation_flow.inverse(z_d_prime, content, component)
         return self.lr_flow.inverse(content + z_d)[0]
+
+    def sample_lr(self, content: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A downscaling of each content (B, 3, H, W), of components drawn by their shares."""
+        shape = (len(content), *self.latent_shape_lr(*content.shape[-2:]))
+        component = torch.multinomial(self.shares, len(content), replacement=True, generator=generator)
+        return self.decode_lr(content, self.prior.sample(shape, generator=generator), component)
 
     def decode_hr(self, content: Tensor, z_h_prime: Tensor) -> Tensor:
         """y = f_HR^-1(z_c, f_HF^-1(z'_h | z_c)): the super-resolution of a content."""
@@ -127,8 +159,15 @@ class SDFlow(nn.Module):
 
     def log_prob_degradation(self, z_d: Tensor, content: Tensor) -> Tensor:
         """log p(z_d | z_c) in nats, (B,)."""
-        z, log_det = self.degradation_flow(z_d, content)
-        return self.prior.log_prob(z) + log_det
+        if not self.config.measured:
+            z, log_det = self.degradation_flow(z_d, content)
+            return self.prior.log_prob(z) + log_det
+        each = []
+        for component, share in enumerate(self.shares.tolist()):
+            if share:
+                z, log_det = self.degradation_flow(z_d, content, component)
+                each.append(self.prior.log_prob(z) + log_det + math.log(share))
+        return torch.logsumexp(torch.stack(each), 0)
 
     def log_prob_hr(self, y: Tensor) -> Tensor:
         """log p(y) less the density of its content, in nats, (B,): z_c has no prior of its own."""

@@ -46,8 +46,14 @@ class Step:
         self.y = _dequantise(hr, replicas)  # (B, 3, sP, sP) in [-1, 1]
         self.x = _dequantise(lr, replicas)  # (B, 3, P, P) in [-1, 1]
         shape = (len(hr), *model.latent_shape_lr(*lr.shape[-2:]))
-        both = [replicas.prior(model.prior, shape) for _ in range(2)]  # each by itself: replicas share them
-        self.latents = torch.cat(both)  # (2B, 12, P/2, P/2), z'_d of two samples of each content
+        # Of two samples of each content: each by itself, since replicas share them.
+        both = [self._draw(shape) for _ in range(2)]
+        self.components = torch.cat([components for components, _ in both]).flatten()  # (2B,), of images
+        self.latents = torch.cat([latents for _, latents in both])  # (2B, 12, P/2, P/2), z'_d
+
+    def _draw(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        components = self.replicas.components(self.model.shares, self.model.prior.places(shape))
+        return components, self.model.latent_lr(components, self.replicas.normal(shape))
 
     @cached_property
     def _encoded(self) -> tuple[Tensor, Tensor]:
@@ -77,7 +83,8 @@ class Step:
     @torch.no_grad()
     def samples(self) -> Tensor:
         """Two samples of each HR crop as 8-bit files store them, (2B, 3, P, P): first all first ones."""
-        return as_stored(self.model.decode_lr(self.content.repeat(2, 1, 1, 1), self.latents))
+        content = self.content.repeat(2, 1, 1, 1)
+        return as_stored(self.model.decode_lr(content, self.latents, self.components))
 
     @cached_property
     def recovered(self) -> Tensor:

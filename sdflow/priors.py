@@ -24,16 +24,14 @@ class GaussianMixture(nn.Module):
             ``log (1/N) sum_k prod_i N(z_i; mu_k, sigma_k)``. "element" draws one for every element.
             "published" is what the authors' code does, the density by element and the sampler by image, and
             serves their weights alone: its two halves do not agree.
-        alike: all components begin as N(0, 1), instead of side by side.
     """
 
-    def __init__(self, components: int, law: MixtureLaw, alike: bool = False) -> None:
+    def __init__(self, components: int, law: MixtureLaw) -> None:
         super().__init__()
         if law not in get_args(MixtureLaw):
             raise ValueError(f"law: expected one of {get_args(MixtureLaw)}, got {law!r}")
         self.law = law
-        side_by_side = torch.linspace(-1, 1, components) if components > 1 and not alike else None
-        begun = torch.zeros(components) if side_by_side is None else side_by_side
+        begun = torch.linspace(-1, 1, components) if components > 1 else torch.zeros(components)
         self.means = nn.Parameter(0.05 * begun)
         self.log_stds = nn.Parameter(0.5 * begun)
 

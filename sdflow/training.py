@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -103,7 +104,8 @@ class Trainer:
             torch.manual_seed(derive_seed(config.seed, 0))
             self.model = SDFlow(architecture).to(self.device)
         self.objective = Objective(config.objective)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for parameter in self.model.parameters():
+            parameter.data = _like_convolutions(parameter.data)
         self.model.train()
         self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval()
         picture_flows = [*self.model.hr_flow.parameters(), *self.model.lr_flow.parameters()]
@@ -132,16 +134,16 @@ class Trainer:
         for own in (self.model, self.ema_model):
             own.load_state_dict(model.state_dict())
 
-    def load_camera(self, camera: Camera) -> None:
-        """Make the downscaling branch this measured camera.
+    def load_cameras(self, cameras: Sequence[Camera], shares: Sequence[float]) -> None:
+        """Make the downscaling branch these measured cameras, see ``MeasuredCamera.load``.
 
         Raises:
-            ValueError: the architecture has no measured camera.
+            ValueError: the architecture has no measured camera, or not as many.
         """
         for model in (self.model, self.ema_model):
             if model.degradation_flow.camera is None:
                 raise ValueError("architecture: expected one with a measured camera, got measured = False")
-            model.degradation_flow.camera.load(camera)
+            model.degradation_flow.camera.load(cameras, shares)
 
     def step(self, hr: Tensor, lr: Tensor, progress: float) -> dict[str, float] | None:
         """Train on one batch of unpaired crops.
@@ -234,7 +236,7 @@ class Trainer:
             moments: dict[int, dict[str, Tensor]] = {}
             for key, value in _under(state.tensors, "optimizer").items():
                 index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = _like_weights(value)
+                moments.setdefault(int(index), {})[name] = _like_convolutions(value)
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"training state of another model: {str(error).splitlines()[0]}") from error
@@ -247,9 +249,10 @@ def _adam(parameters: Any, rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.999))
 
 
-def _like_weights(moment: Tensor) -> Tensor:
-    """In the weights' memory format: a GPU's Adam takes all tensors at once only where formats agree."""
-    return moment.contiguous(memory_format=torch.channels_last) if moment.ndim == 4 else moment
+def _like_convolutions(value: Tensor) -> Tensor:
+    """In the memory format that convolutions run in. A GPU's Adam takes all tensors at once only where the
+    formats of weights and moments agree."""
+    return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
 
 
 def _under(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:

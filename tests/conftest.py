@@ -46,10 +46,14 @@ def shared_path() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of scale 2 in a folder like a run of training's: a small ``tiny``, random weights."""
+    """A checkpoint of scale 2 in a folder like a run of training's: a small ``tiny``, random weights.
+
+    Its five cameras, all as frequent, have noise of one to five levels.
+    """
     import torch
     from laws import randomise
 
+    from sdflow.camera import KNOTS, Camera
     from sdflow.checkpoint import save_checkpoint
     from sdflow.model import SDFlow
     from sdflow_data.training.presets import preset_architecture
@@ -57,5 +61,12 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "model"
     config = replace(preset_architecture("tiny", 2), hr_steps=2, lr_steps=2, degradation_steps=2)
     torch.manual_seed(0)
-    save_checkpoint(folder, randomise(SDFlow(config), 1, 0.05), {"steps": 0})
+    model = randomise(SDFlow(config), 1, 0.05)
+    cameras = [
+        replace(Camera.identity(), strength=torch.full((3, KNOTS), level))
+        for level in (1.0, 2.0, 3.0, 4.0, 5.0)
+    ]
+    assert model.degradation_flow.camera is not None
+    model.degradation_flow.camera.load(cameras, [0.2] * 5)
+    save_checkpoint(folder, model, {"steps": 0})
     return folder

@@ -33,6 +33,14 @@ def parse_sample_id(text: str) -> PatchId | None:
     return None if parts is None else PatchId(parts[1], int(parts[2]), int(parts[3]))
 
 
+def photograph_seed(seed: int, sha256: str, variant: int) -> int:
+    """What names the LR photograph that a variant's samples of a picture are cut from, in a run of ``seed``.
+
+    One photograph is of one camera, and was compressed once.
+    """
+    return derive_seed(seed, int(sha256, 16), variant)
+
+
 def sample_seed(seed: int, patch: PatchId, variant: int, draw: int) -> int:
     """The seed of a sample of a run with ``seed``; ``draw`` counts earlier draws, which were not finite."""
     return derive_seed(seed, int(patch.sha256, 16), patch.top, patch.left, variant, draw)

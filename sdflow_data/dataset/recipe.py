@@ -65,8 +65,8 @@ class Sampling:
 
     Attributes:
         temperature: of the latent noise.
-        components: the mixture components to draw from, all equally likely; empty for all there are.
-        weights: how likely each component of the model is; empty where ``components`` says it.
+        components: the mixture components to draw from, by their shares; empty for all there are.
+        weights: how likely each component is, instead of its share; empty where ``components`` says it.
         seed: of the run.
         device, precision: "cpu", "cuda" or "mps"; "fp32" or "bf16". Others round differently.
         codec: what samples end with: "camera", the model's own, "none", or a JPEG compression.

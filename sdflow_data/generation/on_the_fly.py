@@ -32,7 +32,7 @@ from ..dataset.identity import PatchId
 from ..dataset.plan import Plan, scan
 from ..dataset.reading import equal_share, stream_order
 from ..dataset.shards import Failure
-from ..models.degraders import MAX_DRAWS, component_weights, load_degrader
+from ..models.degraders import MAX_DRAWS, component_weights, draw_codec, load_degrader
 from ..models.registry import anywhere
 from .run import GenerationRequest
 from .shard_maker import GenerationJob, ShardMaker, UnusableError, read_planned
@@ -250,10 +250,11 @@ class Degradation(nn.Module):
     def _sample(self, hr: np.ndarray, seed: int) -> np.ndarray:
         """uint8 (H, W, 3) -> uint8 (H/s, W/s, 3)."""
         for draw in range(MAX_DRAWS):
-            lr = self._degrader.degrade(hr, [derive_seed(seed, draw)], self._temperature, self._weights).lr[0]
+            seeds = [derive_seed(seed, draw)]
+            lr = self._degrader.degrade(hr, seeds, self._temperature, self._weights, photographs=[seed]).lr[0]
             if np.isfinite(lr).all():
                 levels = quantise(torch.from_numpy(lr)).numpy()
-                jpeg = self._degrader.codec.draw(seed)
+                jpeg = draw_codec(self._degrader, seed, self._weights)
                 return levels if jpeg is None else jpeg.apply(levels)
         raise SDFlowError(f"hr: a sample was not finite in {MAX_DRAWS} draws")
 

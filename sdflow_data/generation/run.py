@@ -18,7 +18,7 @@ from ..dataset.manifest import INFO, finish_dataset, read_dataset
 from ..dataset.plan import PLAN, Plan, locate, scan
 from ..dataset.recipe import PatchGrid, Recipe, Sampling
 from ..dataset.shards import ShardReader, is_whole, shard_path
-from ..images.codec import CODEC_LIBRARY, Codec, parse_codec
+from ..images.codec import CODEC_LIBRARY, parse_codec
 from ..models.degraders import Degrader, component_weights, load_degrader
 from ..models.registry import HAND_MADE, anywhere
 from ..statistics import CHEAP_COLUMNS
@@ -84,11 +84,11 @@ class GenerationRequest:
                 f"for {self.model} at scale {degrader.scale}, found {self.patch_size}",
             )
         component_weights(degrader, self.components)  # refuses those that are not there
-        if self.weights and (self.components or len(self.weights) != degrader.components):
+        if self.weights and (self.components or len(self.weights) != len(degrader.shares)):
             raise ValueError(
-                f"weights: expected {degrader.components} alone, got {len(self.weights)} and components"
+                f"weights: expected {len(degrader.shares)} alone, got {len(self.weights)} and components"
             )
-        codec, codec_name = self._codec(degrader)
+        codec = self._codec_name(degrader)
         return Recipe(
             model=Path(self.model).resolve().name,
             model_hash=degrader.fingerprint,
@@ -106,20 +106,22 @@ class GenerationRequest:
                 seed=self.seed,
                 device=device,
                 precision=precision,
-                codec=codec_name,
-                codec_library="" if codec.lossless else CODEC_LIBRARY,
+                codec=codec,
+                codec_library="" if codec == "none" else CODEC_LIBRARY,
                 ranges=self.ranges,
             ),
         )
 
-    def _codec(self, degrader: Degrader) -> tuple[Codec, str]:
-        """What samples end with, and its one name."""
+    def _codec_name(self, degrader: Degrader) -> str:
+        """What samples end with, by its one name."""
         try:
             asked = parse_codec(self.codec)
         except ValueError as error:
             raise ArgumentError("codec", str(error)) from error
-        codec = degrader.codec if asked is None else asked
-        return codec, "none" if codec.lossless else "camera" if asked is None else str(codec.entries[0][0])
+        codecs = degrader.codecs if asked is None else (asked,)
+        if all(codec.lossless for codec in codecs):
+            return "none"
+        return "camera" if asked is None else str(asked.entries[0][0])
 
     def _device(self, begun: Sampling | None) -> str:
         if self.model in HAND_MADE:

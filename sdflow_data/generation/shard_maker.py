@@ -20,7 +20,7 @@ from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file, write_file
 from sdflow.resample import quantise
 
-from ..dataset.identity import PatchId, sample_seed
+from ..dataset.identity import PatchId, photograph_seed, sample_seed
 from ..dataset.plan import Cut, Picture, shard_key
 from ..dataset.recipe import Recipe, Sampling
 from ..dataset.schema import patch_columns
@@ -28,7 +28,7 @@ from ..dataset.shards import Failure, ShardWriter, shard_path
 from ..images.codec import Jpeg, parse_codec
 from ..images.picture import PictureError
 from ..images.reading import read_picture
-from ..models.degraders import MAX_DRAWS, component_weights, load_degrader
+from ..models.degraders import MAX_DRAWS, component_weights, draw_codec, load_degrader
 from ..statistics import CHEAP_COLUMNS, cheap_statistics
 from ..system.lock import turn_on_this_machine
 
@@ -116,8 +116,7 @@ class ShardMaker:
             raise SDFlowError(f"{job.model}: expected the model that this run began with, found another one")
         listed = component_weights(self.degrader, sampling.components)
         self._weights = np.array(sampling.weights) if sampling.weights else listed
-        asked = parse_codec(sampling.codec)
-        self._codec = self.degrader.codec if asked is None else asked
+        self._codec = parse_codec(sampling.codec)
 
     def make(self, task: ShardTask, on_patch: Callable[[], object] = lambda: None) -> None:
         """Make a shard and put it in its place; ``on_patch`` is called after each patch."""
@@ -147,21 +146,25 @@ class ShardMaker:
     def draw(self, hr: np.ndarray, patch: PatchId) -> Samples | None:
         """The samples of a patch; None if one of them did not come out finite in ``MAX_DRAWS`` draws."""
         count, side = self.grid.variants, self.grid.patch_size // self.grid.scale
+        photographs = [photograph_seed(self.sampling.seed, patch.sha256, variant) for variant in range(count)]
         samples = Samples(
             lr=np.empty((count, side, side, 3), np.float32),
             component=np.empty(count, np.int32),
             seed=np.empty(count, np.int64),
             draw=np.empty(count, np.int32),
-            codec=[
-                self._codec.draw(self.sampling.seed, int(patch.sha256, 16), variant)
-                for variant in range(count)
-            ],
+            codec=[draw_codec(self.degrader, photo, self._weights, self._codec) for photo in photographs],
             place=(patch.top // self.grid.scale, patch.left // self.grid.scale),
         )
         pending = list(range(count))
         for draw in range(MAX_DRAWS):
             seeds = [sample_seed(self.sampling.seed, patch, variant, draw) for variant in pending]
-            degraded = self.degrader.degrade(hr, seeds, self.sampling.temperature, self._weights)
+            degraded = self.degrader.degrade(
+                hr,
+                seeds,
+                self.sampling.temperature,
+                self._weights,
+                photographs=[photographs[variant] for variant in pending],
+            )
             samples.lr[pending], samples.component[pending] = degraded.lr, degraded.component
             samples.seed[pending], samples.draw[pending] = seeds, draw
             pending = [variant for variant in pending if not np.isfinite(samples.lr[variant]).all()]

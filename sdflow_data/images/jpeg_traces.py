@@ -5,14 +5,10 @@ those of any other picture lie anywhere. What was resized or otherwise changed b
 trace, and needs none: its grid is gone.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 from scipy.fft import dct
 
-from .codec import UNIT, Codec, Jpeg, Subsampling, read_jpeg, standard_tables
-from .reading import PictureError, read_picture
+from .codec import UNIT, Jpeg, Subsampling, standard_tables
 
 QUALITIES = tuple(range(20, 100))
 """Qualities that are looked for. A quality of 100 has steps of 1, which nobody sees."""
@@ -58,26 +54,6 @@ def lattice_evidence(coefficients: np.ndarray, quality: int) -> np.ndarray:
     ratio = np.log(peak * np.exp(-0.5 * off * off) + _OUTLIERS)
     ratio = np.where(whole == 0, np.minimum(ratio, 0), ratio)
     return ratio @ (step > 1).astype(np.float32)  # steps of 1 look like no compression at all
-
-
-def measure_codec(photographs: Sequence[Path], most: int = 500) -> tuple[Codec, dict[Path, str]]:
-    """The distribution of the compressions of photographs.
-
-    Args:
-        photographs: files, JPEG or other.
-        most: as many of them are looked at, spread evenly; settings of 500 tell shares to within 5 %.
-
-    Returns:
-        The distribution; and the files that tell nothing, with the reason.
-    """
-    found, skipped = [], {}
-    for index in np.unique(np.linspace(0, len(photographs) - 1, min(most, len(photographs))).astype(int)):
-        path = photographs[index]
-        try:
-            found.append(read_jpeg(path) or estimate_jpeg(read_picture(path)))
-        except PictureError as error:
-            skipped[path] = error.reason
-    return Codec.of(found), skipped
 
 
 def estimate_jpeg(picture: np.ndarray) -> Jpeg | None:

@@ -48,10 +48,8 @@ def sample_sheet(model: SDFlow, hr: Tensor, lr: Tensor, device: str) -> tuple[np
     """
     y = to_unit(hr.to(device))
     content = model.encode_hr(y)
-    shape = (4 * len(y), *model.latent_shape_lr(*content.shape[-2:]))
     generator = torch.Generator(device).manual_seed(0)
-    latents = model.prior.sample(shape, generator=generator)
-    samples = to_levels(model.decode_lr(content.repeat(4, 1, 1, 1), latents)).unflatten(0, (4, len(y)))
+    samples = to_levels(model.sample_lr(content.repeat(4, 1, 1, 1), generator)).unflatten(0, (4, len(y)))
     bicubic = to_levels(bicubic_downscale(y, model.scale))
     drift = (samples.mean((0, 1, 3, 4)) - bicubic.mean((0, 2, 3))).abs().max()
     difference = (samples - bicubic).square().mean().sqrt()

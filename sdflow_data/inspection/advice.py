@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .photographs import Measured, Survey, same_pictures
+from ..statistics.photograph import Photograph
+from .photographs import Survey, same_pictures
 
 FEW_PHOTOGRAPHS = 10
 ENLARGED = 1.8
@@ -103,7 +104,7 @@ def _of_sharp(photographs: Survey) -> Iterator[str]:
 
 
 def _some(
-    photographs: Survey, is_so: Callable[[Measured], bool], what: str, cure: str, least: float = 0.0
+    photographs: Survey, is_so: Callable[[Photograph], bool], what: str, cure: str, least: float = 0.0
 ) -> Iterator[str]:
     """A line if some photographs are so, and at least that share of those measured."""
     found = [photo.name for photo in photographs.measured if is_so(photo)]
@@ -171,7 +172,7 @@ def _of_scale(hr: Survey, lr: Survey, same: Sequence[tuple[str, str]], scale: in
         )
 
 
-def _of_scenes(hr: Sequence[Measured], lr: Sequence[Measured]) -> Iterator[str]:
+def _of_scenes(hr: Sequence[Photograph], lr: Sequence[Photograph]) -> Iterator[str]:
     bright = [float(np.median([np.mean(photo.colour) for photo in side])) for side in (hr, lr)]
     contrast = [float(np.median([photo.contrast for photo in side])) for side in (hr, lr)]
     colours = [

@@ -4,34 +4,96 @@ A mixture of normal distributions over what was measured of each photograph; the
 of the lowest Bayesian information criterion (Schwarz, 1978).
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sdflow.checkpoint import DESCRIPTION, read_description
+from sdflow.errors import SDFlowError
+
+from ..images.codec import Codec
+
+CAMERAS_KEY = "cameras"
+"""Under which a checkpoint's description of its training tells of its measured cameras."""
+
 MOST_GROUPS = 5
+"""Cameras of a folder at most."""
+LEAST_MEMBERS = 4
+"""Photographs of a camera at least: fewer say too little of it."""
 _ITERATIONS = 200
 _STARTS = 8
 _LEAST_SPREAD = (0.1, 0.1, 2.5)
 """Deviations that estimates of one camera have at least: blur in pixels, log of the noise, JPEG quality."""
+_FEATURES = ("blur", "noise", "quality")
+
+
+@dataclass(frozen=True)
+class CameraLook:
+    """What photographs of one camera look like, among others.
+
+    Attributes:
+        share: of all photographs.
+        blur, noise, quality: medians: pixels, grey levels, JPEG quality (100: none).
+        spread: deviations of the blur, of the log of the noise and of the quality.
+    """
+
+    share: float
+    blur: float
+    noise: float
+    quality: float
+    spread: tuple[float, float, float]
+
+    def __str__(self) -> str:
+        jpeg = "no JPEG" if self.quality >= 100 else f"JPEG {self.quality:.0f}"
+        return f"{self.share:.0%} blur {self.blur:.1f}, noise {self.noise:.1f}, {jpeg}"
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "CameraLook":
+        """What ``dataclasses.asdict`` made.
+
+        Raises:
+            ValueError, TypeError, KeyError: anything else.
+        """
+        share, blur, noise, quality = (float(value[name]) for name in ("share", *_FEATURES))
+        of_blur, of_noise, of_quality = (float(deviation) for deviation in value["spread"])
+        look = cls(share, blur, noise, quality, (of_blur, of_noise, of_quality))
+        if not all(map(math.isfinite, (blur, noise, quality))) or not min(share, *look.spread) > 0:
+            raise ValueError(f"expected finite numbers, shares and deviations above 0, got {value}")
+        return look
+
+
+@dataclass(frozen=True)
+class ModelCamera:
+    """What a checkpoint tells of a measured camera beside its weights."""
+
+    look: CameraLook
+    codec: Codec
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `from_json`."""
+        return {**asdict(self.look), "codec": self.codec.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "ModelCamera":
+        """What `to_json` made.
+
+        Raises:
+            ValueError, TypeError, KeyError: anything else.
+        """
+        return cls(CameraLook.from_json(value), Codec.from_json(value["codec"]))
 
 
 @dataclass(frozen=True)
 class CameraGroup:
-    """Photographs that look as if one camera had taken them.
+    """Photographs that look as if one camera had taken them: their look, and their rows in the frame."""
 
-    Attributes:
-        share: of all photographs.
-        members: rows of the frame that are most likely of this group.
-        blur, noise, quality: medians of its members: pixels, grey levels, JPEG quality (100: none).
-    """
-
-    share: float
+    look: CameraLook
     members: np.ndarray
-    blur: float
-    noise: float
-    quality: float
 
 
 def group_photographs(frame: pd.DataFrame, most: int = MOST_GROUPS) -> list[CameraGroup]:
@@ -44,19 +106,66 @@ def group_photographs(frame: pd.DataFrame, most: int = MOST_GROUPS) -> list[Came
     """
     if frame.empty:
         return []
-    told = frame[["blur", "noise", "quality"]].astype(float)
+    told = frame[list(_FEATURES)].astype(float)
     told = told.fillna(told.median()).fillna(0.0)
-    features = np.stack([told["blur"], np.log(told["noise"] + 0.25), told["quality"]], axis=1)
-    features /= np.array(_LEAST_SPREAD)
+    features = _features(told) / _LEAST_SPREAD
     fits = [_fit(features, count) for count in range(1, min(most, len(features)) + 1)]
     best = min(fits, key=lambda fit: fit.criterion)
+    return looks_of(told, best.groups)
+
+
+def looks_of(frame: pd.DataFrame, numbers: np.ndarray) -> list[CameraGroup]:
+    """The groups of rows of the same number, the largest first."""
     groups = []
-    for number in range(len(best.weights)):
-        members = np.flatnonzero(best.groups == number)
-        if len(members):
-            blur, noise, quality = told.iloc[members].median()
-            groups.append(CameraGroup(len(members) / len(frame), members, blur, noise, quality))
-    return sorted(groups, key=lambda group: (-group.share, group.members[0]))
+    for number in np.unique(numbers):
+        members = np.flatnonzero(numbers == number)
+        told = frame.iloc[members][list(_FEATURES)].astype(float)
+        blur, noise, quality = told.median().fillna(0.0)
+        spread = np.fmax(pd.DataFrame(_features(told)).std(ddof=0), _LEAST_SPREAD)
+        deviations = (float(spread[0]), float(spread[1]), float(spread[2]))
+        groups.append(
+            CameraGroup(CameraLook(len(members) / len(frame), blur, noise, quality, deviations), members)
+        )
+    return sorted(groups, key=lambda group: (-group.look.share, group.members[0]))
+
+
+def nearest(looks: Sequence[CameraLook], frame: pd.DataFrame) -> np.ndarray:
+    """The likeliest of the looks of each row, (n,); what could not be measured (NaN) speaks for none."""
+    centres = _features(
+        pd.DataFrame([[look.blur, look.noise, look.quality] for look in looks], columns=_FEATURES)
+    )
+    spread = np.array([look.spread for look in looks])
+    off = np.nan_to_num((_features(frame)[:, None] - centres) / spread)
+    shares = np.array([look.share for look in looks])
+    return (np.log(shares) - np.log(spread).sum(1) - 0.5 * np.square(off).sum(2)).argmax(1)
+
+
+def merged_into_nearest(frame: pd.DataFrame, groups: Sequence[CameraGroup], number: int) -> list[CameraGroup]:
+    """The groups without that one, whose photographs go to the likeliest of the others each."""
+    others = [group for place, group in enumerate(groups) if place != number]
+    numbers = np.empty(len(frame), int)
+    for place, group in enumerate(others):
+        numbers[group.members] = place
+    members = groups[number].members
+    numbers[members] = nearest([group.look for group in others], frame.iloc[members])
+    return looks_of(frame, numbers)
+
+
+def united(
+    frame: pd.DataFrame, groups: Sequence[CameraGroup], first: CameraGroup, second: CameraGroup
+) -> list[CameraGroup]:
+    """The groups with two of them as one."""
+    numbers = np.empty(len(frame), int)
+    for place, group in enumerate(groups):
+        numbers[group.members] = place
+    numbers[second.members] = numbers[first.members[0]]
+    return looks_of(frame, numbers)
+
+
+def _features(frame: pd.DataFrame) -> np.ndarray:
+    """(n, 3): blur, logarithm of the noise, quality."""
+    blur, noise, quality = (frame[name].to_numpy(float) for name in _FEATURES)
+    return np.stack([blur, np.log(noise + 0.25), quality], axis=1)
 
 
 @dataclass(frozen=True)
@@ -114,8 +223,19 @@ def _first_centres(features: np.ndarray, count: int, random: np.random.Generator
 
 def in_words(groups: Sequence[CameraGroup]) -> str:
     """The groups, for people."""
-    return "; ".join(
-        f"{group.share:.0%} blur {group.blur:.1f}, noise {group.noise:.1f}, "
-        + ("no JPEG" if group.quality >= 100 else f"JPEG {group.quality:.0f}")
-        for group in groups
-    )
+    return "; ".join(str(group.look) for group in groups)
+
+
+def cameras_of(checkpoint: Path) -> list[ModelCamera]:
+    """The measured cameras that a checkpoint's ``model.json`` tells of; none where it tells of none.
+
+    Raises:
+        SDFlowError: it tells of something else.
+    """
+    try:
+        return [
+            ModelCamera.from_json(value)
+            for value in read_description(checkpoint)["training"].get(CAMERAS_KEY, [])
+        ]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise SDFlowError(f"{checkpoint / DESCRIPTION}: unusable {CAMERAS_KEY}: {error!r}") from error

@@ -19,22 +19,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdflow.checkpoint import DESCRIPTION, fingerprint, load_checkpoint, read_description
+from sdflow.checkpoint import DESCRIPTION, fingerprint, load_checkpoint
 from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.inference import Downscaler
 from sdflow.noise import component_field, draw_component, noise_field
 from sdflow.resample import bicubic_downscale, to_levels, to_unit
 
 from ..images.augment import albumentations, augment
-from ..images.codec import NO_CODEC, Codec
+from ..images.codec import NO_CODEC, Codec, Jpeg
 from ..system.devices import choose_device, choose_precision
+from .cameras import CAMERAS_KEY, cameras_of
 from .registry import find_checkpoint
 
 NO_COMPONENT = -1
 """Of a sample that belongs to no single mixture component."""
-
-CODEC_KEY = "codec"
-"""Under which a checkpoint's description of its training tells of the codec."""
 
 MAX_DRAWS = 8
 """How often a sample that comes out not finite is drawn at most, each time from another seed."""
@@ -63,20 +61,21 @@ class Degrader(Protocol):
         name: for people.
         scale: s, the ratio of HR to LR size.
         multiple: HR heights and widths must be multiples of this, and at least twice it.
-        components: number of mixture components; 0 if there are none to choose from.
+        shares: how often photographs are of each mixture component, with sum 1; empty if there are none.
         halo: HR pixels of surroundings, a multiple of ``multiple``, that a tile of a larger picture needs on
             each side for its inner part to come out as in the whole; None if only the whole picture will do.
         fingerprint: hex sha256 of all that determines the output, the codec included.
-        codec: what the pictures of its camera are compressed with; `degrade` leaves that to who stores them.
+        codecs: what its pictures are compressed with, by component, or for all of them where there are none.
+            `degrade` leaves that to who stores them; see `draw_codec`.
     """
 
     name: str
     scale: int
     multiple: int
-    components: int
+    shares: np.ndarray
     halo: int | None
     fingerprint: str
-    codec: Codec
+    codecs: tuple[Codec, ...]
 
     def degrade(
         self,
@@ -85,6 +84,7 @@ class Degrader(Protocol):
         temperature: float,
         weights: np.ndarray | None = None,
         *,
+        photographs: Sequence[int] | None = None,
         top: int = 0,
         left: int = 0,
     ) -> Degraded:
@@ -94,7 +94,9 @@ class Degrader(Protocol):
             hr: uint8 (H, W, 3), RGB.
             seeds: K seeds.
             temperature: of the latent noise, >= 0; degraders without latents ignore it.
-            weights: (components,), >= 0 with sum 1: how likely each mixture component is; None is uniform.
+            weights: (components,), >= 0 with sum 1: how likely each mixture component is; None is ``shares``.
+            photographs: what names the photograph that each sample is a part of, which draws its component;
+                None for the seeds.
             top, left: where ``hr`` lies in a larger picture, multiples of ``multiple``. The noise belongs to
                 places in that picture, so that overlapping tiles agree on it.
         """
@@ -106,7 +108,7 @@ class SDFlowDegrader:
 
     A sample is of one mixture component, but where the model's mixture is one of elements, each element of
     the latent is. At temperature 0 the latent is the mean of the one component that has weight, else that of
-    the mixture.
+    the mixture. The components of a measured model are cameras: a sample is of one at any temperature.
 
     Its receptive field is larger than any useful halo, but what comes from afar fades quickly. Differences
     between the middle of a tile and the whole picture, in grey levels at the 99.9th percentile:
@@ -133,9 +135,15 @@ class SDFlowDegrader:
         self.scale = self._model.scale
         self.multiple = self._model.multiple
         self.halo: int | None = _HALO * self.scale
-        self.components = self._model.prior.components
-        self.codec = codec_of(checkpoint)
-        self.fingerprint = _with_codec(fingerprint(checkpoint), self.codec)
+        shares = self._model.shares.double().cpu().numpy()
+        self.shares: np.ndarray = shares[shares > 0] / shares.sum()
+        cameras = cameras_of(checkpoint)
+        if cameras and len(cameras) != len(self.shares):
+            raise SDFlowError(
+                f"{checkpoint / DESCRIPTION}: expected {len(self.shares)} {CAMERAS_KEY}, found {len(cameras)}"
+            )
+        self.codecs = tuple(camera.codec for camera in cameras) or (NO_CODEC,) * len(self.shares)
+        self.fingerprint = _with_codecs(fingerprint(checkpoint), self.codecs)
 
     @torch.no_grad()
     def degrade(
@@ -145,45 +153,52 @@ class SDFlowDegrader:
         temperature: float,
         weights: np.ndarray | None = None,
         *,
+        photographs: Sequence[int] | None = None,
         top: int = 0,
         left: int = 0,
     ) -> Degraded:
         """See `Degrader.degrade`."""
-        weights = np.full(self.components, 1 / self.components) if weights is None else weights
+        weights = self.shares if weights is None else weights
         shape = self._model.latent_shape_lr(hr.shape[0] // self.scale, hr.shape[1] // self.scale)
         place = (top // self.multiple, left // self.multiple)
-        latents, components = zip(*(self._latent(seed, temperature, weights, shape, place) for seed in seeds))
+        latents, components = zip(
+            *(
+                self._latent(seed, photograph, temperature, weights, shape, place)
+                for seed, photograph in zip(seeds, seeds if photographs is None else photographs)
+            )
+        )
         encoded = self._downscaler.encode(to_unit(_to_tensor(hr).to(self._device)))
-        samples = self._downscaler.sample(encoded, torch.stack(latents))
+        samples = self._downscaler.sample(encoded, torch.stack(latents), components)
         return Degraded(to_levels(samples).permute(0, 2, 3, 1).cpu().numpy(), np.array(components))
 
     def _latent(
         self,
         seed: int,
+        photograph: int,
         temperature: float,
         weights: np.ndarray,
         shape: tuple[int, int, int],
         place: tuple[int, int],
     ) -> tuple[Tensor, int]:
         """z'_d for a window of the picture, and the one component that it is of."""
-        prior, (top, left) = self._model.prior, place
+        model, (top, left) = self._model, place
         noise = torch.from_numpy(noise_field(seed, *shape, top=top, left=left)).to(self._device)
-        several = np.count_nonzero(weights) > 1
-        if several and temperature == 0:
-            return prior.latent(None, noise, temperature), NO_COMPONENT
-        if several and prior.law == "element":
+        mixed = np.count_nonzero(weights) > 1 and not model.config.measured
+        if mixed and temperature == 0:
+            return model.latent_lr(None, noise, temperature), NO_COMPONENT
+        if mixed and model.prior.law == "element":
             field = torch.from_numpy(component_field(seed, weights, *shape, top=top, left=left))
-            return prior.latent(field.to(self._device), noise, temperature), NO_COMPONENT
-        component = draw_component(seed, weights)
-        return prior.latent(component, noise, temperature), component
+            return model.latent_lr(field.to(self._device), noise, temperature), NO_COMPONENT
+        component = draw_component(photograph, weights)
+        return model.latent_lr(component, noise, temperature), component
 
 
 class BicubicDegrader:
     """Antialiased bicubic downscaling: the clean reference, the same for every seed."""
 
     name = "bicubic"
-    components = 0
-    codec = NO_CODEC
+    shares = np.empty(0)
+    codecs: tuple[Codec, ...] = (NO_CODEC,)
 
     def __init__(self, scale: int = 4) -> None:
         self.scale = self.multiple = scale
@@ -197,6 +212,7 @@ class BicubicDegrader:
         temperature: float,
         weights: np.ndarray | None = None,
         *,
+        photographs: Sequence[int] | None = None,
         top: int = 0,
         left: int = 0,
     ) -> Degraded:
@@ -237,8 +253,8 @@ class ClassicalDegrader:
     """
 
     name = "classical"
-    components = 0
-    codec = NO_CODEC  # it has its own in the middle and at the end
+    shares = np.empty(0)
+    codecs: tuple[Codec, ...] = (NO_CODEC,)  # it has its own in the middle and at the end
     halo: int | None = None  # blur, noise and JPEG blocks of one photograph are drawn for the whole of it
 
     def __init__(self, scale: int = 4, ranges: Ranges | None = None) -> None:
@@ -254,6 +270,7 @@ class ClassicalDegrader:
         temperature: float,
         weights: np.ndarray | None = None,
         *,
+        photographs: Sequence[int] | None = None,
         top: int = 0,
         left: int = 0,
     ) -> Degraded:
@@ -325,25 +342,12 @@ def _noise(strongest: float, p: float) -> albumentations.BaseCompose:
     )
 
 
-def codec_of(checkpoint: Path) -> Codec:
-    """The codec that a checkpoint's ``model.json`` tells of; none where it tells of none.
-
-    Raises:
-        SDFlowError: it is none that can be used.
-    """
-    stored = read_description(checkpoint)["training"].get(CODEC_KEY)
-    if stored is None:
-        return NO_CODEC
-    try:
-        return Codec.from_json(stored)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise SDFlowError(f"{checkpoint / DESCRIPTION}: unusable codec: {error!r}") from error
-
-
-def _with_codec(digest: str, codec: Codec) -> str:
-    if codec.lossless:
+def _with_codecs(digest: str, codecs: Sequence[Codec]) -> str:
+    if all(codec.lossless for codec in codecs):
         return digest
-    return hashlib.sha256(f"{digest} {json.dumps(codec.to_json())}".encode()).hexdigest()
+    return hashlib.sha256(
+        f"{digest} {json.dumps([codec.to_json() for codec in codecs])}".encode()
+    ).hexdigest()
 
 
 def load_degrader(
@@ -379,20 +383,38 @@ def load_degrader(
 
 
 def component_weights(degrader: Degrader, components: Sequence[int]) -> np.ndarray | None:
-    """Weights that draw these components alone, all alike; None, which draws from all, if none are given.
+    """Weights that draw these components alone, by their shares; None, which draws from all, for none given.
 
     Raises:
         SDFlowError: a component that the degrader does not have.
     """
+    count = len(degrader.shares)
     for component in components:
-        if component >= degrader.components:
-            has = f"components 0 to {degrader.components - 1}" if degrader.components else "no components"
+        if component >= count:
+            has = f"components 0 to {count - 1}" if count else "no components"
             raise ArgumentError("components", f"the model {degrader.name} has {has}, found {component}")
     if not components:
         return None
-    weights = np.zeros(degrader.components)
-    weights[list(components)] = 1 / len(set(components))
-    return weights
+    weights = np.zeros(count)
+    weights[list(components)] = degrader.shares[list(components)]
+    return weights / weights.sum()
+
+
+def draw_codec(
+    degrader: Degrader, photograph: int, weights: np.ndarray | None, asked: Codec | None = None
+) -> Jpeg | None:
+    """The compression of a photograph: that which was asked for, else its camera's.
+
+    Args:
+        degrader: knows the cameras.
+        photograph: what names it, as `Degrader.degrade` takes it.
+        weights: of the components, as there.
+        asked: instead of the cameras' own.
+    """
+    if asked is None:
+        weights = degrader.shares if weights is None else weights
+        asked = degrader.codecs[draw_component(photograph, weights) if len(weights) else 0]
+    return asked.draw(photograph)
 
 
 def _to_tensor(picture: np.ndarray) -> Tensor:

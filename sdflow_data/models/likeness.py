@@ -1,5 +1,6 @@
 """Which of a model's degradations a set of photographs shows: ``sdflow generate --like``."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,15 @@ from ..images.finding import search
 from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..statistics.frames import cut_patches
+from ..statistics.photograph import measure_photograph, photograph_frame
+from .cameras import CameraLook, cameras_of, nearest
 from .registry import HAND_MADE, find_checkpoint
 
 _SIZE, _PATCHES = 48, 32
 _DIGITS = 4
+
+_Use = Callable[[Path, np.ndarray], np.ndarray]
+"""A photograph's file and its pixels -> how much it is of each component, with sum 1."""
 
 
 def component_use(model: SDFlow, patches: np.ndarray) -> np.ndarray:
@@ -45,6 +51,9 @@ def component_use(model: SDFlow, patches: np.ndarray) -> np.ndarray:
 def likeness(model: str, folder: Path) -> tuple[tuple[float, ...], list[str]]:
     """Sampling weights of a model's components that give the degradations of the photographs in a folder.
 
+    A measured model's components are cameras: its photographs were told apart by blur, noise and compression,
+    and so are these. Of any other model, a component is as likely as it explains the photograph.
+
     Args:
         model: a checkpoint, a run, or a built-in name.
         folder: of real LR photographs, searched to any depth; every photograph counts alike.
@@ -57,22 +66,37 @@ def likeness(model: str, folder: Path) -> tuple[tuple[float, ...], list[str]]:
     """
     if model in HAND_MADE:
         raise ArgumentError("model", f"expected a trained model with mixture components, found {model}")
-    # The content extractor is a part of the one direction, the mixture of the other.
-    network = load_checkpoint(find_checkpoint(model), needs=["upscale", "downscale"])
+    checkpoint = find_checkpoint(model)
+    looks = [camera.look for camera in cameras_of(checkpoint)]
+    use = _nearest_camera(looks) if looks else _explaining(checkpoint)
     listing = search(folder)
     uses, skipped = [], [f"{error.path.relative_to(folder)}: {error.reason}" for error in listing.skipped]
     for name in listing.pictures:
         try:
-            patches = cut_patches(read_picture(folder / name), _SIZE, _PATCHES)
+            picture = read_picture(folder / name)
+            if min(picture.shape[:2]) < _SIZE:
+                raise PictureError(folder / name, f"smaller than {_SIZE}x{_SIZE} pixels")
+            uses.append(use(folder / name, picture))
         except PictureError as error:
             skipped.append(f"{name}: {error.reason}")
-            continue
-        if len(patches) == 0:
-            skipped.append(f"{name}: smaller than {_SIZE}x{_SIZE} pixels")
-            continue
-        uses.append(component_use(network, patches))
     if not uses:
         raise SDFlowError(f"{folder}: expected photographs of at least {_SIZE}x{_SIZE} pixels, found none")
     weights = np.round(np.stack(uses).mean(0), _DIGITS)
     weights[weights.argmax()] += 1 - weights.sum()
     return tuple(float(round(weight, _DIGITS)) for weight in weights), skipped
+
+
+def _nearest_camera(looks: Sequence[CameraLook]) -> _Use:
+    def use(path: Path, picture: np.ndarray) -> np.ndarray:
+        frame = photograph_frame([measure_photograph(path, picture=picture)])
+        return np.eye(len(looks))[nearest(looks, frame)[0]]
+
+    return use
+
+
+def _explaining(checkpoint: Path) -> _Use:
+    # The content extractor is a part of the one direction, the mixture of the other.
+    network = load_checkpoint(checkpoint, needs=["upscale", "downscale"])
+    if network.config.measured:
+        return lambda path, picture: np.ones(1)  # of one camera, of which nothing more is told
+    return lambda path, picture: component_use(network, cut_patches(picture, _SIZE, _PATCHES))

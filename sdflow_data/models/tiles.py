@@ -20,14 +20,14 @@ from sdflow.files import sha256_file
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
 
-from ..images.codec import NO_CODEC, BandCoder, Codec, Jpeg
+from ..images.codec import BandCoder, Codec, Jpeg
 from ..images.finding import search
 from ..images.kinds import read_suffixes
 from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..images.writing import writing_png
 from ..system.folders import check_outside
-from .degraders import MAX_DRAWS, Degrader
+from .degraders import MAX_DRAWS, Degrader, draw_codec
 from .upscaler import SDFlowUpscaler
 
 MAX_SR_PIXELS = 2**32
@@ -80,12 +80,18 @@ def downscale_picture(
         SDFlowError: a sample was not finite in any of its draws.
     """
 
-    def of_tile(hr: np.ndarray, seeds: Sequence[int], top: int, left: int) -> np.ndarray:
-        return degrader.degrade(hr, seeds, temperature, weights, top=top, left=left).lr
+    def of_tile(hr: np.ndarray, seeds: Sequence[_Seeds], top: int, left: int) -> np.ndarray:
+        photographs, samples = zip(*seeds)
+        return degrader.degrade(
+            hr, samples, temperature, weights, photographs=photographs, top=top, left=left
+        ).lr
+
+    def codec_of(photograph: int) -> Jpeg | None:
+        return draw_codec(degrader, photograph, weights, codec)
 
     cuts = _Cuts(tile, degrader.halo, degrader.multiple)
-    codec = degrader.codec if codec is None else codec
-    return _convert(job, read_picture(job.source), cuts, Fraction(1, degrader.scale), of_tile, seed, codec)
+    ratio = Fraction(1, degrader.scale)
+    return _convert(job, read_picture(job.source), cuts, ratio, of_tile, seed, codec_of)
 
 
 def upscale_picture(
@@ -113,8 +119,8 @@ def upscale_picture(
         reason = f"its SR picture of {width}x{height} would be over {MAX_SR_PIXELS} pixels"
         raise PictureError(job.source, reason)
 
-    def of_tile(lr: np.ndarray, seeds: Sequence[int], top: int, left: int) -> np.ndarray:
-        return upscaler.upscale(lr, seeds, temperature, top=top, left=left)
+    def of_tile(lr: np.ndarray, seeds: Sequence[_Seeds], top: int, left: int) -> np.ndarray:
+        return upscaler.upscale(lr, [each.sample for each in seeds], temperature, top=top, left=left)
 
     cuts = _Cuts(tile, upscaler.halo, upscaler.multiple)
     return _convert(job, picture, cuts, Fraction(upscaler.scale), of_tile, seed)
@@ -201,7 +207,14 @@ class _Cuts:
             yield _Span(max(start - self.halo, 0), min(stop + self.halo, length), start, stop)
 
 
-_OfTile = Callable[[np.ndarray, Sequence[int], int, int], np.ndarray]
+class _Seeds(NamedTuple):
+    """What names the photograph that a variant is, and its noise."""
+
+    photograph: int
+    sample: int
+
+
+_OfTile = Callable[[np.ndarray, Sequence[_Seeds], int, int], np.ndarray]
 """A window of the picture, seeds, its top and its left -> float32 (seeds, h, w, 3), grey levels."""
 
 
@@ -212,7 +225,7 @@ def _convert(
     ratio: Fraction,
     of_tile: _OfTile,
     run_seed: int,
-    codec: Codec = NO_CODEC,
+    codec_of: Callable[[int], Jpeg | None] = lambda photograph: None,
 ) -> int:
     """Write all variants of a picture; see `downscale_picture`."""
     identity = int(sha256_file(job.source), 16)
@@ -223,9 +236,13 @@ def _convert(
     for first in range(0, len(draws), _TOGETHER):
         indices = range(first, min(first + _TOGETHER, len(draws)))
         targets = [job.targets[index] for index in indices]
-        jpegs = [codec.draw(run_seed, identity, numbers[index]) for index in indices]
+        photographs = [derive_seed(run_seed, identity, numbers[index]) for index in indices]
+        jpegs = [codec_of(photograph) for photograph in photographs]
         while True:
-            seeds = [derive_seed(run_seed, identity, numbers[index], draws[index]) for index in indices]
+            seeds = [
+                _Seeds(photograph, derive_seed(run_seed, identity, numbers[index], draws[index]))
+                for photograph, index in zip(photographs, indices)
+            ]
             try:
                 _write(targets, jpegs, size, _bands(padded, cuts, ratio, of_tile, seeds))
                 break
@@ -273,7 +290,7 @@ def _pad(picture: np.ndarray, multiple: int) -> np.ndarray:
 
 
 def _bands(
-    picture: np.ndarray, cuts: _Cuts, ratio: Fraction, of_tile: _OfTile, seeds: Sequence[int]
+    picture: np.ndarray, cuts: _Cuts, ratio: Fraction, of_tile: _OfTile, seeds: Sequence[_Seeds]
 ) -> Iterator[np.ndarray]:
     """One sample of a picture for each seed, one row of tiles after the other: uint8 (K, rows, width, 3).
 

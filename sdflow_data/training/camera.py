@@ -1,12 +1,14 @@
-"""The measured camera of two folders: what is looked at, and what is told and drawn of it."""
+"""The measured cameras of two folders: what is looked at, and what is told and drawn of them."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -20,45 +22,141 @@ from ..images.codec import Codec
 from ..images.finding import find_pictures
 from ..images.picture import PictureError
 from ..images.reading import read_picture
+from ..models.cameras import (
+    LEAST_MEMBERS,
+    CameraGroup,
+    CameraLook,
+    group_photographs,
+    merged_into_nearest,
+    united,
+)
+from ..statistics.photograph import Photograph, measure_photograph, photograph_frame
 from ..system.progress import progress
 
+_SAME_NOISE, _SAME_QUALITY, _SAME_BLUR = 0.25, 5.0, 1.0
+"""Logarithm of the noise in flat places, JPEG quality and blur in pixels that scenes may differ by."""
 _BLOCK = 448
 """Side of the blocks of a photograph, in LR pixels."""
 _BLOCKS, _OF_A_PHOTOGRAPH = 400, 6
 """How many blocks of a side are looked at in all, and of one photograph, at most."""
 
 
-def measure_camera(
+@dataclass(frozen=True)
+class GroupCamera:
+    """One of the cameras of the LR photographs: what its photographs look like, and what it does."""
+
+    look: CameraLook
+    measured: Measured
+    codec: Codec
+
+
+def measure_cameras(
     hr_folders: Sequence[Path], lr_folders: Sequence[Path], model: SDFlow, seed: int, shown: bool = True
-) -> Measured:
-    """Measure the camera of the LR photographs, for a model.
+) -> tuple[list[GroupCamera], int]:
+    """Measure the cameras of the LR photographs, for a model: one, unless the photographs fall into groups.
 
     All photographs are looked at, up to 400 of a side, evenly chosen; of large ones, random blocks.
     Pictures that cannot be used are passed over: the training's crops list them.
 
     Args:
         hr_folders, lr_folders: searched to any depth.
-        model: its f_HR says what the content of an HR photograph is. On any device.
+        model: its f_HR says what the content of an HR photograph is, and for how many cameras it has room. On
+            any device.
         seed: of the blocks.
         shown: whether progress is shown.
+
+    Returns:
+        The cameras, the most frequent first; and how many photographs joined another group since theirs had
+        fewer than `LEAST_MEMBERS`, or flat places at a single brightness.
 
     Raises:
         ValueError: no photograph of a side is large enough, or no place is flat.
     """
-    sides = [
+    lr, hr = (
         _chosen([folder / path for folder in folders for path in find_pictures(folder)])
         for folders in (lr_folders, hr_folders)
-    ]
-    measurement = CameraMeasurement(*map(len, sides))
+    )
+    whole = CameraMeasurement(len(lr), len(hr))
+    cut_lr, cut_hr = _Blocks(len(lr), 1, 1, seed), _Blocks(len(hr), model.scale, model.multiple, seed)
     device = next(model.parameters()).device
-    with progress(sum(map(len, sides)), "Measuring the camera", "photographs", shown=shown) as bar:
-        for block in _blocks(sides[0], 1, 1, seed, bar.update):
-            measurement.add_lr(block)
-        for block in _blocks(sides[1], model.scale, model.multiple, seed, bar.update):
-            with torch.no_grad():
-                content = model.hr_flow.pyramid(to_unit(block[None]).to(device))
-            measurement.add_content(to_levels(content[0]).cpu())
-    return measurement.result()
+    photographs: list[tuple[int, Photograph]] = []
+    with progress(len(lr) + len(hr), "Measuring the camera", "photographs", shown=shown) as bar:
+        for number, path in enumerate(lr):
+            if (picture := cut_lr.read(path)) is not None:
+                photographs.append((number, measure_photograph(path, picture=picture)))
+                for block in cut_lr.of(picture, number):
+                    whole.add_lr(block)
+            bar.update(1)
+        for number, path in enumerate(hr):
+            if (picture := cut_hr.read(path)) is not None:
+                for block in cut_hr.of(picture, number):
+                    with torch.no_grad():
+                        content = model.hr_flow.pyramid(to_unit(block[None]).to(device))
+                    whole.add_content(to_levels(content[0]).cpu())
+            bar.update(1)
+
+    def measured(members: np.ndarray) -> Measured:
+        if len(members) == len(photographs):
+            return whole.result()
+        part = whole.another(len(members))
+        for number, _ in (photographs[row] for row in members):
+            if (picture := cut_lr.read(lr[number])) is not None:
+                for block in cut_lr.of(picture, number):
+                    part.add_lr(block)
+        return part.result()
+
+    frame = photograph_frame([photograph for _, photograph in photographs])
+    found, joined = _measured_groups(frame, measured, model.config.components)
+    codecs = [Codec.of(photographs[row][1].codec for row in group.members) for group, _ in found]
+    return [GroupCamera(group.look, camera, codec) for (group, camera), codec in zip(found, codecs)], joined
+
+
+def _measured_groups(
+    frame: pd.DataFrame, measure: Callable[[np.ndarray], Measured], most: int
+) -> tuple[list[tuple[CameraGroup, Measured]], int]:
+    """Groups that can be measured, with their cameras; and how many photographs had to join others."""
+    known: dict[bytes, Measured] = {}
+    groups, joined = group_photographs(frame, most), 0
+    while len(groups) > 1:
+        small = [number for number, group in enumerate(groups) if len(group.members) < LEAST_MEMBERS]
+        for group in () if small else groups:
+            key = group.members.tobytes()
+            known[key] = known.get(key) or measure(group.members)
+        unclear = [
+            k for k, group in enumerate(groups) if not small and _too_plain(known[group.members.tobytes()])
+        ]
+        if small or unclear:
+            number = (small or unclear)[-1]
+            joined += len(groups[number].members)
+            groups = merged_into_nearest(frame, groups, number)
+            continue
+        found = [(group, known[group.members.tobytes()]) for group in groups]
+        same = next((pair for pair in combinations(found, 2) if _of_one_camera(*pair)), None)
+        if same is None:
+            return found, joined
+        (first, _), (second, _) = same
+        groups = united(frame, groups, first, second)
+    return [(group, measure(np.arange(len(frame)))) for group in groups], joined
+
+
+def _too_plain(measured: Measured) -> bool:
+    return len(measured.noise) < 2
+
+
+def _of_one_camera(first: tuple[CameraGroup, Measured], second: tuple[CameraGroup, Measured]) -> bool:
+    """Whether two groups may differ in their scenes alone.
+
+    Textures look like noise, and smooth scenes like blur; in flat places noise is the camera's. Groups that
+    have the same noise there, and about the same JPEG, need to differ in blur by more than scenes do.
+    """
+    (one, camera), (other, camera_of_other) = first, second
+    levels, noise = np.array(camera.noise).T
+    there = np.interp(levels, *np.array(camera_of_other.noise).T)
+    return (
+        abs(float(np.log(noise / there).mean())) < _SAME_NOISE
+        and abs(one.look.quality - other.look.quality) < _SAME_QUALITY
+        and abs(one.look.blur - other.look.blur) < _SAME_BLUR
+    )
 
 
 def _chosen(paths: list[Path]) -> list[Path]:
@@ -68,36 +166,61 @@ def _chosen(paths: list[Path]) -> list[Path]:
     return [paths[round(place)] for place in np.linspace(0, len(paths) - 1, _BLOCKS)]
 
 
-def _blocks(
-    paths: list[Path], scale: int, multiple: int, seed: int, tick: Callable[[int], None]
-) -> Iterator[Tensor]:
-    """Blocks (3, h, w) uint8 of photographs, sides multiples of ``multiple``."""
-    side, least = _BLOCK * scale, SIZE * scale
-    share = min(_OF_A_PHOTOGRAPH, max(1, _BLOCKS // max(1, len(paths))))
-    for number, path in enumerate(paths):
+class _Blocks:
+    """Cuts blocks out of photographs, the same ones whenever it is asked.
+
+    Args:
+        photographs: how many there are.
+        scale: of their pixels to LR pixels.
+        multiple: sides and places of blocks are multiples of this.
+        seed: of which blocks.
+    """
+
+    def __init__(self, photographs: int, scale: int, multiple: int, seed: int) -> None:
+        self._side, self._least = _BLOCK * scale, SIZE * scale
+        self._multiple, self._seed = multiple, seed
+        self._share = min(_OF_A_PHOTOGRAPH, max(1, _BLOCKS // max(1, photographs)))
+
+    def read(self, path: Path) -> np.ndarray | None:
+        """The photograph, of sides that are multiples; None if it is too small or gives no picture."""
         try:
             picture = read_picture(path)
         except PictureError:
-            picture = np.empty((0, 0, 3), np.uint8)
-        tick(1)
-        height, width = (length - length % multiple for length in picture.shape[:2])
-        if min(height, width) < least:
-            continue
-        random = np.random.default_rng(derive_seed(seed, number))
-        rows, columns = math.ceil(height / side), math.ceil(width / side)
-        size = (min(side, height), min(side, width))
+            return None
+        height, width = (length - length % self._multiple for length in picture.shape[:2])
+        return picture[:height, :width] if min(height, width) >= self._least else None
+
+    def of(self, picture: np.ndarray, number: int) -> Iterator[Tensor]:
+        """Blocks (3, h, w) uint8 of the photograph of that number."""
+        height, width = picture.shape[:2]
+        random = np.random.default_rng(derive_seed(self._seed, number))
+        rows, columns = math.ceil(height / self._side), math.ceil(width / self._side)
+        size = (min(self._side, height), min(self._side, width))
         places = [(row, column) for row in range(rows) for column in range(columns)]
-        for index in random.permutation(len(places))[:share]:
+        for index in random.permutation(len(places))[: self._share]:
             corner = [
                 round(place * (length - extent) / max(1, count - 1)) if count > 1 else (length - extent) // 2
                 for place, length, extent, count in zip(places[index], (height, width), size, (rows, columns))
             ]
-            top, left = (start - start % multiple for start in corner)
+            top, left = (start - start % self._multiple for start in corner)
             block = picture[top : top + size[0], left : left + size[1]]
             yield torch.from_numpy(np.ascontiguousarray(block)).permute(2, 0, 1)
 
 
-def in_words(measured: Measured) -> list[str]:
+def in_words(cameras: Sequence[GroupCamera], joined: int) -> Iterator[str]:
+    """The cameras in a few lines each."""
+    if len(cameras) > 1:
+        yield f"The LR photographs are of {len(cameras)} cameras, or of one with so many settings"
+    if joined:
+        yield f"{joined} LR photographs, in groups too few or plain to be measured, count to the likeliest"
+    for number, camera in enumerate(cameras):
+        if len(cameras) > 1:
+            yield f"Camera {number}: {camera.look}"
+        yield from _one_in_words(camera.measured)
+        yield f"  compression: {camera.codec}"
+
+
+def _one_in_words(measured: Measured) -> list[str]:
     """The camera in a few lines, its doubts last."""
     frequency = np.linspace(0, 0.5, 129)
     brightness = along_rows(measured.camera.response[0], frequency)
@@ -129,7 +252,20 @@ _INKS = ((30, 30, 30), (200, 60, 30), (40, 130, 60))
 _WIDTH, _HEIGHT, _MARGIN = 420, 300, 48
 
 
-def draw_camera(measured: Measured) -> np.ndarray:
+def draw_cameras(cameras: Sequence[GroupCamera]) -> np.ndarray:
+    """A row of three panels for each camera. uint8 (H, W, 3)."""
+    rows = []
+    for number, camera in enumerate(cameras):
+        row = _draw_camera(camera.measured)
+        if len(cameras) > 1:
+            heading = np.full((24, row.shape[1], 3), 235, np.uint8)
+            _text(heading, f"camera {number}: {camera.look}; {camera.codec}", (8, 16))
+            rows.append(heading)
+        rows.append(row)
+    return np.concatenate(rows)
+
+
+def _draw_camera(measured: Measured) -> np.ndarray:
     """Three panels: response of each colour against frequency, noise of each against brightness, and the
     kernel of brightness. uint8 (H, W, 3)."""
     camera = measured.camera

@@ -10,6 +10,7 @@ from sdflow.errors import ArgumentError
 from sdflow.objective import ObjectiveConfig
 from sdflow.training import TrainingConfig
 
+from ..models.cameras import MOST_GROUPS
 from ..system.devices import choose_device, choose_precision
 from .budget import Budget
 from .run import RunSettings
@@ -48,7 +49,7 @@ PRESETS: dict[PresetName, Preset] = {
             encoder_channels=32,
             encoder_blocks=3,
             encoder_modulation=1,
-            components=8,
+            components=MOST_GROUPS,
             measured=True,
         ),
         steps=1_000,
@@ -72,6 +73,7 @@ PRESETS: dict[PresetName, Preset] = {
             encoder_channels=32,
             encoder_blocks=6,
             encoder_modulation=2,
+            components=MOST_GROUPS,
             measured=True,
         ),
         steps=5_000,
@@ -80,7 +82,7 @@ PRESETS: dict[PresetName, Preset] = {
         learning_rate=1e-3,
     ),
     "paper": Preset(  # the published sizes, for a GPU
-        architecture=SDFlowConfig(measured=True),
+        architecture=SDFlowConfig(components=MOST_GROUPS, measured=True),
         steps=250_000,
         batch_size=32,
         lr_patch=48,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdflow.camera import Camera
 from sdflow.checkpoint import fingerprint, is_checkpoint, load_checkpoint
 from sdflow.config import SDFlowConfig
 from sdflow.distributed import all_gather_object, world
@@ -16,23 +17,18 @@ from sdflow.files import sha256_file
 from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig, TrainingState
 
-from ..images.codec import NO_CODEC, Codec
-from ..images.finding import find_pictures
-from ..images.jpeg_traces import measure_codec
-from ..models.degraders import CODEC_KEY, codec_of
+from ..models.cameras import CAMERAS_KEY, ModelCamera, cameras_of
 from ..system.folders import check_apart, check_outside
 from ..system.lock import OutputLock
 from ..system.progress import progress
 from .budget import Budget, TrainingClock
-from .camera import before_codec, draw_camera, in_words, measure_camera
+from .camera import GroupCamera, before_codec, draw_cameras, in_words, measure_cameras
 from .crops import UnpairedCrops
 from .metrics_log import MetricsLog
 from .monitor import Monitor
 from .run_folder import RunFolder, RunState
 from .validation import ValidationPairs
 
-_CODECS = 100
-"""LR photographs whose compression is looked at, at most."""
 _BAD_IN_A_ROW, _ROLLBACKS = 10, 6
 Say = Callable[[str], None]
 
@@ -110,16 +106,14 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     say(_announcement(settings, trainer, crops))
     if saved:
         say(f"Going on from step {saved.step}")
-    codec = _codec(settings, folder, say)
-    if not saved and settings.init is None:
-        _measure_camera(settings, codec, trainer, folder, say)
+    cameras = _cameras(settings, folder, trainer, say)
     skipped.tell()
 
     def save() -> None:
         log.write()
         state = RunState(trainer.step_number, clock.seconds, rollbacks)
-        training = _description(settings, identity, trainer, clock, crops) | {CODEC_KEY: codec.to_json()}
-        folder.save(state, trainer, training)
+        training = _description(settings, identity, trainer, clock, crops)
+        folder.save(state, trainer, training | {CAMERAS_KEY: [camera.to_json() for camera in cameras]})
 
     with (
         MetricsLog(folder.metrics, folder.events, state.step, writable=is_first) as log,
@@ -191,36 +185,27 @@ def _new_trainer(settings: RunSettings) -> Trainer:
     return trainer
 
 
-def _measure_camera(
-    settings: RunSettings, codec: Codec, trainer: Trainer, folder: RunFolder, say: Say
-) -> None:
-    """Measure the camera in the first process, and begin with it in all."""
-    camera = None
-    if world()[0] == 0:
-        try:
-            measured = measure_camera(settings.hr, settings.lr, trainer.ema_model, settings.training.seed)
-        except ValueError as error:
-            raise SDFlowError(f"the camera cannot be measured: {error}") from error
-        folder.save_camera(draw_camera(measured))
-        for line in in_words(measured):
-            say(line)
-        camera = before_codec(measured.camera, codec, settings.training.seed)
-    camera, *_ = all_gather_object(camera)
-    assert camera is not None
-    trainer.load_camera(camera)
-
-
-def _codec(settings: RunSettings, folder: RunFolder, say: Say) -> Codec:
-    """How the LR photographs are compressed, or that of the model that a run goes on with."""
-    if world()[0] != 0:
-        return NO_CODEC  # the first process writes the checkpoint
+def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Say) -> list[ModelCamera]:
+    """The cameras of the model that a run goes on with; else they are measured, and the trainer begins so."""
     for earlier in (folder.model, settings.init):
         if earlier is not None and is_checkpoint(earlier):
-            return codec_of(earlier)
-    paths = [root / path for root in settings.lr for path in find_pictures(root)]
-    codec, _ = measure_codec(paths, most=_CODECS)
-    say(f"Compression of the LR photographs: {codec}")
-    return codec
+            return cameras_of(earlier)
+    measured: list[GroupCamera] = []
+    cameras: list[Camera] = []
+    if world()[0] == 0:
+        seed = settings.training.seed
+        try:
+            measured, joined = measure_cameras(settings.hr, settings.lr, trainer.ema_model, seed)
+        except ValueError as error:
+            raise SDFlowError(f"the camera cannot be measured: {error}") from error
+        folder.save_camera(draw_cameras(measured))
+        for line in in_words(measured, joined):
+            say(line)
+        cameras = [before_codec(camera.measured.camera, camera.codec, seed) for camera in measured]
+    shares = [camera.look.share for camera in measured]
+    (cameras, shares), *_ = all_gather_object((cameras, shares))
+    trainer.load_cameras(cameras, shares)
+    return [ModelCamera(camera.look, camera.codec) for camera in measured]
 
 
 def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunState | None:

@@ -48,12 +48,16 @@ class ValidationPairs:
 
     @torch.no_grad()
     def psnr(self, model: SDFlow, device: str) -> float:
-        """Grey PSNR in dB of the model's output at temperature 0 against the real LR, mean over the pairs."""
+        """Grey PSNR in dB of the model's output at temperature 0 against the real LR, mean over the pairs.
+
+        Of several measured cameras, the output of the most frequent one.
+        """
+        component = int(model.shares.argmax())
         outputs = []
         for hr, _ in self._pairs:
             content = model.encode_hr(to_unit(hr.to(device)))
             noise = content.new_zeros(1, *model.latent_shape_lr(*content.shape[-2:]))
-            output = model.decode_lr(content, model.prior.latent(None, noise, temperature=0))
+            output = model.decode_lr(content, model.latent_lr(None, noise, temperature=0), component)
             outputs.append(quantise(to_levels(output.nan_to_num()).cpu()))
         return self._mean_psnr(outputs)
 

@@ -14,6 +14,7 @@ from laws import antisymmetry_error, log_det_error, randomise, round_trip_error
 from torch import Tensor
 
 from sdflow.bijection import Bijection, Chain
+from sdflow.camera import Camera
 from sdflow.flows import DegradationFlow, HFFlow, HRFlow, LRFlow, flow_steps, transition
 from sdflow.layers import (
     ActNorm,
@@ -48,14 +49,14 @@ def mixing(channels: int) -> InvertibleConv1x1:
     )
 
 
-def a_camera() -> MeasuredCamera:
+def a_camera(cameras: int = 1) -> MeasuredCamera:
     """Of random kernels, with more noise where it is brighter."""
-    layer, draw = MeasuredCamera(), torch.Generator().manual_seed(0)
-    noise = torch.randn(3, 3, 33, 33, generator=draw)
-    noise = noise + noise.transpose(0, 1)
+    layer, draw = MeasuredCamera(cameras), torch.Generator().manual_seed(0)
+    noise = torch.randn(cameras, 3, 3, 33, 33, generator=draw)
+    noise = noise + noise.transpose(1, 2)
     noise = noise + noise.flip(-1)
     noise = noise + noise.flip(-2)
-    response = torch.randn(3, 33, 33, generator=draw)
+    response = torch.randn(cameras, 3, 33, 33, generator=draw)
     layer.noise += 5e-4 * noise
     layer.response += 5e-3 * (response + response.flip(-2, -1))
     layer.strength += torch.linspace(0, 8, 17)
@@ -82,7 +83,7 @@ CASES = {
     "measured camera": Case(lambda c: a_camera(), 3, channels=3, smallest=1),
     "f_HR with lifting": Case(lambda c: HRFlow(2, 1, WIDTH, lifting=True), channels=3, side=4),
     "measured f_Deg": Case(
-        lambda c: DegradationFlow(3, WIDTH, CONDITION, 2, 1, measured=True), 3, channels=3, side=2
+        lambda c: DegradationFlow(3, WIDTH, CONDITION, 2, 1, cameras=2), 3, channels=3, side=2
     ),
     "f_Deg": Case(lambda c: DegradationFlow(3, WIDTH, CONDITION, 2, 1), 3, channels=3, side=2),
 }
@@ -142,6 +143,30 @@ def test_the_elements_of_z_are_kept_and_finite(name: str, numbers: tuple[int, in
     there, _ = bijection(z, condition)
     assert there.numel() == z.numel()
     assert there.isfinite().all()
+
+
+@pytest.mark.parametrize("inverse", [False, True], ids=["forward", "inverse"])
+def test_each_image_is_of_its_own_camera(inverse: bool) -> None:
+    layer = a_camera(3).double()
+    layer.strength[1] *= 2
+    z, content = torch.randn(2, 4, 3, 4, 6, dtype=torch.float64)
+    numbers = [2, 0, 1, 2]
+    run = layer.inverse if inverse else layer.forward
+    together, log_dets = run(z, content, torch.tensor(numbers))
+    alone = [run(z[k : k + 1], content[k : k + 1], number) for k, number in enumerate(numbers)]
+    torch.testing.assert_close(together, torch.cat([there for there, _ in alone]))
+    torch.testing.assert_close(log_dets, torch.cat([log_det for _, log_det in alone]))
+    assert log_dets[0] != log_dets[2]
+
+
+def test_there_is_room_for_so_many_cameras() -> None:
+    layer, camera = MeasuredCamera(2), Camera.identity()
+    layer.load([camera], [3.0])
+    assert layer.shares.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="cameras: expected at most 2, got 3"):
+        layer.load([camera] * 3, [1.0] * 3)
+    with pytest.raises(ValueError, match="shares: expected"):
+        layer.load([camera] * 2, [1.0, 0.0])
 
 
 @every_layer

@@ -8,6 +8,7 @@ import torch
 from laws import SMALLEST, randomise
 from torch import Tensor
 
+from sdflow.camera import KNOTS, Camera
 from sdflow.config import SDFlowConfig
 from sdflow.model import SDFlow
 from sdflow_data.training.presets import PresetName, preset_architecture
@@ -106,6 +107,42 @@ def test_the_likelihood_of_an_lr_picture_is_the_change_of_variables() -> None:
         jacobian = torch.autograd.functional.jacobian(latent, x.flatten(), vectorize=True)
     expected = model.prior.log_prob(latent(x.flatten())[None]) + torch.linalg.slogdet(jacobian).logabsdet
     torch.testing.assert_close(model.log_prob_lr(x, content), expected, atol=1e-6, rtol=0)
+
+
+def a_measured_model() -> SDFlow:
+    """Of three cameras out of four that there is room for, in float64."""
+    config = dataclasses.replace(SMALLEST, scale=2, components=4, measured=True)
+    model = randomise(SDFlow(config), 2, 0.05).double().eval()
+    cameras = [
+        dataclasses.replace(Camera.identity(), strength=torch.full((3, KNOTS), level))
+        for level in (2.0, 5.0, 9.0)
+    ]
+    assert model.degradation_flow.camera is not None
+    model.degradation_flow.camera.load(cameras, [0.5, 0.3, 0.2])
+    return model
+
+
+@torch.no_grad()
+def test_the_density_of_several_cameras_is_that_of_their_samples() -> None:
+    # The mean over samples of p_k / p is the integral of p_k, which is 1, for the density p_k of any camera.
+    model, content = a_measured_model(), picture(4, 4)[:1].expand(4000, -1, -1, -1)
+    x = model.sample_lr(content)
+    z_d = model.lr_flow(x)[0] - content
+    whole = model.log_prob_degradation(z_d, content)
+    for component, share in enumerate((0.5, 0.3, 0.2)):
+        z, log_det = model.degradation_flow(z_d, content, component)
+        ratio = (model.prior.log_prob(z) + log_det - whole).exp()
+        assert float(ratio.max()) <= 1 / share + 1e-9
+        assert float(ratio.mean()) == pytest.approx(1, abs=0.1)
+
+
+@torch.no_grad()
+def test_samples_of_a_component_have_the_noise_of_its_camera() -> None:
+    model, content = a_measured_model(), torch.zeros(64, 3, 8, 8, dtype=torch.float64)
+    noise = torch.randn(64, *model.latent_shape_lr(8, 8), dtype=torch.float64)
+    spread = [float(model.decode_lr(content, noise, k).std(0).mean()) for k in range(3)]
+    assert spread[1] / spread[0] == pytest.approx(2.5, rel=0.1)
+    assert spread[2] / spread[0] == pytest.approx(4.5, rel=0.1)
 
 
 @torch.no_grad()

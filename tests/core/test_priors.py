@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from laws import randomise
 from torch import Tensor
 
@@ -145,8 +147,10 @@ def test_a_large_image_has_a_finite_density() -> None:
     assert mixture("image").log_prob(100 * torch.randn(1, 12, 64, 64).double()).isfinite().all()
 
 
-@pytest.mark.parametrize("law", ["image", "element", "published"])
-def test_a_training_step_draws_latents_as_sample_does(law: MixtureLaw) -> None:
-    prior, shape = mixture(law).float(), (4, 2, 3, 3)
-    expected = prior.sample(shape, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(ReplicaGroup(5, torch.device("cpu")).prior(prior, shape), expected)
+@given(seed=st.integers(0, 999), shares=st.lists(st.integers(0, 5), min_size=1, max_size=6).filter(any))
+def test_a_training_step_draws_components_by_their_shares(seed: int, shares: list[int]) -> None:
+    expected = torch.tensor(shares) / sum(shares)
+    drawn = ReplicaGroup(seed, torch.device("cpu")).components(expected, (2000,))
+    found = torch.bincount(drawn, minlength=len(shares)) / 2000
+    assert float((found - expected).abs().max()) < 0.07
+    assert not found[expected == 0].any()

@@ -26,7 +26,7 @@ def hr(tmp_path: Path) -> Path:
 @pytest.fixture
 def camera(monkeypatch: pytest.MonkeyPatch) -> Codec:
     """The bicubic degrader as if it had been learned from photographs with this codec."""
-    monkeypatch.setattr(degraders.BicubicDegrader, "codec", CAMERA)
+    monkeypatch.setattr(degraders.BicubicDegrader, "codecs", (CAMERA,))
     return CAMERA
 
 

@@ -26,11 +26,13 @@ def digest(lr: np.ndarray) -> str:
 
 def by_hand(picture: Path, model: str, top: int, left: int, variant: int) -> np.ndarray:
     """A sample, uint8, made alone: no plan, no shard, its seed worked out here."""
-    identity = [5, int(hashlib.sha256(picture.read_bytes()).hexdigest(), 16), top, left, variant, 0]
-    text = ",".join(map(str, identity))
-    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    sha256 = int(hashlib.sha256(picture.read_bytes()).hexdigest(), 16)
+    seed, photograph = (
+        int.from_bytes(hashlib.sha256(",".join(map(str, identity)).encode()).digest()[:8], "big") >> 1
+        for identity in ([5, sha256, top, left, variant, 0], [5, sha256, variant])
+    )
     hr = np.ascontiguousarray(read_picture(picture)[top : top + 32, left : left + 32])
-    lr = load_degrader(model, 2, "cpu", "fp32").degrade(hr, [seed], 0.7).lr[0]
+    lr = load_degrader(model, 2, "cpu", "fp32").degrade(hr, [seed], 0.7, photographs=[photograph]).lr[0]
     return np.clip(np.rint(lr), 0, 255).astype(np.uint8)
 
 

@@ -168,7 +168,7 @@ def test_a_layer_compresses_as_the_camera_of_its_model(
 ) -> None:
     layer = Degradation("bicubic", scale=2)
     plain = layer(images, seed=0)
-    monkeypatch.setattr(layer._degrader, "codec", parse_codec("jpeg:30"))
+    monkeypatch.setattr(layer._degrader, "codecs", (parse_codec("jpeg:30"),))
     coded = layer(images, seed=0)
     assert not torch.equal(coded, plain)
     assert (coded - plain).abs().mean() < 0.1

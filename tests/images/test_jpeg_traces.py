@@ -1,14 +1,12 @@
 """The JPEG past of decoded pictures is found, with its place, and where there is none, none is."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 
-from sdflow_data.images.codec import Codec, Jpeg, Subsampling
-from sdflow_data.images.jpeg_traces import estimate_jpeg, measure_codec
+from sdflow_data.images.codec import Jpeg, Subsampling
+from sdflow_data.images.jpeg_traces import estimate_jpeg
 
 
 def photograph() -> np.ndarray:
@@ -41,14 +39,3 @@ def test_pictures_without_a_grid_show_none(kind: str) -> None:
         "tiny": coded[:20, :20],
     }[kind]
     assert estimate_jpeg(picture) is None
-
-
-def test_a_folder_of_several_codecs_has_their_shares(tmp_path: Path) -> None:
-    picture = Image.fromarray(photograph())
-    picture.save(tmp_path / "a.jpg", quality=80)
-    picture.save(tmp_path / "b.png")
-    Image.fromarray(Jpeg.of_quality(50).apply(photograph())).save(tmp_path / "c.png")
-    (tmp_path / "d.jpg").write_bytes(b"no picture")
-    codec, skipped = measure_codec(sorted(tmp_path.iterdir()))
-    assert codec == Codec.of([Jpeg.of_quality(80), None, Jpeg.of_quality(50)])
-    assert list(skipped) == [tmp_path / "d.jpg"]

@@ -15,7 +15,8 @@ from sdflow_cli.inspect import command
 from sdflow.errors import SDFlowError
 from sdflow_data.inspection.advice import advice, advice_for_training
 from sdflow_data.inspection.otf import ranges_of
-from sdflow_data.inspection.photographs import measure_photograph, survey
+from sdflow_data.inspection.photographs import survey
+from sdflow_data.statistics.photograph import measure_photograph
 
 SCENES = (skimage.data.astronaut, skimage.data.coffee, skimage.data.chelsea, skimage.data.rocket)
 

@@ -38,13 +38,13 @@ def test_three_cameras_in_one_folder_are_told_apart_with_their_shares_and_noise(
     groups = found.cameras
     assert len(groups) == 3
     for group, name in zip(groups, ["sharp", "soft", "noisy"]):
-        assert group.share == pytest.approx(COUNTS[name] / 20, abs=0.1)
+        assert group.look.share == pytest.approx(COUNTS[name] / 20, abs=0.1)
         assert pd.Series(names[group.members]).mode()[0][:3] == name[:3]
     sharp, soft, noisy = groups
-    assert noisy.noise == pytest.approx(9, rel=0.2)
-    assert soft.noise == pytest.approx(3, rel=0.25)
-    assert soft.blur > sharp.blur + 0.7
-    assert (sharp.quality, soft.quality) == (90, 100)
+    assert noisy.look.noise == pytest.approx(9, rel=0.2)
+    assert soft.look.noise == pytest.approx(3, rel=0.25)
+    assert soft.look.blur > sharp.look.blur + 0.7
+    assert (sharp.look.quality, soft.look.quality) == (90, 100)
 
 
 @settings(max_examples=20)
@@ -59,7 +59,7 @@ def test_photographs_of_one_camera_stay_together(seed: int, count: int) -> None:
         }
     )
     groups = group_photographs(frame)
-    assert groups[0].share >= 0.9
+    assert groups[0].look.share >= 0.9
     assert sorted(row for group in groups for row in group.members) == list(range(count))
 
 

@@ -132,23 +132,28 @@ class TestClassical:
 class TestSDFlow:
     def test_the_component_is_the_one_asked_for(self, tiny_checkpoint: Path, hr: np.ndarray) -> None:
         degrader = SDFlowDegrader(tiny_checkpoint)
-        weights = component_weights(degrader, [5])
-        assert degrader.degrade(hr, SEEDS, 0.8, weights).component.tolist() == [5] * 4
+        weights = component_weights(degrader, [4])
+        assert degrader.degrade(hr, SEEDS, 0.8, weights).component.tolist() == [4] * 4
 
     def test_temperature_0_is_the_mean_of_the_component(self, tiny_checkpoint: Path, hr: np.ndarray) -> None:
         degrader = SDFlowDegrader(tiny_checkpoint)
         weights = component_weights(degrader, [2])
         samples = degrader.degrade(hr, SEEDS, 0.0, weights)
         assert (samples.lr == samples.lr[0]).all() and samples.component.tolist() == [2] * 4
-        others = degrader.degrade(hr, SEEDS, 0.0, component_weights(degrader, [3]))
-        assert not np.array_equal(others.lr, samples.lr)
 
-    def test_temperature_0_of_all_components_is_the_mean_of_the_mixture(
+    def test_a_photograph_is_of_one_camera_whatever_its_noise(
         self, tiny_checkpoint: Path, hr: np.ndarray
     ) -> None:
-        samples = SDFlowDegrader(tiny_checkpoint).degrade(hr, SEEDS, 0.0)
-        assert (samples.lr == samples.lr[0]).all()
-        assert samples.component.tolist() == [NO_COMPONENT] * 4
+        degrader = SDFlowDegrader(tiny_checkpoint)
+        for photograph in range(4):
+            samples = degrader.degrade(hr, SEEDS, 0.8, photographs=[photograph] * 4)
+            assert len(set(samples.component)) == 1
+            assert len(np.unique(samples.lr, axis=0)) == 4
+
+    def test_photographs_are_of_each_camera_by_its_share(self, tiny_checkpoint: Path, hr: np.ndarray) -> None:
+        shares = np.array([0.6, 0.0, 0.4, 0.0, 0.0])
+        drawn = SDFlowDegrader(tiny_checkpoint).degrade(hr[:16, :16], range(200), 0.0, shares).component
+        assert np.abs(np.bincount(drawn, minlength=5) / 200 - shares).max() < 0.1
 
     def test_the_noise_belongs_to_the_place_in_the_picture(self, tiny_checkpoint: Path) -> None:
         degrader = SDFlowDegrader(tiny_checkpoint)
@@ -173,7 +178,7 @@ class TestLawOfTheMixture:
     @pytest.fixture
     def degrader_of(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[MixtureLaw], "Drawn"]:
         def make(law: MixtureLaw) -> Drawn:
-            config = replace(preset_architecture("tiny", 2), components=2, mixture=law)
+            config = replace(preset_architecture("tiny", 2), components=2, mixture=law, measured=False)
             model = SDFlow(config)
             with torch.no_grad():
                 model.prior.means.copy_(torch.tensor([-20.0, 20.0]))
@@ -201,6 +206,14 @@ class TestLawOfTheMixture:
             shares, components = degrader_of(law)(range(4), weights=np.eye(2)[k])
             assert (shares == k).all() and (components == k).all()
 
+    def test_temperature_0_of_all_components_is_the_mean_of_the_mixture(
+        self, degrader_of: Callable[[MixtureLaw], "Drawn"]
+    ) -> None:
+        drawn = degrader_of("image")
+        degraded = drawn.degrader.degrade(np.zeros((16, 16, 3), np.uint8), SEEDS, 0.0)
+        assert not drawn.latents.any()
+        assert degraded.component.tolist() == [NO_COMPONENT] * 4
+
     def test_the_elements_components_belong_to_their_place(
         self, degrader_of: Callable[[MixtureLaw], "Drawn"]
     ) -> None:
@@ -218,7 +231,9 @@ class Drawn:
         self.degrader = degrader
         self.latents = torch.empty(0)
 
-        def sample(downscaler: Downscaler, encoded: Encoded, latents: torch.Tensor) -> torch.Tensor:
+        def sample(
+            downscaler: Downscaler, encoded: Encoded, latents: torch.Tensor, components: Sequence[int]
+        ) -> torch.Tensor:
             self.latents = latents
             return torch.zeros(len(latents), 3, 2, 2)
 
@@ -234,12 +249,12 @@ class TestComponents:
     def test_none_is_all_of_them(self, tiny_checkpoint: Path) -> None:
         assert component_weights(SDFlowDegrader(tiny_checkpoint), []) is None
 
-    def test_those_named_are_equally_likely(self, tiny_checkpoint: Path) -> None:
+    def test_those_named_are_as_likely_as_their_shares(self, tiny_checkpoint: Path) -> None:
         weights = component_weights(SDFlowDegrader(tiny_checkpoint), [1, 4, 1])
-        assert weights is not None and weights.tolist() == [0, 0.5, 0, 0, 0.5, 0, 0, 0]
+        assert weights is not None and weights.tolist() == [0, 0.5, 0, 0, 0.5]
 
     def test_one_that_is_not_there_is_refused(self, tiny_checkpoint: Path) -> None:
-        with pytest.raises(SDFlowError, match=r"components: .*components 0 to 7, found 8"):
+        with pytest.raises(SDFlowError, match=r"components: .*components 0 to 4, found 8"):
             component_weights(SDFlowDegrader(tiny_checkpoint), [8])
         with pytest.raises(SDFlowError, match=r"components: .*bicubic has no components"):
             component_weights(BicubicDegrader(2), [0])

@@ -16,24 +16,27 @@ from sdflow.checkpoint import load_checkpoint, save_checkpoint
 from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
 from sdflow.model import SDFlow
-from sdflow.noise import derive_seed
+from sdflow.noise import derive_seed, draw_component
 from sdflow.resample import quantise
-from sdflow_data.images.codec import Codec, Jpeg, parse_codec
+from sdflow_data.images.codec import NO_CODEC, Codec, Jpeg, parse_codec
 from sdflow_data.images.picture import PictureError
 from sdflow_data.images.reading import read_picture
 from sdflow_data.models import tiles as pictures
+from sdflow_data.models.cameras import CAMERAS_KEY, CameraLook, ModelCamera
 from sdflow_data.models.degraders import (
-    CODEC_KEY,
     BicubicDegrader,
     ClassicalDegrader,
     Degraded,
     Degrader,
     SDFlowDegrader,
+    draw_codec,
     load_degrader,
 )
 from sdflow_data.models.tiles import Job, downscale_picture, plan_pictures, upscale_picture
 from sdflow_data.models.upscaler import SDFlowUpscaler, load_upscaler
 from sdflow_data.training.presets import preset_architecture
+
+LOOK = CameraLook(0.2, 1.0, 2.0, 80.0, (0.1, 0.1, 2.5))
 
 
 @pytest.fixture(scope="module")
@@ -191,17 +194,18 @@ class TestIdentityOfSamples:
         three = down(picture, degrader, variants=3)
         assert np.array_equal(down(renamed, degrader, variants=1)[0], three[0])
 
-    def test_at_temperature_0_no_seed_matters(
+    def test_at_temperature_0_no_seed_matters_to_a_camera(
         self, degrader: SDFlowDegrader, upscaler: SDFlowUpscaler, picture: Path
     ) -> None:
-        lr = [down(picture, degrader, temperature=0, seed=n) for n in (0, 1)]
+        lr = [down(picture, degrader, temperature=0, seed=n, weights=np.eye(5)[2]) for n in (0, 1)]
         sr = [up(picture, upscaler, temperature=0, seed=n) for n in (0, 1)]
         assert np.array_equal(*lr) and np.array_equal(*sr)
         assert not np.array_equal(up(picture, upscaler, temperature=0.8), sr[0])
 
     def test_a_sample_is_that_of_its_stated_seed(self, degrader: SDFlowDegrader, picture: Path) -> None:
-        seed = derive_seed(5, int(sha256_file(picture), 16), 1, 0)  # of the run, the bytes, variant and draw
-        lr = degrader.degrade(read_picture(picture), [seed], 1.0).lr[0]
+        identity = (5, int(sha256_file(picture), 16), 1)  # the run's seed, the bytes, the variant
+        seed, photograph = derive_seed(*identity, 0), derive_seed(*identity)  # of the first draw
+        lr = degrader.degrade(read_picture(picture), [seed], 1.0, photographs=[photograph]).lr[0]
         made = down(picture, degrader, variants=2, seed=5)[1]
         assert np.array_equal(made, rounded(lr))
 
@@ -237,9 +241,13 @@ class TestNotFinite:
     def test_a_redrawn_sample_is_that_of_its_next_seed_and_the_others_stay(
         self, degrader: SDFlowDegrader, picture: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first, second = (derive_seed(0, int(sha256_file(picture), 16), 1, draw) for draw in (0, 1))
+        identity = (0, int(sha256_file(picture), 16), 1)
+        first, second = (derive_seed(*identity, draw) for draw in (0, 1))
         expected = down(picture, degrader, variants=2)
-        expected[1] = rounded(degrader.degrade(read_picture(picture), [second], 1.0).lr[0])
+        of_second = degrader.degrade(
+            read_picture(picture), [second], 1.0, photographs=[derive_seed(*identity)]
+        )
+        expected[1] = rounded(of_second.lr[0])
         degrade = degrader.degrade
 
         def failing(hr: np.ndarray, seeds: Sequence[int], *rest: object, **place: int) -> Degraded:
@@ -412,19 +420,35 @@ class TestCodec:
         assert jpeg is not None
         assert all(np.array_equal(coded, jpeg.apply(levels)) for coded, levels in zip(whole, plain))
 
-    def test_a_checkpoint_hands_its_codec_on(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
-        codec = Codec(((Jpeg.of_quality(50), 0.5), (None, 0.5)))
-        model = load_checkpoint(tiny_checkpoint)
-        save_checkpoint(tmp_path / "coded", model, {"steps": 0, CODEC_KEY: codec.to_json()})
+    def test_a_checkpoint_hands_the_codecs_of_its_cameras_on(
+        self, tiny_checkpoint: Path, tmp_path: Path
+    ) -> None:
+        codecs = [Codec(((Jpeg.of_quality(quality), 0.5), (None, 0.5))) for quality in (30, 50, 70, 80, 90)]
+        cameras = [ModelCamera(LOOK, codec).to_json() for codec in codecs]
+        save_checkpoint(tmp_path / "coded", load_checkpoint(tiny_checkpoint), {CAMERAS_KEY: cameras})
         coded, plain = SDFlowDegrader(tmp_path / "coded"), SDFlowDegrader(tiny_checkpoint)
-        assert coded.codec == codec
-        assert plain.codec.lossless
+        assert list(coded.codecs) == codecs
+        assert all(codec.lossless for codec in plain.codecs)
         assert coded.fingerprint != plain.fingerprint
+        for photograph in range(6):
+            component = draw_component(photograph, coded.shares)
+            assert draw_codec(coded, photograph, None) == codecs[component].draw(photograph)
 
-    @pytest.mark.parametrize("stored", [[], [{"share": 1.0}], "jpeg", [{"share": 2, "jpeg": None}]])
-    def test_a_codec_that_is_none_is_refused(
+    @pytest.mark.parametrize(
+        "stored",
+        [
+            "jpeg",
+            [{"codec": []}],
+            [ModelCamera(LOOK, NO_CODEC).to_json() | {"codec": [{"share": 2, "jpeg": None}]}],
+            [ModelCamera(LOOK, NO_CODEC).to_json() | {"spread": [0, 1, 1]}],
+            [ModelCamera(LOOK, NO_CODEC).to_json() | {"noise": float("nan")}],
+            [ModelCamera(LOOK, NO_CODEC).to_json()],
+        ],
+        ids=["text", "no look", "shares", "no spread", "not a number", "too few"],
+    )
+    def test_cameras_that_are_none_are_refused(
         self, tiny_checkpoint: Path, tmp_path: Path, stored: object
     ) -> None:
-        save_checkpoint(tmp_path / "bad", load_checkpoint(tiny_checkpoint), {CODEC_KEY: stored})
-        with pytest.raises(SDFlowError, match=r"model\.json: unusable codec"):
+        save_checkpoint(tmp_path / "bad", load_checkpoint(tiny_checkpoint), {CAMERAS_KEY: stored})
+        with pytest.raises(SDFlowError, match=r"model\.json: (unusable|expected 5) cameras"):
             SDFlowDegrader(tmp_path / "bad")
