@@ -5,8 +5,9 @@
 Give the clones that you have, by the names of ``sdflow export --for``; ``--python basicsr=PROGRAM`` runs one
 in an environment of its own. Each gets small random pairs in every format that it reads, with the template of
 its own that the file beside an export names (or ``--template NAME=FILE``), shortened to 3 iterations and one
-worker, on the device that it finds; traiNNer-redux and neosr train on CUDA alone. ``--out`` keeps what they
-print.
+worker, without what would have to be downloaded (pretrained weights, perceptual losses), on the device that
+it finds; Real-ESRGAN, traiNNer-redux and neosr train on CUDA alone. ``--out`` keeps what they print. A folder
+that pip installed a trainer to (``--target``) serves as a clone, with a template.
 """
 
 import argparse
@@ -34,10 +35,12 @@ from sdflow_data.generation.import_pairs import ImportRequest, import_pairs
 ITERATIONS, PATCH, SCALE, PHOTOGRAPHS = 3, 128, 4, 8
 STEPS = ("loads", "starts", "trains", "validates")
 
+_LOSSES_OF_WEIGHTS = ("perceptual_opt", "dists_opt")
+
 _BASICSR_STEPS = {
     "loads": r"Number of train images: *\d",
     "starts": r"Start training from",
-    "trains": rf"iter: *{ITERATIONS}\b",
+    "trains": rf"iter: *{ITERATIONS},",
     "validates": r"Validation .*sdflow-val",
 }
 
@@ -67,9 +70,12 @@ class Run:
             "logger": logger,
         }
         changes.setdefault(total, {})["total_iter"] = ITERATIONS
+        weights = [name for name in values.get("path", {}) if name.startswith("pretrain_")]
+        if weights:
+            changes["path"] = dict.fromkeys(weights)
         if "num_gpu" in values and not torch.cuda.is_available():
             changes["num_gpu"] = 0
-        return Changes(changes)
+        return Changes(changes, removed=tuple(("train", loss) for loss in _LOSSES_OF_WEIGHTS))
 
 
 RUNS = {
@@ -136,7 +142,9 @@ def try_out(
     return {step: "yes" if re.search(run.steps[step], printed) else "no" for step in STEPS}
 
 
-def version_of(repository: Path) -> str:
+def version_of(name: str, repository: Path) -> str:
+    for installed in repository.glob(f"{name}-*.dist-info"):
+        return installed.name.removeprefix(f"{name}-").removesuffix(".dist-info")
     done = subprocess.run(
         ["git", "-C", str(repository), "log", "-1", "--format=%cs %h"], capture_output=True, text=True
     )
@@ -173,7 +181,7 @@ def main() -> None:
             place.mkdir(parents=True)
             python = pythons.get(name, sys.executable)
             found = try_out(name, format, repository, template, python, dataset, place)
-            row = [TRAINERS[name].title, version_of(repository), format, *found.values()]
+            row = [TRAINERS[name].title, version_of(name, repository), format, *found.values()]
             print(f"| {' | '.join(row)} |", flush=True)
     print(f"\nWhat they printed: {out}/*/log.txt")
 

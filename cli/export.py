@@ -1,6 +1,7 @@
 """``sdflow export``: writes a dataset in the formats of other trainers."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,9 +14,13 @@ from .options import (
     new_folder,
     no_lock_option,
     patches_per_shard_option,
+    provenance_options,
     workers_option,
 )
 from .wording import counted
+
+if TYPE_CHECKING:
+    from sdflow_data.dataset.provenance import Provenance
 
 
 @click.command("export")
@@ -45,19 +50,7 @@ from .wording import counted
     metavar="PATH",
     help="Where the trainer will find OUT, for its configuration.  [default: the absolute path of OUT]",
 )
-@click.option(
-    "--license",
-    "license_",
-    metavar="NAME",
-    help="Licence of the pairs, such as cc-by-4.0, for the dataset card and croissant.json.",
-)
-@click.option(
-    "--source-url",
-    "source_urls",
-    multiple=True,
-    metavar="URL",
-    help="Source of the HR photographs, for the same two files (may be given again).",
-)
+@provenance_options
 @click.option(
     "--where",
     metavar="CONDITION",
@@ -79,8 +72,7 @@ def command(
     trainer: str | None,
     template: Path | None,
     root: str | None,
-    license_: str | None,
-    source_urls: tuple[str, ...],
+    provenance: "Provenance",
     where: str | None,
     split: str | None,
     patches_per_shard: int,
@@ -103,9 +95,7 @@ def command(
     from sdflow_data.dataset.manifest import read_dataset
     from sdflow_data.export.run import Request, export
 
-    request = Request(
-        format_, trainer, where, split, patches_per_shard, template, root, license_, source_urls
-    )
+    request = Request(format_, trainer, where, split, patches_per_shard, template, root, provenance)
     summary = export(read_dataset(dataset), out, request, workers)
     for name, samples in summary.samples.items():
         click.echo(f"{out / name}: {counted(samples, 'pair')}, {summary.format}")

@@ -15,6 +15,7 @@ from .options import (
     no_lock_option,
     patch_options,
     patches_per_shard_option,
+    provenance_options,
     sampling_options,
     scale_option,
     workers_option,
@@ -76,6 +77,7 @@ class _ShardRange(click.ParamType):
 @device_options
 @patches_per_shard_option(128, "in one shard: the unit of work, and the most that a crash can cost")
 @workers_option(without="one per core; one if the model runs on a GPU")
+@provenance_options
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),

@@ -1,6 +1,7 @@
 """``sdflow import-pairs``: makes a dataset of aligned pairs of pictures."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +12,13 @@ from .options import (
     no_lock_option,
     patch_options,
     patches_per_shard_option,
+    provenance_options,
     workers_option,
 )
 from .wording import counted
+
+if TYPE_CHECKING:
+    from sdflow_data.dataset.provenance import Provenance
 
 
 @click.command("import-pairs")
@@ -38,6 +43,7 @@ from .wording import counted
     metavar="PATTERN",
     help='The same for LR names, such as "{}x4".',
 )
+@provenance_options
 @workers_option
 @max_pixels_option
 @no_lock_option
@@ -50,6 +56,7 @@ def command(
     patches_per_shard: int,
     hr_name: str,
     lr_name: str,
+    provenance: "Provenance",
     workers: int | None,
 ) -> None:
     """Make a dataset of aligned pairs of pictures, real or synthetic.
@@ -72,6 +79,7 @@ def command(
         patches_per_shard=patches_per_shard,
         hr_name=hr_name,
         lr_name=lr_name,
+        provenance=provenance,
     )
     outcome = import_pairs(request, hr_folder, lr_folder, out, workers)
     assert outcome.info is not None

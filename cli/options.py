@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import functools
 import math
 import os
 from pathlib import Path
@@ -193,3 +194,29 @@ def sampling_options(command: Any) -> Any:
         help="Sample from mixture component K alone, counted from 0 (may be given again).",
     )
     return temperature_option(1.0)(component_option(seed_option(command)))
+
+
+def provenance_options(command: Any) -> Any:
+    """``--license`` and ``--source-url``, as one keyword ``provenance``."""
+
+    @functools.wraps(command)
+    def with_provenance(*, licenses: tuple[str, ...], source_urls: tuple[str, ...], **others: Any) -> Any:
+        from sdflow_data.dataset.provenance import Provenance
+
+        return command(provenance=Provenance(licenses=licenses, source_urls=source_urls), **others)
+
+    with_urls = click.option(
+        "--source-url",
+        "source_urls",
+        multiple=True,
+        metavar="URL",
+        help="Source of the HR photographs, for the same files (may be given again).",
+    )(with_provenance)
+    return click.option(
+        "--license",
+        "licenses",
+        multiple=True,
+        metavar="NAME",
+        help="Licence of the photographs, such as cc-by-4.0, for croissant.json and dataset cards (may be "
+        "given again).",
+    )(with_urls)

@@ -5,6 +5,7 @@
     manifest.parquet  a row per sample, in the order of shards, rows in a shard, variants; its columns are
                       listed in `sdflow_data.dataset.schema`
     failures.csv      every input that gave nothing, or less than asked for, and why
+    croissant.json    what others have to know of it, for machines; see `sdflow_data.dataset.croissant`
     shards/           see `sdflow_data.dataset.shards`
 
 The manifest is a function of the shards alone, and is written and read in pieces of bounded size.
@@ -29,6 +30,9 @@ import sdflow
 from sdflow.errors import SDFlowError
 from sdflow.files import replacing, sha256_file, write_file
 
+from .croissant import croissant
+from .layout import Layout
+from .provenance import DESCRIPTION, Provenance
 from .schema import COLUMNS, PLACES
 from .shards import Failure, ShardReader, shard_path
 
@@ -202,6 +206,8 @@ def finish_dataset(
     metadata: Mapping[str, Any],
     skipped: Sequence[Failure] = (),
     others: Sequence[str] = (),
+    *,
+    described: bool = False,
 ) -> dict[str, Any]:
     """Turn shards 0 to ``shards - 1``, all in place, into a dataset: manifest, failures, then dataset.json.
 
@@ -211,6 +217,7 @@ def finish_dataset(
         metadata: what dataset.json shall say besides counts and checksums.
         skipped: inputs that came into no shard.
         others: names of further files in ``folder`` that belong to the dataset.
+        described: whether it gets a description in Croissant.
 
     Returns:
         What dataset.json says.
@@ -240,16 +247,31 @@ def finish_dataset(
         why = f"; for instance {listed[0].source}: {listed[0].reason}" if listed else ""
         raise SDFlowError(f"{folder}: not one sample could be made{why}")
     counts |= {"sources": len(sources), "shards": shards, "failures": len(listed)}
-    files = {name: sha256_file(folder / name) for name in sorted([MANIFEST, FAILURES, *others])}
-    info = {
-        "format_version": FORMAT_VERSION,
-        "library_version": sdflow.__version__,
-        **metadata,
-        "counts": counts,
-        "files": files,
-    }
+    versions = {"format_version": FORMAT_VERSION, "library_version": sdflow.__version__}
+    info = {**versions, **metadata, "counts": counts}
+    names = [MANIFEST, FAILURES, *others]
+    if described:
+        made = [shard_path(folder, number) for number in range(shards)]
+        _describe(folder, info, [*(folder / name for name in names), *made])
+        names.append(DESCRIPTION)
+    info["files"] = {name: sha256_file(folder / name) for name in sorted(names)}
     write_file(folder / INFO, (json.dumps(info, indent=2, ensure_ascii=False) + "\n").encode())
     return info
+
+
+def _describe(folder: Path, info: dict[str, Any], files: Iterable[Path]) -> None:
+    layout = Layout(
+        root=".",
+        format="hdf5",
+        patch_size=info["patch_size"],
+        scale=info["scale"],
+        samples={"train": info["counts"]["samples"]},
+        is_split=False,
+        columns=Dataset(folder, info).column_types(),
+        info=info,
+        provenance=Provenance.of_dataset(info),
+    )
+    write_file(folder / DESCRIPTION, croissant(layout, folder, files))
 
 
 def shard_table(shard: ShardReader, number: int) -> pa.Table:

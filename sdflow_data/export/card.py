@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from .layout import Layout
+from ..dataset.layout import Layout
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 _PYARROW_NAMES = {"double": "float64", "float": "float32"}
@@ -15,7 +15,7 @@ def dataset_card(layout: Layout) -> str:
     parts = zip(layout.samples, layout.folders)
     files = [{"split": name, "path": _files(layout.format, folder)} for name, folder in parts]
     header: dict[str, Any] = {
-        **({"license": layout.license} if layout.license else {}),
+        **_licence(layout.provenance.licenses),
         "configs": [{"config_name": "default", "data_files": files}],
         "task_categories": ["image-to-image"],
         "tags": ["super-resolution", "image-restoration", *["synthetic"] * layout.is_synthetic, "sdflow"],
@@ -27,7 +27,7 @@ def dataset_card(layout: Layout) -> str:
     hr, lr = ("hr.png", "lr.png") if layout.format == "webdataset" else ("hr", "lr")
     counts = "".join(f"| `{name}` | {count} |\n" for name, count in layout.samples.items())
     needs = "3.4" if layout.format == "folder" else "2.21"
-    sources = "".join(f"- {url}\n" for url in layout.source_urls)
+    sources = "".join(f"- {url}\n" for url in layout.provenance.source_urls)
     sources = f"\nThe photographs are from:\n\n{sources}" if sources else ""
     return f"""\
 ---
@@ -55,6 +55,12 @@ HR patches are cut from photographs. {layout.origin}
 
 {layout.limits} The pairs inherit the rights and the biases of the photographs that they are cut from.
 """
+
+
+def _licence(licenses: tuple[str, ...]) -> dict[str, str | list[str]]:
+    if not licenses:
+        return {}
+    return {"license": licenses[0] if len(licenses) == 1 else list(licenses)}
 
 
 def _files(format: str, folder: str) -> str | list[str]:

@@ -1,6 +1,7 @@
 """The export of a dataset: select, cut into parts, write them in parallel, finish, publish."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,16 +11,17 @@ from typing import Protocol
 from sdflow.errors import ArgumentError
 from sdflow.files import sha256_file, write_file
 
+from ..dataset.croissant import croissant
+from ..dataset.layout import Layout
 from ..dataset.manifest import INFO, Dataset, Patch
+from ..dataset.provenance import DESCRIPTION, UNSAID, Provenance
 from ..system.folders import check_outside
 from ..system.lock import OutputLock
 from ..system.processes import in_processes
 from ..system.progress import progress
 from . import FORMATS
-from .croissant import CROISSANT, croissant
 from .folder import FolderWriter
 from .hdf5 import HDF5Writer
-from .layout import Layout
 from .lmdb import LMDBWriter
 from .parquet import ParquetWriter
 from .parts import Part, cut, read_patches
@@ -51,8 +53,8 @@ class Request:
         patches_per_shard: patches in a shard, a tar file, a table; elsewhere, in a unit of work.
         template: a configuration of the trainer's own, to be filled in, or None.
         root: the path of the export where the trainer will run; None where it is made.
-        license: of the pairs, for those who read the dataset card and croissant.json.
-        source_urls: where the HR photographs are from, for them too.
+        provenance: of the photographs, for those who read the dataset card and croissant.json; what it does
+            not say, the dataset may.
     """
 
     format: str | None = None
@@ -62,8 +64,7 @@ class Request:
     patches_per_shard: int = 256
     template: Path | None = None
     root: str | None = None
-    license: str | None = None
-    source_urls: tuple[str, ...] = ()
+    provenance: Provenance = UNSAID
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
             _write(_writer(dataset, request, format, _all(splits)), staging, dataset.folder, splits, workers)
             if trainer is not None and config is not None:
                 write_file(staging.folder("") / trainer.config_name, config.encode())
-            write_file(staging.folder("") / CROISSANT, croissant(layout, staging.folder("")))
+            folder = staging.folder("")
+            write_file(folder / DESCRIPTION, croissant(layout, folder, _files(format, folder)))
             staging.mark_finished()
         if staging is not None:
             staging.publish(settings)
@@ -144,9 +146,12 @@ def _layout(dataset: Dataset, out: Path, request: Request, format: str, samples:
         is_split=request.split is not None,
         columns=dataset.column_types(),
         info=dataset.info,
-        license=request.license,
-        source_urls=request.source_urls,
+        provenance=_provenance(dataset, request),
     )
+
+
+def _provenance(dataset: Dataset, request: Request) -> Provenance:
+    return request.provenance.or_else(Provenance.of_dataset(dataset.info))
 
 
 def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> dict[str, list[Part]]:
@@ -164,6 +169,14 @@ def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> 
     return splits
 
 
+def _files(format: str, folder: Path) -> Iterator[Path]:
+    """All files of an export, but for pictures in folders."""
+    for above, folders, names in os.walk(folder):
+        if format == "folder":
+            folders[:] = [name for name in folders if name not in ("hr", "lr")]
+        yield from (Path(above) / name for name in names)
+
+
 def _settings(
     dataset: Dataset, request: Request, format: str, samples: dict[str, int], template: str | None
 ) -> dict[str, object]:
@@ -175,8 +188,7 @@ def _settings(
         "patches_per_shard": request.patches_per_shard,
         "template_sha256": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         "root": request.root,
-        "license": request.license,
-        "source_urls": list(request.source_urls),
+        **_provenance(dataset, request).to_json(),
         "dataset_sha256": sha256_file(dataset.folder / INFO),  # which holds the manifest's
         "scale": dataset.info["scale"],
         "patch_size": dataset.info["patch_size"],

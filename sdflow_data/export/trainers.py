@@ -6,12 +6,13 @@ from typing import Any
 
 from sdflow.errors import ArgumentError
 
+from ..dataset.layout import Layout
 from .card import dataset_card
-from .layout import Layout
 from .templates import TOML, YAML, Changes, CommentedJSON, Notation
 
 _WORKERS, _BATCH = 8, 16
 _MANY = 50_000  # pairs, from which on a search for each of them among all of them takes long
+_NIQE_BLOCK = 96  # pixels
 _VALIDATION = {"val_freq": 5000, "save_img": False}
 
 Values = Mapping[str, Any]
@@ -203,6 +204,27 @@ def _network(layout: Layout, theirs: Values, section: str = "network_g") -> dict
     return {}
 
 
+def _niqe(layout: Layout, theirs: Values) -> tuple[tuple[str, ...], ...]:
+    """NIQE among the metrics of a template, where patches are too small for it.
+
+    It fits a Gaussian to blocks, and stops the training with an error where a picture has a single one.
+    """
+    metrics = (theirs.get("val") or {}).get("metrics") or {}
+    found = [
+        name
+        for name, metric in metrics.items()
+        if metric.get("type") == "calculate_niqe"
+        and layout.patch_size - 2 * _number(metric.get("crop_border"), 0) < 2 * _NIQE_BLOCK
+    ]
+    return tuple(("val", "metrics", name) for name in found)
+
+
+def _removed(layout: Layout, theirs: Values, conflicting: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """What goes from a template of BasicSR's kind: other data to validate on, and what contradicts ours."""
+    of_train = tuple(("datasets", "train", name) for name in conflicting)
+    return _others(theirs, "val") + of_train + _niqe(layout, theirs)
+
+
 def _validation(layout: Layout, theirs: Values) -> dict[str, Any]:
     """Trainers of BasicSR's kind validate where there is such a section and data for it."""
     return {"val": _VALIDATION} if "val" in layout.roles and not theirs.get("val") else {}
@@ -245,9 +267,7 @@ def _basicsr(layout: Layout, theirs: Values) -> Changes:
         **_validation(layout, theirs),
     }
     conflicting = ("filename_tmpl", "meta_info_file")
-    return Changes(
-        values, _others(theirs, "val") + tuple(("datasets", "train", name) for name in conflicting)
-    )
+    return Changes(values, _removed(layout, theirs, conflicting))
 
 
 def _realesrgan(layout: Layout, theirs: Values) -> Changes:
@@ -321,9 +341,7 @@ def _redux(
         values["high_order_degradation"] = False
     if "scale" in theirs.get("network_deg", {}):
         values["network_deg"] = {"scale": layout.scale}
-    return Changes(
-        values, _others(theirs, "val") + tuple(("datasets", "train", name) for name in conflicting)
-    )
+    return Changes(values, _removed(layout, theirs, conflicting))
 
 
 def _neosr(layout: Layout, theirs: Values) -> Changes:
@@ -344,9 +362,7 @@ def _neosr(layout: Layout, theirs: Values) -> Changes:
     }
     values = {"scale": layout.scale, "datasets": files, **_validation(layout, theirs)}
     conflicting = ("filename_tmpl", "meta_info", "gt_size", "io_backend")
-    return Changes(
-        values, _others(theirs, "val") + tuple(("datasets", "train", name) for name in conflicting)
-    )
+    return Changes(values, _removed(layout, theirs, conflicting))
 
 
 def _kair(layout: Layout, theirs: Values) -> Changes:

@@ -7,8 +7,9 @@ from typing import Any
 
 from sdflow.errors import SDFlowError
 
-from ..dataset.manifest import INFO
+from ..dataset.manifest import INFO, finish_dataset, read_dataset
 from ..dataset.plan import PLAN, Plan, shard_key
+from ..dataset.provenance import Provenance
 from ..dataset.shards import Failure, ShardReader, is_whole, shard_path
 from ..system.lock import check_new_or_empty
 
@@ -73,3 +74,18 @@ def failures_of_made(
             return shard.failures()
     except SDFlowError:
         return None
+
+
+def finish(out: Path, plan: Plan, provenance: Provenance) -> dict[str, Any]:
+    """Turn shards, all in place, into the dataset that was planned; returns what dataset.json says.
+
+    A dataset that is whole already stays as it is, unless something else is said of its photographs.
+    """
+    if (out / INFO).exists():
+        info = read_dataset(out).info
+        stored = Provenance.of_dataset(info)
+        provenance = provenance.or_else(stored)
+        if provenance == stored:
+            return info
+    facts = plan.recipe.to_json() | provenance.to_json()
+    return finish_dataset(out, plan.shards, facts, plan.skipped, [PLAN], described=True)

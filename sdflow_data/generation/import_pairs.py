@@ -14,8 +14,9 @@ import numpy as np
 from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import write_file
 
-from ..dataset.manifest import INFO, finish_dataset
-from ..dataset.plan import PLAN, Cut, FoundPicture, Plan, scan, shard_key
+from ..dataset.manifest import INFO
+from ..dataset.plan import Cut, FoundPicture, Plan, scan, shard_key
+from ..dataset.provenance import UNSAID, Provenance
 from ..dataset.recipe import PAIRS, PatchGrid, Recipe
 from ..dataset.schema import patch_columns
 from ..dataset.shards import Failure, ShardWriter, shard_path
@@ -25,7 +26,7 @@ from ..system.folders import check_outside
 from ..system.lock import OutputLock
 from ..system.processes import in_processes
 from ..system.progress import progress
-from .folder import Outcome, check_claimable, failures_of_made, store_plan
+from .folder import Outcome, check_claimable, failures_of_made, finish, store_plan
 from .shard_maker import UnusableError, decode_lock, read_planned
 
 _SCALES = range(2, 9)
@@ -42,6 +43,7 @@ class ImportRequest:
         patches_per_shard: the most a shard holds.
         hr_name, lr_name: what names look like on either side, without their endings; ``{}`` stands for what
             both have in common. Other files are not asked for.
+        provenance: of the photographs; what it does not say, a description beside them may.
     """
 
     patch_size: int | None = None
@@ -49,6 +51,7 @@ class ImportRequest:
     patches_per_shard: int = 128
     hr_name: str = "{}"
     lr_name: str = "{}"
+    provenance: Provenance = UNSAID
 
     def recipe(self, scale: int, pairs: "Sequence[_PicturePair]") -> Recipe:
         """The settings of the dataset. The hash, which elsewhere is a model's, is of the pictures.
@@ -123,7 +126,7 @@ def import_pairs(
     with OutputLock(out, None):
         _begin(plan, out)
         _make(plan, {pair.hr.source: pair for pair in fitting}, out, workers)
-        info = finish_dataset(out, plan.shards, plan.recipe.to_json(), plan.skipped, [PLAN])
+        info = finish(out, plan, request.provenance.or_else(Provenance.beside([hr_folder, lr_folder])))
     return Outcome(info, plan.patches, info["counts"]["patches"], len(plan.skipped))
 
 

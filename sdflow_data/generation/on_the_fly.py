@@ -200,7 +200,7 @@ class Degradation(nn.Module):
         model: str | Path,
         *,
         scale: int | None = None,
-        temperature: float = 0.8,
+        temperature: float = 1.0,
         components: tuple[int, ...] = (),
         device: str = "auto",
         precision: str = "auto",

@@ -14,8 +14,9 @@ from typing import Any
 
 from sdflow.errors import ArgumentError, SDFlowError
 
-from ..dataset.manifest import INFO, finish_dataset, read_dataset
-from ..dataset.plan import PLAN, Plan, locate, scan
+from ..dataset.manifest import INFO
+from ..dataset.plan import Plan, locate, scan
+from ..dataset.provenance import UNSAID, Provenance
 from ..dataset.recipe import PatchGrid, Recipe, Sampling
 from ..dataset.shards import ShardReader, is_whole, shard_path
 from ..images.codec import CODEC_LIBRARY, parse_codec
@@ -27,7 +28,7 @@ from ..system.folders import check_outside
 from ..system.lock import OutputLock
 from ..system.progress import progress
 from .engines import Engine
-from .folder import Outcome, check_claimable, failures_of_made, store_plan
+from .folder import Outcome, check_claimable, failures_of_made, finish, store_plan
 from .shard_maker import GenerationJob, ShardTask
 
 
@@ -50,6 +51,7 @@ class GenerationRequest:
         codec: what samples end with: see `codec.parse_codec`.
         ranges: of the strengths of the classical degrader, a `Ranges`; empty for its own.
         patches_per_shard: the most a shard holds: the unit of work, and of what a crash can cost.
+        provenance: of the photographs; what it does not say, a description beside them may.
     """
 
     model: str
@@ -66,6 +68,7 @@ class GenerationRequest:
     codec: str = "camera"
     ranges: tuple[float, ...] = ()
     patches_per_shard: int = 128
+    provenance: Provenance = UNSAID
 
     def recipe(self, begun: Recipe | None) -> Recipe:
         """The recipe that this comes to, for a dataset that was ``begun`` with a recipe or is new.
@@ -157,6 +160,7 @@ def generate(
             Shards that were finished stay, and the same call goes on from there.
     """
     check_outside(out, hr_folders)
+    provenance = request.provenance.or_else(Provenance.beside(hr_folders))
     begun = Plan.load(out)
     recipe, model = request.recipe(None if begun is None else begun.recipe), anywhere(request.model)
     with OutputLock(out, shards) as lock:
@@ -179,7 +183,7 @@ def generate(
                     shard_path(out, number).unlink(missing_ok=True)
             _make(engine, GenerationJob(out.absolute(), model, plan.recipe), plan, todo, paths)
         with lock.plan():
-            info = _finish(plan, out, all_are_made=shards is None)
+            info = _finish(plan, out, provenance, all_are_made=shards is None)
     if info is not None:
         return Outcome(info, plan.patches, info["counts"]["patches"], len(plan.skipped))
     planned = sum(len(cut) for number in _numbers(plan, shards) for cut in plan.shard(number))
@@ -255,15 +259,13 @@ def _make(
             bar.update(count)
 
 
-def _finish(plan: Plan, out: Path, all_are_made: bool) -> dict[str, Any] | None:
+def _finish(plan: Plan, out: Path, provenance: Provenance, all_are_made: bool) -> dict[str, Any] | None:
     """Complete the dataset, if that is still to be done and can be; returns what dataset.json then says."""
-    if (out / INFO).exists():
-        return read_dataset(out).info
-    if not all_are_made:
+    if not all_are_made and not (out / INFO).exists():
         paths = [shard_path(out, number) for number in range(plan.shards)]
         if not all(path.exists() for path in paths):
             return None
         for path in progress(paths, "checking all shards", "shards"):
             if not is_whole(path):
                 raise SDFlowError(f"{path}: expected a whole shard, found a damaged one; make it again")
-    return finish_dataset(out, plan.shards, plan.recipe.to_json(), plan.skipped, [PLAN])
+    return finish(out, plan, provenance)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pairs import write_dataset
 
-from sdflow_data.dataset.manifest import Dataset
+from sdflow_data.dataset.manifest import Dataset, read_dataset
+from sdflow_data.dataset.provenance import Provenance
 from sdflow_data.export import FORMATS
 from sdflow_data.export.run import Request, export
 
@@ -56,13 +57,27 @@ def test_licence_and_sources_are_carried_to_the_description_and_the_card(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     urls = ("here/one", "there/two")
-    request = {"trainer": "huggingface", "license": "cc-by-4.0", "source_urls": urls}
-    description = describe(dataset, tmp_path, **request)
-    assert description["license"] == "cc-by-4.0"
+    said = Provenance(licenses=("cc-by-4.0",), source_urls=urls)
+    description = describe(dataset, tmp_path, trainer="huggingface", provenance=said)
+    assert description["license"] == ["cc-by-4.0"]
     assert tuple(source["@id"] for source in description["prov:wasDerivedFrom"]) == urls
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "\nlicense: cc-by-4.0\n" in card
     assert all(f"- {url}\n" in card for url in urls)
+
+
+def test_what_a_dataset_says_is_carried_on_unless_something_else_is_said(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    said = Provenance(licenses=("cc0-1.0", "mit"), source_urls=("here",))
+    dataset = Dataset(dataset.folder, dataset.info | said.to_json())
+    described = describe(dataset, tmp_path / "as it is")
+    assert described["license"] == ["cc0-1.0", "mit"]
+    described = describe(dataset, tmp_path / "other", provenance=Provenance(licenses=("cc-by-4.0",)))
+    assert described["license"] == ["cc-by-4.0"]
+    assert described["prov:wasDerivedFrom"][0]["@id"] == "here"
+    describe(dataset, tmp_path / "own", "hdf5")
+    assert Provenance.of_dataset(read_dataset(tmp_path / "own").info) == said
 
 
 def test_the_description_names_no_place_of_this_machine(dataset: Dataset, tmp_path: Path) -> None:

@@ -129,6 +129,16 @@ KAIR = """\
 }
 """
 
+NIQE = """\
+val:
+  metrics:
+    psnr:
+      type: calculate_psnr
+    mine:
+      type: calculate_niqe
+      crop_border: 4
+"""
+
 TEMPLATES = {
     "basicsr": BASICSR,
     "realesrgan": BASICSR,
@@ -350,3 +360,12 @@ def test_a_text_without_changes_stays_as_it_is(trainer: str) -> None:
     configuration = TRAINERS[trainer].configuration
     assert configuration is not None
     assert configuration.notation.edit(TEMPLATES[trainer], Changes({})) == TEMPLATES[trainer]
+
+
+@pytest.mark.parametrize(("patch_size", "has_niqe"), [(198, False), (200, True)])
+def test_a_metric_that_small_patches_would_stop_the_training_with_is_left_out(
+    tmp_path: Path, patch_size: int, has_niqe: bool
+) -> None:
+    pairs = write_dataset(tmp_path / "dataset", photographs=2, scale=2, patch_size=patch_size)
+    text = fill_in(pairs, tmp_path, "basicsr", BASICSR + NIQE, split="train=0.5,val=0.5")
+    assert yaml.safe_load(text)["val"]["metrics"].keys() == {"psnr", *["mine"] * has_niqe}

@@ -112,7 +112,7 @@ def test_the_manifest_has_the_promised_columns(made: Made) -> None:
 def test_a_finished_dataset_has_its_files_and_no_other(made: Made) -> None:
     _, out, _ = made
     shards = [f"shards/{number:06d}.h5" for number in range(6)]
-    tables = ["dataset.json", "failures.csv", "manifest.parquet", "plan.parquet"]
+    tables = ["croissant.json", "dataset.json", "failures.csv", "manifest.parquet", "plan.parquet"]
     assert sorted(files_of(out)) == sorted([*tables, *shards])
 
 

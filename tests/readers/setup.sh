@@ -7,5 +7,6 @@ here=$(dirname "$0")
 install() { "$environment/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@"; }
 environment=$1
 install -r "$here/requirements.txt"
-# BasicSR's own list asks for a torchvision that no CPU build of torch has. Its setup imports torch.
-install --no-deps --no-build-isolation basicsr==1.4.2
+# Without what torchvision and BasicSR ask for: a torch with CUDA, of 5 GB. BasicSR's setup imports torch.
+install --no-deps --target "$1/torchvision" torchvision==0.28.0
+install --no-deps --no-build-isolation basicsr==1.4.2 realesrgan==0.3.0

@@ -1,27 +1,27 @@
-"""What there is to say of an export to those who read it."""
+"""What there is to say of pairs on a disk to those who read them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sdflow
 
-from ..dataset.recipe import PAIRS
+from .provenance import UNSAID, Provenance
+from .recipe import PAIRS
 
 
 @dataclass(frozen=True)
 class Layout:
-    """An export, as a configuration or a dataset card describes it.
+    """An export or a dataset, as a configuration, a card or a description describes it.
 
     Attributes:
-        root: the path of the export where it will be read.
-        format: of the export.
+        root: its path where it will be read.
+        format: one of `export.FORMATS`; a dataset is ``hdf5``.
         patch_size, scale: HR patches are ``patch_size`` pixels wide, LR ones ``scale`` times less.
         samples: their number by the part of the split, under ``train`` without one.
         is_split: whether each part has a folder of its own.
         columns: the types of the manifest's columns, as pyarrow names them.
-        info: what dataset.json says of the dataset that is exported.
-        license: of the pairs, or None if it was not said.
-        source_urls: where the HR photographs are from.
+        info: what dataset.json says of the dataset.
+        provenance: of the photographs.
     """
 
     root: str
@@ -32,8 +32,7 @@ class Layout:
     is_split: bool
     columns: Mapping[str, str]
     info: Mapping[str, object]
-    license: str | None = None
-    source_urls: tuple[str, ...] = ()
+    provenance: Provenance = UNSAID
 
     @property
     def is_synthetic(self) -> bool:

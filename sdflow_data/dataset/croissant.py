@@ -1,20 +1,19 @@
-"""What an export holds, for machines: Croissant 1.1, the metadata of data sets as JSON-LD.
+"""What a dataset or an export holds, for machines: Croissant 1.1, the metadata of data sets as JSON-LD.
 
 Addresses in it are names of terms; nothing is ever fetched from them. It says nothing of the day or the
-place, so that the same export has the same bytes; whoever publishes it adds ``datePublished`` and ``url``.
+place, so that the same pairs have the same bytes; whoever publishes it adds ``datePublished`` and ``url``.
 """
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from sdflow.files import sha256_file
 
+from ..system.processes import cores
 from .layout import Layout
-
-CROISSANT = "croissant.json"
 
 _TERMS = "http://mlcommons.org/croissant/"
 _CONTEXT = {
@@ -75,11 +74,17 @@ _ROWS = {"parquet": "data/*.parquet", "hdf5": "manifest.parquet"}
 """The tables with the samples' rows, in the folder of a part, where they are not in ``metadata.parquet``."""
 
 
-def croissant(layout: Layout, folder: Path) -> bytes:
-    """Describe an export that stands in ``folder``: its files with their checksums, its rows, its making."""
+def croissant(layout: Layout, folder: Path, files: Iterable[Path]) -> bytes:
+    """Describe what stands in a folder: its files with their checksums, its rows, its making.
+
+    Args:
+        layout: of the pairs.
+        folder: where they stand.
+        files: all that belongs to them, but for pictures in folders, of which there are too many.
+    """
     high, low = layout.patch_size, layout.patch_size // layout.scale
     source: dict[str, Any] = {"@type": "prov:Entity", "name": "HR photographs"}
-    sources = [{"@id": url, **source} for url in layout.source_urls] or [source]
+    sources = [{"@id": url, **source} for url in layout.provenance.source_urls] or [source]
     description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -100,17 +105,19 @@ def croissant(layout: Layout, folder: Path) -> bytes:
         "rai:personalSensitiveInformation": ["Patches show what the photographs show, people too."],
         "prov:wasDerivedFrom": sources,
         "prov:wasGeneratedBy": {"@type": "prov:Activity", "name": layout.origin},
-        "distribution": [*_distribution(layout, folder)],
+        "distribution": [*_distribution(layout, folder, sorted(files))],
         "recordSet": [_rows(layout)],
     }
-    if layout.license is not None:
-        description["license"] = layout.license
+    if layout.provenance.licenses:
+        description["license"] = list(layout.provenance.licenses)
     return (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _distribution(layout: Layout, folder: Path) -> Iterator[dict[str, Any]]:
-    """Every file with its checksum, but for pictures in folders, of which there are too many."""
-    for path in sorted(_files(layout, folder)):
+def _distribution(layout: Layout, folder: Path, paths: list[Path]) -> Iterator[dict[str, Any]]:
+    """Every file with its checksum, then sets of files."""
+    with ThreadPoolExecutor(cores()) as pool:
+        digests = list(pool.map(sha256_file, paths))  # which lets other threads work meanwhile
+    for path, digest in zip(paths, digests):
         name = path.relative_to(folder).as_posix()
         yield {
             "@type": "cr:FileObject",
@@ -119,20 +126,13 @@ def _distribution(layout: Layout, folder: Path) -> Iterator[dict[str, Any]]:
             "contentUrl": name,
             "contentSize": f"{path.stat().st_size} B",
             "encodingFormat": _KINDS.get(path.suffix, "application/octet-stream"),
-            "sha256": sha256_file(path),
+            "sha256": digest,
         }
     if layout.format == "folder":
         for side in ("hr", "lr"):
             yield _file_set(side, [f"{part}{side}/*.png" for part in layout.folders], "image/png")
     rows = _ROWS.get(layout.format, "metadata.parquet")
     yield _file_set("rows", [part + rows for part in layout.folders], _KINDS[".parquet"])
-
-
-def _files(layout: Layout, folder: Path) -> Iterator[Path]:
-    for above, folders, names in os.walk(folder):
-        if layout.format == "folder":
-            folders[:] = [name for name in folders if name not in ("hr", "lr")]
-        yield from (Path(above) / name for name in names)
 
 
 def _file_set(name: str, includes: list[str], kind: str) -> dict[str, Any]:
