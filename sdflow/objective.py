@@ -23,6 +23,10 @@ from .resample import as_stored, to_unit
 
 _CONTENT_STD = 0.5
 
+StoredBy = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Samples (B, 3, H, W) in [-1, 1] at whole levels, the component of each (B,), and uniform numbers (B, 3) to
+draw a file's settings with -> the samples as files hold them, likewise."""
+
 
 class Step:
     """The forward pass of one step on unpaired crops. Each tensor is computed when a term first asks for it.
@@ -32,6 +36,7 @@ class Step:
         hr: (B, 3, sP, sP) uint8; lr: (B, 3, P, P) uint8, other scenes.
         replicas: draws the step's random numbers, all of them here: a term that is left out changes none.
         perceptual: distance of two pictures by VGG-19's features, where its weights were given.
+        stored_by: what the camera's files do to samples.
     """
 
     def __init__(
@@ -41,19 +46,17 @@ class Step:
         lr: Tensor,
         replicas: ReplicaGroup,
         perceptual: PerceptualDistance | None = None,
+        stored_by: StoredBy | None = None,
     ) -> None:
-        self.model, self.perceptual, self.replicas = model, perceptual, replicas
+        self.model, self.perceptual, self.replicas, self.stored_by = model, perceptual, replicas, stored_by
         self.y = _dequantise(hr, replicas)  # (B, 3, sP, sP) in [-1, 1]
         self.x = _dequantise(lr, replicas)  # (B, 3, P, P) in [-1, 1]
         shape = (len(hr), *model.latent_shape_lr(*lr.shape[-2:]))
-        # Of two samples of each content: each by itself, since replicas share them.
-        both = [self._draw(shape) for _ in range(2)]
-        self.components = torch.cat([components for components, _ in both]).flatten()  # (2B,), of images
-        self.latents = torch.cat([latents for _, latents in both])  # (2B, 12, P/2, P/2), z'_d
-
-    def _draw(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        components = self.replicas.components(self.model.shares, self.model.prior.places(shape))
-        return components, self.model.latent_lr(components, self.replicas.normal(shape))
+        # Two samples of each content, of one component: each by itself, since replicas share them.
+        self.components = replicas.components(model.shares, model.prior.places(shape))
+        latents = [model.latent_lr(self.components, replicas.normal(shape)) for _ in range(2)]
+        self.latents = torch.cat(latents)  # (2B, 12, P/2, P/2), z'_d
+        self.files = torch.cat([replicas.uniform((len(hr), 3)) for _ in range(2)])  # (2B, 3), of `stored_by`
 
     @cached_property
     def _encoded(self) -> tuple[Tensor, Tensor]:
@@ -82,9 +85,10 @@ class Step:
     @cached_property
     @torch.no_grad()
     def samples(self) -> Tensor:
-        """Two samples of each HR crop as 8-bit files store them, (2B, 3, P, P): first all first ones."""
-        content = self.content.repeat(2, 1, 1, 1)
-        return as_stored(self.model.decode_lr(content, self.latents, self.components))
+        """Two samples of each HR crop as files of the camera, (2B, 3, P, P): the first ones first."""
+        content, components = self.content.repeat(2, 1, 1, 1), self.components.flatten().repeat(2)
+        stored = as_stored(self.model.decode_lr(content, self.latents, components))
+        return stored if self.stored_by is None else self.stored_by(stored, components, self.files)
 
     @cached_property
     def recovered(self) -> Tensor:

@@ -14,7 +14,7 @@ from .config import SDFlowConfig
 from .distributed import ReplicaGroup, average_gradients
 from .model import SDFlow
 from .noise import derive_seed
-from .objective import Objective, ObjectiveConfig, Step, observe
+from .objective import Objective, ObjectiveConfig, Step, StoredBy, observe
 from .perceptual import PerceptualDistance
 
 _MILESTONES = (0.5, 0.75, 0.9, 0.95)
@@ -78,6 +78,8 @@ class Trainer:
         step_number: of steps taken, with those that were skipped.
         skipped: steps that were not finite and changed nothing.
         lr_scale: a factor of the learning rate, for whoever has to slow down.
+        stored_by: what the camera's files do to samples before anything sees them, see ``Step``; no part of
+            the state.
 
     Args:
         architecture: of the model.
@@ -118,6 +120,7 @@ class Trainer:
         self.step_number = 0
         self.skipped = 0
         self.lr_scale = 1.0
+        self.stored_by: StoredBy | None = None
 
     def init_from(self, model: SDFlow) -> None:
         """Begin with a trained model's weights; the optimizer begins anew.
@@ -159,7 +162,8 @@ class Trainer:
         replicas = ReplicaGroup(derive_seed(self.config.seed, 1, self.step_number), self.device)
         self._set_learning_rate(progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            step = Step(self.model, hr.to(self.device), lr.to(self.device), replicas, self.perceptual)
+            crops = hr.to(self.device), lr.to(self.device)
+            step = Step(self.model, *crops, replicas, self.perceptual, self.stored_by)
             loss, terms = self.objective(step, progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

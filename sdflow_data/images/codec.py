@@ -11,19 +11,16 @@ names the version at hand.
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 from PIL import Image, JpegImagePlugin, features
-from torch import Tensor
 
 from sdflow.noise import derive_seed, draw_component
-from sdflow.resample import quantise
 
 from .picture import UndecodableError
 from .reading import opened, orientation_of
@@ -394,27 +391,3 @@ def _coded_across(rows: np.ndarray, jpeg: Jpeg, top: int) -> np.ndarray:
         piece = jpeg.apply(rows[:, start:end], top, start)
         pieces.append(piece[:, left - start : left - start + step])
     return np.concatenate(pieces, axis=1)
-
-
-def straight_through(
-    levels: Tensor, jpegs: Sequence[Jpeg | None], places: Sequence[tuple[int, int]]
-) -> Tensor:
-    """Pictures rounded, coded and decoded, with the gradient of the identity (Bengio et al., 2013).
-
-    Args:
-        levels: (B, 3, H, W) grey levels, any float; what is not finite stays so.
-        jpegs: B settings; None rounds and clips alone.
-        places: B pairs (top, left): where each lies in the picture that its grid belongs to.
-
-    Returns:
-        (B, 3, H, W), whole levels in [0, 255].
-    """
-    with torch.no_grad():
-        rounded = quantise(levels.nan_to_num()).permute(0, 2, 3, 1).cpu().numpy()
-        coded = [
-            picture if jpeg is None else jpeg.apply(picture, *place)
-            for picture, jpeg, place in zip(rounded, jpegs, places, strict=True)
-        ]
-        whole = torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).to(levels)
-        offset = whole - levels
-    return levels + offset

@@ -22,11 +22,12 @@ from ..system.folders import check_apart, check_outside
 from ..system.lock import OutputLock
 from ..system.progress import progress
 from .budget import Budget, TrainingClock
-from .camera import GroupCamera, before_codec, draw_cameras, in_words, measure_cameras
+from .camera import before_codec, draw_cameras, in_words, measure_cameras
 from .crops import UnpairedCrops
 from .metrics_log import MetricsLog
 from .monitor import Monitor
 from .run_folder import RunFolder, RunState
+from .stored import StoredByCodecs
 from .validation import ValidationPairs
 
 _BAD_IN_A_ROW, _ROLLBACKS = 10, 6
@@ -107,6 +108,8 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     if saved:
         say(f"Going on from step {saved.step}")
     cameras = _cameras(settings, folder, trainer, say)
+    if not all(camera.codec.lossless for camera in cameras):
+        trainer.stored_by = StoredByCodecs([camera.codec for camera in cameras])
     skipped.tell()
 
     def save() -> None:
@@ -190,7 +193,7 @@ def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Sa
     for earlier in (folder.model, settings.init):
         if earlier is not None and is_checkpoint(earlier):
             return cameras_of(earlier)
-    measured: list[GroupCamera] = []
+    told: list[ModelCamera] = []
     cameras: list[Camera] = []
     if world()[0] == 0:
         seed = settings.training.seed
@@ -202,10 +205,10 @@ def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Sa
         for line in in_words(measured, joined):
             say(line)
         cameras = [before_codec(camera.measured.camera, camera.codec, seed) for camera in measured]
-    shares = [camera.look.share for camera in measured]
-    (cameras, shares), *_ = all_gather_object((cameras, shares))
-    trainer.load_cameras(cameras, shares)
-    return [ModelCamera(camera.look, camera.codec) for camera in measured]
+        told = [ModelCamera(camera.look, camera.codec) for camera in measured]
+    (cameras, told), *_ = all_gather_object((cameras, told))
+    trainer.load_cameras(cameras, [camera.look.share for camera in told])
+    return told
 
 
 def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunState | None:

@@ -10,7 +10,7 @@ from small_training import ARCHITECTURE, batch
 from sdflow.distributed import ReplicaGroup
 from sdflow.filters import gaussian_blur
 from sdflow.model import SDFlow
-from sdflow.objective import TERMS, Objective, ObjectiveConfig, Phase, Step, observe
+from sdflow.objective import TERMS, Objective, ObjectiveConfig, Phase, Step, StoredBy, observe
 from sdflow.resample import as_stored
 
 
@@ -19,8 +19,8 @@ def model() -> SDFlow:
     return SDFlow(ARCHITECTURE)
 
 
-def a_step(model: SDFlow, seed: int = 0) -> Step:
-    return Step(model, *batch(seed, 2), ReplicaGroup(seed, torch.device("cpu")))
+def a_step(model: SDFlow, seed: int = 0, stored_by: StoredBy | None = None) -> Step:
+    return Step(model, *batch(seed, 2), ReplicaGroup(seed, torch.device("cpu")), stored_by=stored_by)
 
 
 def only(name: str, weight: float = 1.0) -> Objective:
@@ -104,3 +104,18 @@ def test_a_blur_keeps_the_mean_of_a_constant_and_takes_noise_away() -> None:
     noise = torch.randn(1, 3, 64, 64)
     assert float(gaussian_blur(noise, 2.0).std()) < 0.3 * float(noise.std())
     torch.testing.assert_close(gaussian_blur(torch.ones(1, 3, 9, 9), 2.0), torch.ones(1, 3, 9, 9))
+
+
+def test_what_sees_samples_sees_them_as_they_are_stored(model: SDFlow) -> None:
+    asked = []
+
+    def darker(stored: torch.Tensor, components: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+        asked.append((len(stored), components, uniform))
+        return stored - 0.5
+
+    plain, coded = a_step(model), a_step(model, stored_by=darker)
+    torch.testing.assert_close(coded.samples, plain.samples - 0.5)
+    assert not torch.equal(coded.recovered, plain.recovered)
+    (count, components, uniform), *_ = asked
+    assert components.shape == (count,) and uniform.shape == (count, 3)
+    assert float(uniform.min()) >= 0 and float(uniform.max()) < 1

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,7 +20,6 @@ from sdflow_data.images.codec import (
     parse_codec,
     read_jpeg,
     standard_tables,
-    straight_through,
 )
 from sdflow_data.images.picture import PictureError
 from sdflow_data.images.reading import read_picture
@@ -184,18 +182,6 @@ def test_files_that_are_no_jpeg_and_files_without_tables_are_told_apart(tmp_path
     (tmp_path / "bare.jpg").write_bytes(data)
     with pytest.raises(PictureError, match="quantisation tables"):
         read_jpeg(tmp_path / "bare.jpg")
-
-
-def test_the_gradient_goes_straight_through() -> None:
-    levels = torch.from_numpy(photograph(6, 32, 48)).permute(2, 0, 1)[None].double().repeat(2, 1, 1, 1)
-    levels = (levels + 0.3).requires_grad_()
-    coded = straight_through(levels, [Jpeg.of_quality(50), None], [(3, 5), (0, 0)])
-    weight = torch.randn(coded.shape, dtype=torch.float64)
-    (coded * weight).sum().backward()
-    assert levels.grad is not None and torch.equal(levels.grad, weight)
-    expected = Jpeg.of_quality(50).apply(photograph(6, 32, 48), 3, 5)
-    assert np.array_equal(coded[0].detach().permute(1, 2, 0).round().numpy(), expected)
-    assert torch.allclose(coded[1], levels[1].round())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+"""Samples as the camera's files hold them: what E has to see in training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdflow.resample import quantise, to_levels, to_unit
+
+from ..images.codec import UNIT, Codec
+
+
+class StoredByCodecs:
+    """Codes samples with the codecs of their cameras, each at a random place of the grid.
+
+    Crops of photographs lie anywhere in the grid, and so do these.
+
+    Args:
+        codecs: of each component.
+    """
+
+    def __init__(self, codecs: Sequence[Codec]) -> None:
+        self._codecs = tuple(codecs)
+        self._ends = [np.cumsum([share for _, share in codec.entries]) for codec in codecs]
+
+    def __call__(self, samples: Tensor, components: Tensor, uniform: Tensor) -> Tensor:
+        """See ``sdflow.objective.StoredBy``."""
+        levels = quantise(to_levels(samples)).permute(0, 2, 3, 1).cpu().numpy()
+        coded = [self._code(*each) for each in zip(levels, components.tolist(), uniform.tolist())]
+        return to_unit(torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).to(samples.device))
+
+    def _code(self, levels: np.ndarray, component: int, uniform: Sequence[float]) -> np.ndarray:
+        entries, ends = self._codecs[component].entries, self._ends[component]
+        chosen = min(int(np.searchsorted(ends, uniform[0], side="right")), len(entries) - 1)
+        jpeg, _ = entries[chosen]
+        top, left = (int(UNIT * number) for number in uniform[1:])
+        return levels if jpeg is None else jpeg.apply(levels, top, left)
