@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from sdflow_data.statistics.photograph import measure_photograph
 SCENES = (skimage.data.astronaut, skimage.data.coffee, skimage.data.chelsea, skimage.data.rocket)
 
 
+@cache
 def scene(number: int) -> np.ndarray:
     """A sharp photograph of 256 pixels, float32; the first four differ in their scene, others in the part."""
     whole = SCENES[number % 4]()
