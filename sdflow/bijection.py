@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class Bijection(nn.Module):
-    """An invertible map z -> z' of images, perhaps given a condition.
+    """An invertible map z -> z' of images, optionally conditional.
 
     ``forward(z, condition)`` returns (z', log|det dz'/dz|); ``inverse(z', condition)`` returns
     (z, log|det dz/dz'|), so that the two log-determinants of a round trip sum to zero. Shapes: z is
@@ -19,7 +19,7 @@ class Bijection(nn.Module):
 
 
 class Chain(Bijection):
-    """Bijections one after the other, all given the same condition; their log-determinants add."""
+    """A composition of bijections that share one condition; their log-determinants add up."""
 
     def __init__(self, *maps: Bijection) -> None:
         super().__init__()

@@ -23,17 +23,17 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 def save_checkpoint(folder: Path, model: SDFlow, training: dict[str, Any]) -> None:
-    """Write a checkpoint; an older one of that name is replaced at once or not at all.
+    """Write a checkpoint. An older checkpoint of that name is replaced atomically.
 
-    A model without some of its parts is stored without them, and ``parts`` says which there are.
+    A model without some of its parts is stored without them; ``parts`` lists those it has.
 
     Args:
         folder: the checkpoint.
-        model: gives the architecture and the weights.
-        training: how it was trained, plain values.
+        model: the architecture and the weights.
+        training: a description of its training, plain values.
 
     Raises:
-        SDFlowError: the folder holds something else, which replacing it would delete.
+        SDFlowError: the folder holds other files, which a replacement would delete.
     """
     _refuse_strangers(folder)
     description = {
@@ -67,8 +67,8 @@ def _refuse_strangers(folder: Path) -> None:
 
 
 def _replace_folder(new: Path, folder: Path) -> None:
-    """Put ``new`` in the place of ``folder``. A crash between the two renames leaves the older one beside it,
-    where ``_newest_complete`` finds it."""
+    """Replace ``folder`` by ``new``. After a crash between the two renames the older checkpoint lies beside
+    it, where ``_newest_complete`` finds it."""
     old = folder.with_name(f".{folder.name}.old")
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -84,7 +84,7 @@ def _newest_complete(folder: Path) -> Path:
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether there is a checkpoint of that name, maybe one whose replacement was cut short."""
+    """Whether a checkpoint of that name exists, even if its replacement was interrupted."""
     return (_newest_complete(folder) / DESCRIPTION).is_file()
 
 
@@ -92,7 +92,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """The contents of a checkpoint's ``model.json``.
 
     Raises:
-        SDFlowError: no checkpoint, or one that cannot be read.
+        SDFlowError: no checkpoint, or an unreadable one.
     """
     if not is_checkpoint(folder):
         raise SDFlowError(
@@ -117,11 +117,11 @@ def load_checkpoint(
     Args:
         folder: the checkpoint.
         device: where the model is to run.
-        needs: directions that it has to be able to go.
+        needs: the directions ("downscale", "upscale") that the model must support.
 
     Raises:
-        SDFlowError: no checkpoint, a truncated one, weights that do not fit the architecture, or one that
-            cannot go a direction.
+        SDFlowError: no checkpoint, a truncated one, weights that do not fit the architecture, or a model that
+            lacks the parts of a direction.
     """
     description = read_description(folder)
     folder = _newest_complete(folder)
@@ -138,7 +138,7 @@ def load_checkpoint(
             )
     path = folder / WEIGHTS
     try:
-        if not path.is_file() and path.exists():  # a named pipe would be waited for
+        if not path.is_file() and path.exists():  # reading a named pipe would wait
             raise SDFlowError(f"{path}: expected a file, found something else")
         state = load_file(path)
     except FileNotFoundError as error:
@@ -163,7 +163,7 @@ def load_checkpoint(
 
 
 def fingerprint(folder: Path) -> str:
-    """sha256 (hex) of what decides a checkpoint's output: its weights and its architecture."""
+    """sha256 (hex) of the weights and the architecture, which determine a checkpoint's output."""
     description = read_description(folder)
     folder = _newest_complete(folder)
     architecture = json.dumps(description["architecture"], sort_keys=True)

@@ -1,4 +1,4 @@
-"""The architecture of a model, as it travels in a checkpoint."""
+"""The architecture of a model, as checkpoints store it."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from .priors import MixtureLaw
 
 @dataclass(frozen=True, kw_only=True)
 class SDFlowConfig:
-    """All that decides the shapes of a model's weights and how they are used.
+    """The architecture: the shapes of a model's weights and their use.
 
     Raises:
         ValueError: a value out of its range; the message names it.
@@ -30,7 +30,7 @@ class SDFlowConfig:
     condition_channels: int = 64
     """Channels of the condition extractors."""
     growth: int = 32
-    """Channels that each convolution of their dense blocks adds."""
+    """Growth: channels that each convolution of a dense block adds."""
     hf_blocks: int = 8
     """RRDBs of the condition extractor of f_HF."""
     degradation_blocks: int = 4
@@ -44,10 +44,10 @@ class SDFlowConfig:
     components: int = 16
     """N, of the mixture prior; of a measured model, for how many cameras there is room."""
     mixture: MixtureLaw = "image"
-    """The law of the mixture, see ``GaussianMixture``."""
+    """How a component is drawn, see ``GaussianMixture``."""
     measured: bool = False
-    """f_Deg begins with a measured camera, see ``MeasuredCamera``, and f_HR with an antialiased pyramid, see
-    ``Lifting``. The published weights have neither."""
+    """Whether f_Deg starts with a measured camera (``MeasuredCamera``) and f_HR with an antialiased pyramid
+    (``Lifting``). The published weights have neither."""
 
     def __post_init__(self) -> None:
         if self.scale not in (2, 4, 8):
@@ -74,7 +74,7 @@ class SDFlowConfig:
         """The inverse of ``to_dict``.
 
         Raises:
-            ValueError: a name that no architecture of this version has, or a value out of range.
+            ValueError: an unknown name, or a value out of range.
         """
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:

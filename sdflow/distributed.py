@@ -22,11 +22,11 @@ T = TypeVar("T")
 def process_group(device: str) -> Iterator[None]:
     """The process group that ``torchrun`` has started; without torchrun, this process alone.
 
-    On CUDA each process of a machine takes the GPU of its number. Where a process fails the others cannot go
-    on: the first to fail raises what went wrong, the others end quietly.
+    On CUDA each process of a machine takes the GPU of its local rank. If a process fails, the others cannot
+    continue: the first failure raises its error, and the other processes exit silently.
 
     Args:
-        device: where the model is to run: "auto", "cpu", "cuda" or "mps".
+        device: the device of the model: "auto", "cpu", "cuda" or "mps".
 
     Raises:
         SDFlowError: more processes than GPUs.
@@ -43,7 +43,7 @@ def process_group(device: str) -> Iterator[None]:
             _take_gpu(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group(backend, store=store, rank=rank, world_size=size)
         yield
-        dist.barrier()  # whoever ends first takes its connections away from the others
+        dist.barrier()  # the first process to exit closes its connections
     except BaseException as error:
         # The group ends with the process: closing it here could wait for processes that will not come.
         if store.add("failures", 1) > 1:
@@ -90,11 +90,11 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
 
 
 class ReplicaGroup:
-    """All replicas in one step: a replica's share of the random numbers, and sums over all replicas.
+    """The replicas in one step: a replica's share of the random numbers, and averages over all replicas.
 
     Args:
-        seed: of the step.
-        device: where the numbers are drawn; a seed gives the same numbers on every device of one type.
+        seed: the seed of the step.
+        device: the device that draws; a seed gives the same numbers on every device of one type.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 
 class SDFlowError(Exception):
-    """A user's mistake or a condition outside the program, told in one line.
+    """A user's mistake or a condition outside the program, reported in one line.
 
     The message names the file or argument, what was expected and what was found. The command line prints it
     as ``Error: ...`` and exits with status 1; anything else that escapes is a bug.
@@ -10,10 +10,10 @@ class SDFlowError(Exception):
 
 
 class ArgumentError(SDFlowError):
-    """A value of an argument that cannot be used. The command line names the option that gave it.
+    """An unusable value of an argument. The command line names the option that gave it.
 
     Attributes:
-        argument: its name.
+        argument: the name of the argument.
         problem: what was expected and what was found.
     """
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, flushed to the disk, renamed; and SHA-256 of files."""
+"""Atomic writing of files (to a temporary name, flushed, then renamed), and SHA-256 of files."""
 
 import hashlib
 import os
@@ -11,11 +11,11 @@ _LONGEST_NAME = 255  # bytes, on most file systems
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name beside ``path`` to write to; what stands there becomes ``path`` when the block ends well.
+    """Yield a temporary name beside ``path``. Its file replaces ``path`` if the block ends without error.
 
-    The name (``.NAME.tmp``, or a hash where that would be too long) is always the same for a path, so that
-    what a killed process left behind is overwritten by the next one; two writers of one path at a time are
-    the caller's to prevent. When the block raises, the file aside is removed and ``path`` stays as it was.
+    A path always has the same temporary name (``.NAME.tmp``, or a hash if that would be too long), so that a
+    new process overwrites the remains of a killed one. The caller must prevent two writers of one path at a
+    time. If the block raises, the temporary file is removed and ``path`` stays unchanged.
     """
     aside = path.with_name(_aside(path.name))
     try:
@@ -24,14 +24,14 @@ def replacing(path: Path) -> Iterator[Path]:
         aside.replace(path)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk shows in write(), which does not say where
+            error.filename = str(path)  # write() reports a full disk without naming the file
         aside.unlink(missing_ok=True)
         raise
     flush(path.parent)
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
-    """Write ``content`` to ``path``, whole or not at all."""
+    """Write ``content`` to ``path`` atomically."""
     with replacing(path) as aside:
         aside.write_bytes(content)
 
@@ -43,12 +43,12 @@ def _aside(name: str) -> str:
 
 
 def flush(path: Path) -> None:
-    """Wait until the disk has all of a file, or of a folder's list of names.
+    """Wait until a file, or a folder's list of names, is on the disk.
 
-    For folders that is best effort: some file systems, and Windows, refuse it.
+    For folders this is best effort: some file systems, and Windows, refuse it.
     """
     if not path.is_dir():
-        _flush(path, os.O_RDWR)  # Windows flushes only what is open for writing
+        _flush(path, os.O_RDWR)  # Windows flushes only files open for writing
         return
     with suppress(OSError):
         _flush(path, os.O_RDONLY)
@@ -63,7 +63,7 @@ def _flush(path: Path, flags: int) -> None:
 
 
 def sha256_file(path: Path, start: int = 0, *, prefix: bytes = b"") -> str:
-    """The SHA-256 of ``prefix`` and a file's bytes from ``start`` on, in hexadecimal."""
+    """The SHA-256 of ``prefix`` followed by a file's bytes from ``start`` on, in hexadecimal."""
     digest = hashlib.sha256(prefix)
     with path.open("rb") as file:
         file.seek(start)

@@ -18,13 +18,13 @@ def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None) -> Te
     """Gaussian low-pass with reflected borders, (B, C, H, W) -> the same.
 
     Args:
-        sigma: in pixels.
-        radius: taps to each side; 2 sigma unless given. Smaller than H and W.
+        sigma: standard deviation in pixels.
+        radius: taps on each side, smaller than H and W; default 2 sigma.
     """
     radius = math.ceil(2 * sigma) if radius is None else radius
     taps = _gaussian(sigma, radius).to(images)
     channels = images.shape[1]
     padded = F.pad(images, (radius,) * 4, mode="reflect")
-    with torch.autocast(images.device.type, enabled=False):  # bf16 rounds by as much as a camera's noise
+    with torch.autocast(images.device.type, enabled=False):  # bf16 rounding is as large as a camera's noise
         rows = F.conv2d(padded, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
         return F.conv2d(rows, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)

@@ -19,7 +19,7 @@ from .networks import ConditionExtractor, DegradationExtractor
 
 
 def transition(channels: int, from_data: bool) -> Chain:
-    """A transition block: (ActNorm -> 1x1) twice, begun as the identity.
+    """A transition block: (ActNorm -> 1x1) twice, initialised to the identity.
 
     Args:
         from_data: whether the first batch sets its ActNorms.
@@ -38,13 +38,13 @@ def flow_steps(
 ) -> Chain:
     """Flow steps ActNorm -> 1x1 -> [injector] -> coupling.
 
-    The 1x1 convolutions begin as a reversal of the channels, so that every coupling changes what the one
-    before it left; an odd last one begins as the identity, which gives the channels their places back.
+    The 1x1 convolutions start as a reversal of the channels, so that every coupling changes the channels that
+    the one before it left unchanged. An odd last one starts as the identity, which restores the order.
 
     Args:
         condition_channels: > 0 makes a conditional block: steps have an injector, couplings see the
             condition, the last step has no coupling, and the first batch sets the ActNorms. Unconditional
-            flows carry the picture itself: they begin as the identity, so that content starts out as a
+            flows carry the picture itself. They start as the identity, so that the initial content is a
             picture in its own colours.
         from_data: whether the first batch sets the ActNorms of a conditional block.
     """
@@ -62,13 +62,13 @@ def flow_steps(
 
 
 def _mean_of_four(levels_below: int) -> Tensor:
-    """The channel mixing that takes the mean of each 2x2 block of the 3 content channels to the front.
+    """The channel mixing that moves the mean of each 2x2 block of the 3 content channels to the front.
 
     Args:
         levels_below: channels before the squeeze, of which the first 3 are content.
 
     Returns:
-        (4C, 4C): rows 0..2 are the means, the next 9 Haar details, the rest passes on.
+        (4C, 4C): rows 0..2 are the means, the next 9 the Haar details, the rest the other channels.
     """
     channels = 4 * levels_below
     weight = torch.eye(channels)
@@ -83,11 +83,13 @@ def _mean_of_four(levels_below: int) -> Tensor:
 class HRFlow(Bijection):
     """f_HR: y (B, 3, sH, sW) <-> [z_c, z_h], channels 3 + 3(s^2 - 1), at LR size.
 
-    A level for each factor of two: squeeze -> transition -> flow steps. It begins as a Haar pyramid, whose
-    z_c is the mean of each s x s block: the content latent shows the picture from the first step on.
+    One level for each factor of two: squeeze -> transition -> flow steps. f_HR starts as a Haar pyramid: z_c
+    is the mean of each s x s block, so the content latent shows the picture from the first step on.
 
     Args:
-        levels, steps, width: of the pyramid; flow steps of each level; hidden channels of the couplings.
+        levels: levels of the pyramid.
+        steps: flow steps of each level.
+        width: hidden channels of the couplings.
         lifting: the mean of each 2x2 block becomes Keys' bicubic downscaling, see ``Lifting``.
     """
 
@@ -105,7 +107,7 @@ class HRFlow(Bijection):
         self.lifting = Lifting(12) if lifting else None
 
     def pyramid(self, y: Tensor) -> Tensor:
-        """z_c as the flow begins: (B, 3, sH, sW) -> (B, 3, H, W)."""
+        """z_c of the untrained flow: (B, 3, sH, sW) -> (B, 3, H, W)."""
         weight = _mean_of_four(3).to(y)[:, :, None, None]
         for _ in range(self.levels):
             level = F.conv2d(F.pixel_unshuffle(y, 2), weight)
@@ -167,7 +169,7 @@ class DegradationFlow(Bijection):
     """f_Deg: z_d (B, 3, H, W) <-> z'_d (B, 12, H/2, W/2) given z_c.
 
     [measured camera ->] squeeze -> transition -> conditional flow steps. The condition is the content
-    (B, 3, H, W). The gradient does reach the content: whoever wants it stopped detaches the content.
+    (B, 3, H, W). The gradient reaches the content; detach the content to stop it.
 
     Args:
         steps, width, condition_channels, growth, blocks: see ``SDFlowConfig``.
@@ -191,7 +193,7 @@ class DegradationFlow(Bijection):
         self.steps = flow_steps(12, steps, width, condition_channels, from_data=not cameras)
 
     def features(self, content: Tensor) -> Tensor:
-        """What the steps are conditioned on, (B, condition_channels, H/2, W/2): once per content."""
+        """The condition of the steps, (B, condition_channels, H/2, W/2); computed once per content."""
         return self.extractor(content).to(content.dtype)
 
     def forward(

@@ -1,8 +1,8 @@
-"""Flows with fixed weights, as the few operations that sampling needs.
+"""Flows with fixed weights, reduced to the operations that sampling needs.
 
-A folded flow is a list of stages. Neighbouring ActNorms and 1x1 convolutions become one 1x1 convolution,
-worked out in float64; a coupling's ``exp(3 * log_gain)`` goes into its last convolution; and whatever depends
-on the condition alone is computed once per condition, by ``prepare``, and handed to every run.
+A folded flow is a list of stages. Neighbouring ActNorms and 1x1 convolutions are merged into one 1x1
+convolution, in float64. The factor ``exp(3 * log_gain)`` of a coupling is merged into its last convolution.
+``prepare`` computes everything that depends on the condition alone, once per condition, for all runs.
 
 The flow's state stays fp32, channels first. The networks run in fp32 or bf16, channels last, which is the
 layout that processors convolve fastest.
@@ -30,18 +30,18 @@ from .layers import (
 )
 
 Fields = tuple[Tensor, ...]
-"""What a stage keeps of a condition, each (1, C, H, W)."""
+"""The features of a condition that a stage uses, each (1, C, H, W)."""
 
 
 class FoldedFlow:
     """One direction of a flow, without log-determinants.
 
     Args:
-        layers: the flow, a bijection or several in the order of their forward direction; left as they are.
-        inverse: which direction.
-        dtype: of the networks, float32 or bfloat16.
-        device: where to run.
-        keep: leading channels of the result that are wanted; the flow then has to end in a 1x1 convolution.
+        layers: the flow: one bijection or several in the order of their forward direction. Not modified.
+        inverse: whether to run the inverse direction.
+        dtype: type of the networks, float32 or bfloat16.
+        device: the device to run on.
+        keep: leading channels of the result to compute; the flow must then end in a 1x1 convolution.
     """
 
     def __init__(
@@ -68,22 +68,22 @@ class FoldedFlow:
             self._stages.append(_Mixing(affine[0][:keep], affine[1][:keep], device))
 
     def prepare(self, condition: Tensor) -> list[Fields]:
-        """What runs need of a condition (1, C', H, W)."""
+        """The features of a condition (1, C', H, W) that runs use."""
         return [stage.prepare(condition) for stage in self._stages]
 
     def __call__(self, z: Tensor, prepared: list[Fields] | None = None) -> Tensor:
         """Run the flow on z (B, C, H, W) in fp32, which it may overwrite.
 
-        A conditional flow needs what ``prepare`` gave.
+        A conditional flow needs the result of ``prepare``.
         """
-        z = z.contiguous()  # another layout would round otherwise
+        z = z.contiguous()  # another layout would round differently
         for stage, fields in zip(self._stages, prepared or [()] * len(self._stages)):
             z = stage(z, *fields)
         return z
 
 
 def leaves_of(bijection: Bijection) -> Iterator[Bijection]:
-    """The layers of a bijection in order, chains taken apart."""
+    """The layers of a bijection in order, with chains flattened."""
     if isinstance(bijection, Chain):
         for inner in bijection.maps:
             assert isinstance(inner, Bijection)
@@ -110,7 +110,7 @@ def _compose(outer: _Affine, inner: _Affine) -> _Affine:
 
 
 class _Stage:
-    """A step of a folded flow: z and the fields of its condition in, z out."""
+    """A step of a folded flow: maps z and the features of its condition to z."""
 
     def prepare(self, condition: Tensor) -> Fields:
         return ()
@@ -191,11 +191,11 @@ class _Injector(_Stage):
 
 
 class _Net:
-    """A ``ScaleShiftNet`` that gives what to multiply z with and what to add then.
+    """A ``ScaleShiftNet`` that returns the factor of z and the offset to add then.
 
     Args:
-        net: in float64.
-        inverse: of which direction of the layer.
+        net: the network in float64.
+        inverse: whether the layer runs in its inverse direction.
         state_channels: leading input channels that are the flow's state; the others are the condition, whose
             share of the first convolution ``prepare`` computes. None if all inputs come with each call.
     """
@@ -249,7 +249,7 @@ class _Convolution:
     Args:
         weight: (C_out, C_in, k, k); bias: (C_out,).
         padding: "reflect", "zeros" or, for k = 1, "none".
-        dtype: of the arithmetic and of the output.
+        dtype: type of the arithmetic and of the output.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class _Convolution:
         self.bias = None if bias is None else bias.detach().to(device, dtype)
         self.reflects = padding == "reflect"
         self.padding = (1, 1) if padding == "zeros" else (0, 0)
-        # F.conv2d sends small and 1x1 convolutions in fp32 elsewhere, to code that is half as fast
+        # F.conv2d dispatches small and 1x1 convolutions in fp32 to code that is half as fast
         self.direct = device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available()
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -19,12 +19,12 @@ _GROUP = 8
 _BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 """CPU instructions that multiply in bf16."""
 _FIRST_BF16_GPU = (8, 0)
-"""The compute capability from which on NVIDIA's GPUs do (Ampere)."""
+"""The first compute capability of NVIDIA's GPUs that multiplies in bf16 (Ampere)."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What sampling needs of one picture, computed once for all its samples.
+    """The encoding of one picture, computed once for all its samples.
 
     Attributes:
         content: z_c, (1, 3, H, W), fp32.
@@ -68,7 +68,7 @@ class Downscaler:
 
     @torch.no_grad()
     def encode(self, hr: Tensor) -> Encoded:
-        """An HR image (1, 3, sH, sW) in [-1, 1] -> its content and what its samples need of it."""
+        """An HR image (1, 3, sH, sW) in [-1, 1] -> its content and the features that its samples need."""
         with _exact():
             content = self._content(hr)
             prepared = self._degradation.prepare(self._extractor(content))
@@ -107,9 +107,9 @@ class Downscaler:
 
 
 class Upscaler:
-    """The super-resolution branch of a model, with no gradient; arguments and promises as ``Downscaler``'s.
+    """The super-resolution branch of a model, without gradients; otherwise like ``Downscaler``.
 
-    An encoding holds some 1,200 numbers per LR pixel in the ``paper`` preset: large pictures need tiles.
+    An encoding holds about 1,200 numbers per LR pixel in the ``paper`` preset, so large pictures need tiles.
     """
 
     def __init__(self, model: SDFlow, precision: str = "fp32") -> None:
@@ -123,7 +123,7 @@ class Upscaler:
 
     @torch.no_grad()
     def encode(self, lr: Tensor) -> Encoded:
-        """An LR image (1, 3, H, W) in [-1, 1] -> its content and what its samples need of it."""
+        """An LR image (1, 3, H, W) in [-1, 1] -> its content and the features that its samples need."""
         with _exact():
             content = self._encoder(lr).float().contiguous()
             return Encoded(content, self._hf.prepare(self._extractor(content)))
@@ -140,9 +140,9 @@ class Upscaler:
 
 
 def native_precision(device: str) -> str:
-    """The precision for "auto": "bf16" where the processor has instructions for it, else "fp32".
+    """The precision of "auto": "bf16" if the processor has instructions for it, else "fp32".
 
-    It depends on the processor alone, so that one command makes one dataset there.
+    It depends on the processor alone, so one command gives one dataset on one machine.
     """
     kind = torch.device(device).type
     if kind == "cuda":
@@ -151,7 +151,7 @@ def native_precision(device: str) -> str:
 
 
 def _cpu_flags() -> set[str]:
-    """The instruction sets that Linux names; none elsewhere."""
+    """The instruction sets that Linux reports; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -160,10 +160,10 @@ def _cpu_flags() -> set[str]:
 
 
 def _keep_freed_memory() -> None:
-    """Keep glibc from giving memory back to the system after every convolution, and asking for it anew.
+    """Prevent glibc from returning memory to the system after every convolution and requesting it again.
 
-    It does so above a threshold that it raises when a larger block is freed, up to 32 MiB (mallopt(3)). For
-    256 x 256 pixels in fp32 this saves 32,000 page faults, which were a quarter of the time of an encoding.
+    glibc returns blocks above a threshold, which it raises when a larger block is freed, up to 32 MiB
+    (mallopt(3)). For 256 x 256 pixels in fp32 this saves 32,000 page faults, a quarter of the encoding time.
     """
     torch.empty(31 << 20, dtype=torch.uint8)
 
@@ -176,9 +176,9 @@ def _frozen(network: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor
 def _in_groups(decode: Callable[[Tensor, int], Tensor], latents: Tensor, size: int) -> Tensor:
     """Decode latents in groups of a fixed size, the last one filled up; it is told which is a group's first.
 
-    Rounding may change with the size of a batch, on a CPU even with the place in it. A CPU takes one latent
-    at a time, which cannot depend on its neighbours, for 7 ms a sample where groups of four would take 5 ms,
-    after an encoding of 200 ms. Other devices need a batch to be busy.
+    Rounding may depend on the batch size, and on a CPU even on the place in the batch. A CPU therefore
+    decodes one latent at a time. This costs 7 ms a sample instead of 5 ms in groups of four, after an
+    encoding of 200 ms. Other devices need a batch to be busy.
     """
     size = 1 if latents.device.type == "cpu" else size
     images = []
@@ -191,6 +191,6 @@ def _in_groups(decode: Callable[[Tensor, int], Tensor], latents: Tensor, size: i
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """No TF32 and no choice of algorithm by timing, whatever the process has set; nothing to do on a CPU."""
+    """Disable TF32 and the choice of algorithms by timing; no effect on a CPU."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield

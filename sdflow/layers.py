@@ -15,13 +15,13 @@ from .networks import kaiming_init
 from .spectra import opponent_colours
 
 _LEVELS = 127.5
-"""Grey levels of one unit of [-1, 1]."""
+"""Grey levels per unit of [-1, 1]."""
 LOG_SCALE_BOUND, LOG_SCALE_SLOPE = 0.318, 2.0
 """A coupling's log-scale is ``0.318 * atan(2 * raw)``: within +-0.5, so that no layer can blow up."""
 
 
 def _image_log_det(z: Tensor, per_pixel: Tensor) -> Tensor:
-    """The log-determinant (B,) of a map that acts on each of z's H*W pixels alike."""
+    """The log-determinant (B,) of a map that acts alike on each of the H*W pixels of z."""
     return (per_pixel * (z.shape[2] * z.shape[3])).expand(z.shape[0])
 
 
@@ -43,7 +43,7 @@ class Squeeze(Bijection):
 
 
 class Unsqueeze(Bijection):
-    """The inverse of ``Squeeze`` as a layer of its own."""
+    """The inverse of ``Squeeze`` as a separate layer."""
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return F.pixel_shuffle(z, 2), z.new_zeros(z.shape[0])
@@ -65,7 +65,7 @@ class ActNorm(Bijection):
 
     Args:
         channels: C.
-        from_data: False begins as the identity and stays it until training changes it.
+        from_data: if False, the layer starts as the identity instead of taking the first batch's moments.
     """
 
     initialised: Tensor
@@ -75,7 +75,7 @@ class ActNorm(Bijection):
         self.loc = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.log_scale = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.register_buffer("initialised", torch.tensor(not from_data))
-        self._is_known = False  # that it is initialised: to ask the buffer each time would wait for a GPU
+        self._is_known = False  # a bool: reading the buffer at every call would wait for the GPU
 
     def extra_repr(self) -> str:
         return str(self.loc.shape[1])
@@ -116,7 +116,7 @@ class ActNorm(Bijection):
 class InvertibleConv1x1(Bijection):
     """A learned mixing of channels, ``W = P (L * mask + I) (U * mask + diag(sign * exp(log_diagonal)))``.
 
-    P and the signs stay as they began; the triangular factors are learned (Glow, 2018, section 3.2).
+    P and the signs are fixed; the triangular factors are learned (Glow, 2018, section 3.2).
 
     Args:
         weight: the initial W, (C, C), invertible.
@@ -178,7 +178,7 @@ def _mix(z: Tensor, weight: Tensor) -> Tensor:
 
 
 class ScaleShiftNet(nn.Module):
-    """The network of a coupling or an injector: an image in, log-scale and shift out.
+    """The network of a coupling or an injector: maps an image to log-scale and shift.
 
     3x3 conv (reflection) -> LeakyReLU 0.01 -> 1x1 conv -> LeakyReLU 0.01 -> 3x3 conv (zeros), its output
     times ``exp(3 * log_gain)`` per channel and initialised to zero, so that a new layer is the identity.
@@ -287,11 +287,11 @@ class MeasuredCamera(Bijection):
 
 
 class Lifting(Bijection):
-    """An additive step of the HR flow that takes the aliases out of the mean of each 2x2 block.
+    """An additive step of the HR flow that removes the aliases from the mean of each 2x2 block.
 
     Given the mean s and the differences of a Haar pyramid in the leading 12 channels, ``s + Q_x s_x + Q_y s_y
-    + Q_x Q_y s_xy`` is Keys' antialiased bicubic downscaling by 2 (a = -0.5) but for a gain: bicubic is
-    ``A s + B d`` along an axis, and Q = B / A (the lifting scheme; Sweldens, 1996). Nothing is learned.
+    + Q_x Q_y s_xy`` is Keys' antialiased bicubic downscaling by 2 (a = -0.5) up to a gain: bicubic is
+    ``A s + B d`` along an axis, and Q = B / A (the lifting scheme; Sweldens, 1996). It has no parameters.
 
     Args:
         channels: C, at least 12: three means (R, G, B), then the three differences along columns, along rows
@@ -336,7 +336,7 @@ def _lifting_kernels() -> Tensor:
 
 
 class AffineCoupling(Bijection):
-    """The second part of the channels, scaled and shifted as the first part (and the condition) tell.
+    """Affine coupling: the first channels (and the condition) scale and shift the others.
 
     ``b' = (b + shift) * exp(log_scale)`` with both from ``net(a [, condition])``, a = the first int(C/2)
     channels (Dinh et al., Real NVP, 2017).
@@ -367,7 +367,7 @@ class AffineCoupling(Bijection):
 
 
 class AffineInjector(Bijection):
-    """All channels, scaled and shifted as the condition alone tells (Lugmayr et al., SRFlow, 2020)."""
+    """Affine injector: the condition alone scales and shifts all channels (Lugmayr et al., SRFlow, 2020)."""
 
     def __init__(self, channels: int, width: int, condition_channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""SDFlow: five networks that map HR and real LR photographs into one content latent and back."""
+"""SDFlow: five networks that map HR and real LR photographs to one content latent and back."""
 
 import math
 from collections.abc import Iterable
@@ -66,20 +66,20 @@ class SDFlow(nn.Module):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of its parts: all, unless some were dropped."""
+        """The names of the parts that the model has."""
         return tuple(name for name, _ in self.named_children())
 
     def drop(self, parts: Iterable[str]) -> None:
-        """Take parts away, for weights of one direction alone. What needs them then fails."""
+        """Remove parts, for weights of one direction alone. Methods that need them then fail."""
         for part in parts:
             delattr(self, part)
 
     def missing(self, direction: Direction) -> list[str]:
-        """The parts that a direction needs and that this model has not."""
+        """The parts that a direction needs and the model lacks."""
         return [part for part in _NEEDS[direction] if part not in self.parts]
 
     def require(self, direction: Direction) -> None:
-        """Refuse a direction that this model cannot go.
+        """Check that the model has the parts of a direction.
 
         Raises:
             SDFlowError: parts are missing.
@@ -94,7 +94,7 @@ class SDFlow(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """HR sizes are multiples of this (two flows squeeze the LR side by 2) and at least twice it."""
+        """HR sizes must be multiples of this (two flows squeeze the LR side by 2) and at least twice it."""
         return 2 * self.config.scale
 
     @property
@@ -170,7 +170,7 @@ class SDFlow(nn.Module):
         return torch.logsumexp(torch.stack(each), 0)
 
     def log_prob_hr(self, y: Tensor) -> Tensor:
-        """log p(y) less the density of its content, in nats, (B,): z_c has no prior of its own."""
+        """log p(y) without the density of the content, in nats, (B,): z_c has no prior of its own."""
         z, log_det = self.hr_flow(y)
         return log_det + self.log_prob_hf(z[:, 3:], z[:, :3])
 

@@ -1,4 +1,4 @@
-"""The networks that are not invertible: the condition extractor and the LR content extractor E."""
+"""The networks that are not invertible: the condition extractors and the LR content extractor E."""
 
 import torch
 import torch.nn.functional as F
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 def kaiming_init(network: nn.Module, slope: float, gain: float = 1.0) -> None:
     """Kaiming initialisation of a network's convolutions (He et al., 2015), biases zero.
 
-    PyTorch's default shrinks signals by 0.6 a layer: a condition would reach the flow steps as a hundredth of
-    itself, and be learned as slowly.
+    PyTorch's default shrinks signals by 0.6 a layer. A condition would reach the flow steps at a hundredth of
+    its size and would be learned as slowly.
 
     Args:
-        slope: of the LeakyReLUs.
-        gain: a further factor, for what is added to a skip connection.
+        slope: negative slope of the LeakyReLUs.
+        gain: a further factor, for branches that are added to a skip connection.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
@@ -30,7 +30,7 @@ def reflecting_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each fed by all before it (Wang et al., ESRGAN, 2018); residual times 0.2."""
+    """Dense block: five convolutions, each fed by all before it (ESRGAN, 2018); residual times 0.2."""
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
@@ -121,8 +121,8 @@ class ModulatedBlock(nn.Module):
 class ContentExtractor(nn.Module):
     """E: a real LR image (B, 3, H, W) in [-1, 1] -> its content latent z_c (B, 3, H, W).
 
-    It begins as a blurred copy of the image: what a blur takes away, noise above all, is then the business of
-    the degradation latent from the first step on. An E that began as a copy would keep the noise to itself.
+    E starts as a blurred copy of the image. The degradation latent then accounts for the rest, mainly noise,
+    from the first step on. An E that started as a copy would keep the noise in the content.
     """
 
     def __init__(self, channels: int, blocks: int, modulation_convs: int) -> None:

@@ -17,10 +17,9 @@ _COMPONENT_STREAM, _FIELD_STREAM, _COMPONENT_FIELD_STREAM = 0, 1, 2
 
 
 def derive_seed(*entropy: int) -> int:
-    """A 63-bit seed from integers of any size: equal arguments, equal seed; any others, another one.
+    """A 63-bit seed from integers of any size: equal arguments, equal seeds; other arguments, other seeds.
 
-    Not from ``SeedSequence`` alone, to which (a, b), (a, b, 0) and one integer of both their words are the
-    same.
+    ``SeedSequence`` alone does not separate (a, b), (a, b, 0) and one integer made of both their words.
     """
     text = ",".join(str(int(number)) for number in entropy)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -32,10 +31,10 @@ def noise_field(
     """A window of an infinite field of standard normal noise.
 
     Args:
-        seed: names the field.
+        seed: identifies the field.
         channels: C; fields of other channel counts are other fields.
         height, width: size of the window.
-        top, left: its absolute position, >= 0. Overlapping windows agree where they overlap.
+        top, left: the absolute position, >= 0. Overlapping windows agree on the overlap.
 
     Returns:
         float32 (C, height, width).
@@ -94,4 +93,4 @@ def component_field(
 def _component(uniform: float | np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Uniform numbers in [0, 1) to component indices."""
     chosen = np.searchsorted(np.cumsum(weights), uniform, side="right")
-    return np.minimum(chosen, np.flatnonzero(weights)[-1])  # where rounding left the sum below 1
+    return np.minimum(chosen, np.flatnonzero(weights)[-1])  # rounding may leave the sum below 1

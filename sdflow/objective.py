@@ -1,9 +1,9 @@
 """The training objective: terms with a name, a weight and a phase, over one forward pass.
 
-The measured camera (``sdflow.camera``) is right at step 0 about blur, noise and colours. What is left to
-learn is the other half of the model: f_HR and f_HF as a density of HR pictures, and E and the way up, from
-pairs that the measured camera makes. Sun & Chen (arXiv 2310.04964) give the structure of both;
-``docs/training.md`` says which of their terms are left out, ``docs/experiments/`` what each was worth.
+The measured camera (``sdflow.camera``) sets blur, noise and colours at step 0. Training learns the other half
+of the model: f_HR and f_HF as a density of HR pictures, and E and the upscaling branch from pairs that the
+measured camera makes. The structure is that of Sun & Chen (arXiv 2310.04964). ``docs/training.md`` lists the
+terms; ``docs/experiments/`` reports what each was worth.
 """
 
 import math
@@ -79,7 +79,7 @@ class Step:
 
     @cached_property
     def content_at_start(self) -> Tensor:
-        """z_c as f_HR gave it before training: an antialiased picture, (B, 3, P, P)."""
+        """z_c of the untrained f_HR: an antialiased picture, (B, 3, P, P)."""
         return self.model.hr_flow.pyramid(self.y)
 
     @cached_property
@@ -98,7 +98,7 @@ class Step:
     @cached_property
     @torch.no_grad()
     def content_lr(self) -> Tensor:
-        """E of the LR crops, (B, 3, P, P); no gradient, or E would learn to keep the noise."""
+        """E of the LR crops, (B, 3, P, P), without gradient: E would otherwise learn to keep the noise."""
         return self.model.encode_lr(self.x)
 
     @cached_property
@@ -110,7 +110,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Phase:
-    """When a term counts: not before ``start``, in full from ``full`` on; shares of the progress."""
+    """When a term counts: from ``start`` on, with full weight from ``full`` on; shares of the progress."""
 
     start: float = 0.0
     full: float = 0.0
@@ -120,7 +120,7 @@ class Phase:
             raise ValueError(f"phase: expected 0 <= start <= full <= 1, got {self.start}, {self.full}")
 
     def factor(self, progress: float) -> float:
-        """What the weight is multiplied with, 0 to 1."""
+        """The factor of the weight, 0 to 1."""
         if progress >= self.full:
             return 1.0
         return 0.0 if progress <= self.start else (progress - self.start) / (self.full - self.start)
@@ -128,7 +128,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Term:
-    """A term of the loss: its function, its weight unless told otherwise, and its phase."""
+    """A term of the loss: its function, its default weight and its phase."""
 
     name: str
     weight: float
@@ -138,7 +138,7 @@ class Term:
 
 
 TERMS: dict[str, Term] = {}
-"""All terms by name, in the order in which they are summed."""
+"""All terms by name, in the order of summation."""
 
 
 def term(
@@ -166,47 +166,46 @@ def likelihood_hr(step: Step) -> Tensor:
 
 @term(weight=0.0)
 def likelihood_lr(step: Step) -> Tensor:
-    """Bits per dimension of real LR crops under f_LR and f_Deg, given E's content (the paper's L_x). Left out
-    unless asked for: from a measured camera it takes noise away, and samples become easier to tell."""
+    """Bits per dimension of real LR crops under f_LR and f_Deg, given E's content (the paper's L_x). The
+    default weight is 0: the term reduces a measured camera's noise, which makes samples easier to detect."""
     return _bits_per_dimension(step.model.log_prob_lr(step.x, step.content_lr), step.x)
 
 
 @term(weight=5.0)
 def content(step: Step) -> Tensor:
-    """|z_c - the antialiased HR picture|_1: content stays the picture that the camera was measured on (after
-    the paper's Eq. 17)."""
+    """|z_c - the antialiased HR picture|_1, after Eq. 17: the camera was measured on this content."""
     return F.l1_loss(step.content, step.content_at_start)
 
 
 @term(weight=10.0)
 def cycle(step: Step) -> Tensor:
-    """|E(x^) - z_c|_1: E takes away what the camera did to a content and what its noise added."""
+    """|E(x^) - z_c|_1: E undoes the camera's blur and noise."""
     return F.l1_loss(step.recovered, step.content.detach().repeat(2, 1, 1, 1))
 
 
 @term(weight=1.0, phase=Phase(0.0, 0.1))
 def super_resolution(step: Step) -> Tensor:
-    """|f_HR^-1(E(x^), z'_h = 0) - y|_1: the way back of the paper's backward terms."""
+    """|f_HR^-1(E(x^), z'_h = 0) - y|_1: the super-resolution of the paper's backward terms."""
     return F.l1_loss(step.restored, step.y)
 
 
 @term(weight=0.5, phase=Phase(0.0, 0.1), needs_perceptual=True)
 def perceptual_super_resolution(step: Step) -> Tensor:
-    """The same two pictures by VGG-19's features; where the network's weights are given."""
+    """Distance of the same two pictures in VGG-19's features, if the network's weights are given."""
     assert step.perceptual is not None
     return step.perceptual(step.restored, step.y)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """Which terms count, and how much.
+    """The weights of the terms.
 
     Raises:
-        ValueError: a term that there is not, or a weight that is negative or not finite.
+        ValueError: an unknown term, or a weight that is negative or not finite.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
-    """Weights other than the terms' own, by name; 0 leaves a term out, and nothing is computed for it."""
+    """Weights that replace the defaults, by name; a term of weight 0 is not computed."""
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
@@ -232,7 +231,7 @@ class Objective:
         self.weights = config.to_dict()
 
     def __call__(self, step: Step, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a step, and each term that counts by name, detached.
+        """The loss of a step, and by name each term that counts, detached.
 
         Args:
             step: the forward pass.
@@ -251,14 +250,14 @@ class Objective:
 
 @torch.no_grad()
 def observe(step: Step) -> dict[str, Tensor]:
-    """What is watched beside the terms: ``noise``, the deviation between samples of a content in levels."""
+    """Metrics besides the terms: ``noise``, the deviation between samples of a content, in levels."""
     first, second = step.samples.chunk(2)
     variance = step.replicas.mean((first - second).square().mean()) / 2
     return {"noise": 127.5 * variance.sqrt()}
 
 
 def _dequantise(pixels: Tensor, replicas: ReplicaGroup) -> Tensor:
-    """uint8 to [-1, 1], each level spread evenly over its width (Theis et al., 2016)."""
+    """Uniform dequantisation: uint8 to [-1, 1], each level spread over its width (Theis et al., 2016)."""
     return to_unit(pixels.float() + replicas.uniform(pixels.shape) - 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Perceptual distance: features of VGG-19 (Simonyan & Zisserman, 2015), whose weights the user brings."""
+"""Perceptual distance in features of VGG-19 (Simonyan & Zisserman, 2015); the user provides the weights."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .errors import SDFlowError
 from .published import read_pickled
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet, for images in [0, 1]."""
+"""Statistics of ImageNet, for images in [0, 1]."""
 
 _STAGES = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512, 512, 512, 512))
 
@@ -27,7 +27,7 @@ class PerceptualDistance(nn.Module):
         weights: the state dict of torchvision's ``vgg19``, .pth or .safetensors; its classifier is not used.
 
     Raises:
-        SDFlowError: a damaged file or other weights; names the first that is missing or of another kind.
+        SDFlowError: a damaged file or other weights; names the first missing or differing tensor.
     """
 
     mean: Tensor
@@ -73,7 +73,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _checked(state: dict[str, Tensor], network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """The network's part of a state dict, once names, shapes and types are right."""
+    """The network's part of a state dict, with names, shapes and types checked."""
     found = {}
     for name, parameter in network.state_dict().items():
         value = state.get(f"features.{name}")

@@ -37,7 +37,7 @@ class GaussianMixture(nn.Module):
 
     @property
     def components(self) -> int:
-        """N."""
+        """N, the number of components."""
         return len(self.means)
 
     def _log_normal(self, z: Tensor) -> Tensor:
@@ -62,8 +62,8 @@ class GaussianMixture(nn.Module):
 
         Args:
             component: k from 0, one for all elements or a tensor of them that broadcasts to ``noise``; None
-                is the mean of the mixture, whatever the temperature. A tensor on a GPU is the caller's to
-                check: to look at it would wait for the GPU.
+                is the mean of the mixture, at any temperature. The caller checks a tensor on a GPU, because
+                reading it here would wait for the GPU.
             noise: standard normal.
             temperature: >= 0.
         """
@@ -75,16 +75,16 @@ class GaussianMixture(nn.Module):
         return self.means[k] + temperature * (torch.exp(self.log_stds[k]) + _VARIANCE_FLOOR) * noise
 
     def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """What draws a component of its own where latents of ``shape`` are sampled; broadcasts to it."""
+        """The shape of the drawn components for latents of ``shape``; broadcasts to it."""
         return shape if self.law == "element" else (shape[0], *(1 for _ in shape[1:]))
 
     def sample(
         self, shape: tuple[int, ...], temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Latents (B, ...), components drawn as the law says; the noise is reparametrised.
+        """Latents (B, ...), with components drawn by the law; the noise is reparametrised.
 
         Raises:
-            ValueError: the shape has no batch.
+            ValueError: the shape has no batch dimension.
         """
         if len(shape) < 2:
             raise ValueError(f"shape: expected (B, ...), got {shape}")

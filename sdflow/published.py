@@ -1,6 +1,6 @@
 """Import of the authors' released weights (Sun & Chen, 2024): four files of the paper's model at scale 4.
 
-The files are pickled state dicts; they are read without running anything in them. Every key, shape and dtype
+The files are pickled state dicts; they are read without executing code in them. Every key, shape and dtype
 is checked, and so are the buffers that the published code keeps beside its weights (masks, permutations).
 """
 
@@ -19,23 +19,23 @@ from .model import SDFlow
 from .networks import RRDB, ConditionExtractor, DenseBlock, FeatureModulation, ModulatedBlock
 
 Entry = tuple[str, Tensor]
-"""A published key, and our tensor that takes its values."""
+"""A published key, and our tensor for its values."""
 
 _CONSTANTS = ("u_mask", "l_mask", "l_eye", "initialized")
-"""Last parts of the keys whose values are known beforehand."""
+"""Last parts of the keys with known, constant values."""
 
 _NAMED = 3
 """Keys that an error message names of each kind."""
 
 
 def read_published(folder: Path) -> SDFlow:
-    """The published model, or those of its parts whose files are in a folder.
+    """The published model, or the parts of it whose files are in a folder.
 
     ``hrnet.pth`` holds f_HR and f_HF, ``contentnet.pth`` f_LR, ``degnet.pth`` f_Deg and the prior, and
     ``lrencoder.pth`` E. The prior keeps the published law.
 
     Raises:
-        SDFlowError: not one direction is complete, or a file is damaged or not of the published layout.
+        SDFlowError: neither direction is complete, or a file is damaged or has another layout.
     """
     there = [name for name in FILES if (folder / name).is_file()]
     model = SDFlow(SDFlowConfig(scale=4, mixture="published"))
@@ -71,14 +71,14 @@ def _fill(path: Path, expected: dict[str, Tensor]) -> None:
 
 
 def read_pickled(path: Path) -> dict[str, Tensor]:
-    """A ``.pth`` file of tensors by name; nothing else in it is ever run.
+    """Read a ``.pth`` file of tensors by name; no code in it is executed.
 
     Raises:
-        SDFlowError: a damaged file, or one that holds something else.
+        SDFlowError: the file is damaged or holds something else.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols; the checks below say what matters
+            warnings.simplefilter("ignore")  # about pickle protocols; the checks below find real faults
             values = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
@@ -196,7 +196,7 @@ def _steps(prefix: str, chain: nn.Module) -> Iterator[Entry]:
     assert isinstance(chain, Chain)
     step = -1
     for layer in chain.maps:
-        if isinstance(layer, ActNorm):  # every step begins with one
+        if isinstance(layer, ActNorm):  # every step starts with one
             step += 1
             yield from _actnorm(f"{prefix}.{step}.actnorm", layer)
         elif isinstance(layer, InvertibleConv1x1):

@@ -22,7 +22,7 @@ def to_levels(images: Tensor) -> Tensor:
 def quantise(levels: Tensor) -> Tensor:
     """Grey levels to uint8: rounded to the nearest level, then clipped to [0, 255].
 
-    Non-finite values are the caller's to find first: they have no 8-bit value.
+    The caller must check for non-finite values, which have no 8-bit value.
 
     >>> quantise(torch.tensor([-3.0, 12.4, 12.6, 300.0]))
     tensor([  0,  12,  13, 255], dtype=torch.uint8)
@@ -31,7 +31,7 @@ def quantise(levels: Tensor) -> Tensor:
 
 
 def bicubic_downscale(images: Tensor, scale: int) -> Tensor:
-    """Antialiased bicubic downscaling (Keys, a = -0.5), as Pillow's ``BICUBIC`` does it.
+    """Antialiased bicubic downscaling (Keys, a = -0.5), equal to Pillow's ``BICUBIC``.
 
     Args:
         images: (B, C, s*H, s*W), any float range.
@@ -48,5 +48,5 @@ def bicubic_downscale(images: Tensor, scale: int) -> Tensor:
 
 
 def as_stored(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as an 8-bit file gives them back: rounded to grey levels and cut to their range."""
+    """Images in [-1, 1] after storage in an 8-bit file: rounded to grey levels and clipped."""
     return to_unit(quantise(to_levels(images)))

@@ -1,4 +1,4 @@
-"""What the measurement of a camera looks at: opponent colours, windows, frequencies."""
+"""Opponent colours, windows and frequencies, for the measurement of a camera."""
 
 from functools import lru_cache
 
@@ -13,20 +13,20 @@ def _opponents() -> Tensor:
 
 
 def opponent_colours(images: Tensor, inverse: bool = False) -> Tensor:
-    """Brightness, R - B and R - 2G + B, an orthonormal basis, or back: (B, 3, H, W) -> the same."""
+    """RGB to brightness, R - B and R - 2G + B (an orthonormal basis), or back: (B, 3, H, W) -> the same."""
     basis = _opponents().to(images)
     with torch.autocast(images.device.type, enabled=False):
         return torch.einsum("oc,bchw->bohw", basis.T if inverse else basis, images)
 
 
 def windows(images: Tensor, size: int) -> Tensor:
-    """Windows that overlap by half, (B, C, H, W) -> (B, N, C, size, size)."""
+    """Half-overlapping windows, (B, C, H, W) -> (B, N, C, size, size)."""
     cut = images.unfold(2, size, size // 2).unfold(3, size, size // 2)  # (B, C, ny, nx, size, size)
     return cut.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
 
 
 def under_hann(patches: Tensor) -> Tensor:
-    """Less their mean and under a Hann window of unit power."""
+    """Windows minus their mean, under a Hann window of unit power."""
     size = patches.shape[-1]
     hann = torch.hann_window(size, periodic=True, device=patches.device, dtype=patches.dtype)
     window = torch.outer(hann, hann)

@@ -1,4 +1,4 @@
-"""One training step after another: optimizers, moving averages of the weights, and a state to resume from."""
+"""The trainer: training steps, optimizers, the moving average of the weights, and a state to resume from."""
 
 import copy
 import math
@@ -28,20 +28,20 @@ class TrainingConfig:
     patch_size: int
     """Side of the HR crops in pixels; LR crops are ``patch_size / scale``."""
     seed: int = 0
-    """Of the initial weights, the crops and all noise."""
+    """Seed of the initial weights, the crops and all noise."""
     learning_rate: float = 5e-4
-    """Of Adam (0.9, 0.999), after the warm-up; ``lr_schedule`` halves it."""
+    """Learning rate of Adam (0.9, 0.999) after the warm-up; ``lr_schedule`` halves it."""
     warmup: int = 50
     """Steps over which the learning rate grows to its full value."""
     max_grad_norm: float = 1.0
-    """Gradients are clipped to this norm, each network's own."""
+    """The gradient of each network is clipped to this norm."""
     ema: float = 0.999
-    """Decay of the exponential moving average of the weights, which is what is saved."""
+    """Decay of the exponential moving average of the weights; checkpoints hold this average."""
     picture_rate: float = 0.02
-    """The learning rate of f_HR and f_LR as a share of the others'. These flows carry the picture and begin
-    as good ones. Every other network learns against them, so they must not run ahead."""
+    """The learning rate of f_HR and f_LR as a share of the others'. These flows carry the picture and start
+    well. Every other network learns against them, so they must change slowly."""
     precision: str = "fp32"
-    """Of the networks, "fp32" or "bf16"; flow states and log-determinants are always fp32."""
+    """Precision of the networks, "fp32" or "bf16"; flow states and log-determinants are always fp32."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     """Weights of the terms."""
 
@@ -60,7 +60,7 @@ def lr_schedule(progress: float) -> float:
 
 
 class TrainingState(NamedTuple):
-    """What ``Trainer.state_dict`` gives: named tensors, on the CPU, and plain numbers by name."""
+    """The result of ``Trainer.state_dict``: tensors by name, on the CPU, and plain numbers by name."""
 
     tensors: dict[str, Tensor]
     counters: dict[str, float]
@@ -82,10 +82,10 @@ class Trainer:
             the state.
 
     Args:
-        architecture: of the model.
-        config: of the training.
-        device: where it runs.
-        perceptual: switches the objective's perceptual terms on; no part of the state.
+        architecture: the architecture of the model.
+        config: the configuration of the training.
+        device: the device of the model.
+        perceptual: switches the objective's perceptual terms on; not part of the state.
     """
 
     def __init__(
@@ -123,10 +123,10 @@ class Trainer:
         self.stored_by: StoredBy | None = None
 
     def init_from(self, model: SDFlow) -> None:
-        """Begin with a trained model's weights; the optimizer begins anew.
+        """Start from a trained model's weights, with a new optimizer.
 
         Raises:
-            ValueError: a model of another architecture, or without some of its parts.
+            ValueError: the model has another architecture, or lacks parts.
         """
         asked, found = self.model.config.to_dict(), model.config.to_dict()
         for name, value in asked.items():
@@ -152,12 +152,13 @@ class Trainer:
         """Train on one batch of unpaired crops.
 
         Args:
-            hr: this process's share, (B, 3, P, P) uint8; lr: (B, 3, P/s, P/s) uint8.
-            progress: of the whole training, 0 to 1; sets the learning rate and what has begun.
+            hr: this process's share, (B, 3, P, P) uint8.
+            lr: (B, 3, P/s, P/s) uint8.
+            progress: progress of the training, 0 to 1; sets the learning rate and the phases of the terms.
 
         Returns:
-            The terms of the loss, what is watched beside them, the gradient's norm and the learning rate;
-            None if anything was not finite: then nothing was changed but ``skipped``.
+            The terms of the loss, further metrics, the norm of the gradient and the learning rate; None if a
+            value was not finite. In that case only ``skipped`` and ``step_number`` change.
         """
         replicas = ReplicaGroup(derive_seed(self.config.seed, 1, self.step_number), self.device)
         self._set_learning_rate(progress)
@@ -186,13 +187,13 @@ class Trainer:
             group["lr"] = rate * group["lr_ratio"]
 
     def _average_and_clip(self) -> Tensor:
-        """Average gradients over processes and clip each network's own: the likelihood's gradient in f_HR is
-        tens of times larger than any other, and one common norm would silence the rest."""
+        """Average gradients over processes and clip the gradient of each network separately. The likelihood's
+        gradient in f_HR is tens of times larger than the others, which a common norm would suppress."""
         norms = []
         for network in self.model.children():
             average_gradients(list(network.parameters()))
             norm = nn.utils.clip_grad_norm_(network.parameters(), self.config.max_grad_norm)
-            norms.append(norm.to(self.device))  # that of a network without gradients is on the CPU
+            norms.append(norm.to(self.device))  # the norm of a network without gradients is on the CPU
         return torch.linalg.vector_norm(torch.stack(norms))
 
     @torch.no_grad()
@@ -205,7 +206,7 @@ class Trainer:
             kept.copy_(buffer)
 
     def state_dict(self) -> TrainingState:
-        """All that a later trainer needs to go on."""
+        """The state that a new trainer needs to continue."""
         tensors: dict[str, Tensor] = {}
         for part, module in self._modules().items():
             tensors |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
@@ -217,7 +218,7 @@ class Trainer:
         )
 
     def load_state_dict(self, state: TrainingState) -> None:
-        """Go on from a ``state_dict``.
+        """Continue from a ``state_dict``.
 
         Raises:
             ValueError: the state is of another architecture or objective.
@@ -229,7 +230,7 @@ class Trainer:
             setattr(self, name, state.counters[name])
 
     def load_weights(self, state: TrainingState) -> None:
-        """Go back to the weights and the optimizer of a ``state_dict``, but not to its step.
+        """Restore the weights and the optimizer of a ``state_dict``, but not its step number.
 
         Raises:
             ValueError: the state is of another architecture or objective.
@@ -266,7 +267,7 @@ def _under(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
 def bits_at_noise_floor(sigma: float) -> float:
     """Entropy, in bits per sub-pixel, of Gaussian noise of ``sigma`` grey levels.
 
-    LR images cannot honestly be described in fewer bits than their camera's noise needs: a likelihood under
-    this floor says that E(x) carries the noise.
+    An LR image needs at least as many bits as its camera's noise. A likelihood below this floor shows that
+    E(x) carries the noise.
     """
     return 0.5 * math.log2(2 * math.pi * math.e * (sigma**2 + 1 / 12))
