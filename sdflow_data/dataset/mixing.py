@@ -1,4 +1,4 @@
-"""Several datasets as one, each with its share of an epoch."""
+"""A mixture of datasets, each with its share of an epoch."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,20 @@ from .reading import Pair, PairedShards
 
 
 class MixedPairs(Dataset[Pair]):
-    """Samples of several datasets, in the proportion of weights.
+    """Samples of several datasets, in proportion to weights.
 
-    Of a dataset that is larger than its share an epoch holds some samples, others in each epoch; of one that
-    is smaller it holds each as often as any other, but for one. Samples of a dataset follow one another, so
-    let the loader shuffle.
+    An epoch holds some samples of a dataset larger than its share, and other samples in the next epoch. It
+    repeats the samples of a smaller dataset equally often, up to a difference of one. The samples of a
+    dataset have consecutive indices, so the loader should shuffle.
 
     Args:
         pairs: the datasets, of one scale, with items of one size.
-        weights: one for each, above 0.
-        samples: how many an epoch has; None for as many as the datasets have.
-        seed: of which samples an epoch holds.
+        weights: one weight above 0 for each dataset.
+        samples: number of samples in an epoch; None for that of all datasets together.
+        seed: the seed of the choice of samples.
 
     Raises:
-        ArgumentError: weights or datasets do not go together.
+        ArgumentError: weights or datasets do not fit together.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class MixedPairs(Dataset[Pair]):
 
     @property
     def epoch(self) -> int:
-        """What :meth:`set_epoch` said last, 0 before."""
+        """The epoch, initially 0; see :meth:`set_epoch`."""
         return self._pairs[0].epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Take other samples, crops and symmetries from now on, in workers that are already running too."""
+        """Set the epoch, which changes samples, crops and symmetries, in running workers too."""
         for pairs in self._pairs:
             pairs.set_epoch(epoch)
 
@@ -71,7 +71,7 @@ class MixedPairs(Dataset[Pair]):
         return {"epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on with the epoch of a state."""
+        """Continue with the epoch of a state."""
         self.set_epoch(state["epoch"])
 
     def __getitem__(self, index: int) -> Pair:
@@ -79,7 +79,7 @@ class MixedPairs(Dataset[Pair]):
         return self._pairs[number][place]
 
     def sample(self, index: int) -> tuple[int, int]:
-        """Which dataset an item of this epoch comes from, and which of its samples it is."""
+        """The dataset of an item of this epoch, and the index of the sample in it."""
         if not 0 <= index < len(self):
             raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
         number = int(np.searchsorted(self._ends, index, side="right"))
@@ -88,7 +88,7 @@ class MixedPairs(Dataset[Pair]):
         return number, int(self._order(number, turn)[place])
 
     def _order(self, number: int, turn: int) -> np.ndarray:
-        """The order in which a dataset's samples come when they come for the ``turn``-th time."""
+        """The order of a dataset's samples in their ``turn``-th repetition."""
         key = (self.epoch, number, turn)
         if key not in self._orders:
             self._orders = {known: order for known, order in self._orders.items() if known[0] == self.epoch}
@@ -98,6 +98,6 @@ class MixedPairs(Dataset[Pair]):
 
 
 def shares(weights: Sequence[float], total: int) -> np.ndarray:
-    """Where each one's share of ``total`` ends: int64 (weights,), each share within 1 of its proportion."""
+    """The end of each share of ``total``: int64 (weights,); each share is within 1 of its proportion."""
     ends = np.cumsum(np.asarray(weights, np.float64) / np.max(weights))
     return np.round(ends / ends[-1] * total).astype(np.int64)

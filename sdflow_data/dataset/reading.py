@@ -1,4 +1,4 @@
-"""Datasets for PyTorch: aligned LR/HR pairs out of shards, at random or as a stream.
+"""Datasets for PyTorch: aligned LR/HR pairs from shards, in random access or as a stream.
 
     pairs = PairedShards("pairs", crop=192, augment=True)
     for epoch in range(100):
@@ -6,10 +6,10 @@
         for hr, lr in DataLoader(pairs, batch_size=16, shuffle=True, num_workers=2):
             ...
 
-What an item is depends on the seed, the epoch and its index alone, whatever the number and kind of workers.
+An item depends on the seed, the epoch and its index alone, not on the number and kind of workers.
 
-Both go on in the middle of an epoch, bit for bit, under a loader that keeps its place, such as torchdata's
-``StatefulDataLoader``: a state holds the epoch too, so that nobody has to set it.
+Both readers resume in the middle of an epoch, bit for bit, under a loader that stores its position, such as
+torchdata's ``StatefulDataLoader``. The state holds the epoch, so ``set_epoch`` is then not needed.
 """
 
 import os
@@ -37,21 +37,21 @@ Pair = tuple[Tensor, Tensor]
 
 
 class PairedShards(Dataset[Pair]):
-    """The samples of a dataset, each with its HR patch, in any order; variants of a patch follow one another.
+    """The samples of a dataset, each with its HR patch. The variants of a patch have consecutive indices.
 
     Items are ``(hr, lr)``: (3, C, C) and (3, C/s, C/s), RGB, float32 in [0, 1] or uint8.
 
     Args:
-        folder: a whole dataset, or the URL of one that fsspec reads, such as ``s3://bucket/pairs``.
+        folder: a whole dataset, or a URL that fsspec reads, such as ``s3://bucket/pairs``.
         crop: C, the side of a random crop in HR pixels, a multiple of the scale; None for whole patches.
-        augment: turn and mirror pairs at random, one of the 8 symmetries of a square.
-        seed: of crops and symmetries.
-        as_uint8: give grey levels as they are stored.
-        cache: the folder for copies of what is read from a URL; None for ``sdflow`` in the user's folder for
-            caches. A shard is copied when it is first needed.
+        augment: rotate and mirror pairs at random, by one of the 8 symmetries of a square.
+        seed: the seed of crops and symmetries.
+        as_uint8: return grey levels as they are stored.
+        cache: the folder for copies of files from a URL; None for ``sdflow`` in the user's cache folder. A
+            shard is copied when it is first needed.
 
     Raises:
-        SDFlowError: the folder is no whole dataset, or ``crop`` does not go with it.
+        SDFlowError: the folder is not a whole dataset, or ``crop`` does not fit it.
     """
 
     def __init__(
@@ -77,7 +77,9 @@ class PairedShards(Dataset[Pair]):
         self.samples_per_shard: np.ndarray = dataset.patches_per_shard() * self.variants
         self._ends = np.cumsum(self.samples_per_shard)
         self._crop, self._augment, self._as_uint8 = crop, augment, as_uint8
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+        self._epoch = torch.zeros(
+            (), dtype=torch.int64
+        ).share_memory_()  # shared memory: persistent workers see changes
         self._shards = _OpenShards(source)
 
     def __len__(self) -> int:
@@ -90,19 +92,19 @@ class PairedShards(Dataset[Pair]):
 
     @property
     def epoch(self) -> int:
-        """What :meth:`set_epoch` said last, 0 before."""
+        """The epoch, initially 0; see :meth:`set_epoch`."""
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other crops and symmetries from now on, in workers that are already running too."""
+        """Set the epoch, which changes crops and symmetries, in running workers too."""
         self._epoch.fill_(epoch)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch. The place in it is a sampler's to keep."""
+        """The epoch. The sampler stores the position in it."""
         return {"epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on with the epoch of a state."""
+        """Continue with the epoch of a state."""
         self.set_epoch(state["epoch"])
 
     def __getitem__(self, index: int) -> Pair:
@@ -119,7 +121,7 @@ class PairedShards(Dataset[Pair]):
         return self._tensor(hr), self._tensor(lr)
 
     def _vary(self, hr: np.ndarray, lr: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """A random crop and symmetry, the same of both; the crop's edges fall on whole LR pixels."""
+        """A random crop and symmetry, the same for both pictures; the edges fall on whole LR pixels."""
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, self.epoch, index])))
         if self._crop is not None:
             side = self._crop // self.scale
@@ -138,18 +140,18 @@ class PairedShards(Dataset[Pair]):
 
 
 class StreamedPairs(IterableDataset[Pair]):
-    """The samples of a dataset in an order that is random, yet reads shard after shard.
+    """The samples of a dataset in a random order that reads shard after shard.
 
-    For datasets that are larger than memory, on disks and networks that are slow to jump about: shards come
-    in random order, and their samples are mixed within a window.
+    It serves datasets larger than memory, and disks and networks with slow random access. Shards come in
+    random order, and their samples are mixed within a window.
 
-    Distributed processes share an epoch in equal parts, so that none of them waits for a step that another
-    does not take: together they give every sample once, and fewer samples than there are processes once
-    more. The workers of a process share its part, each as many samples as the others but for one.
+    Distributed processes get equal shares of an epoch, so that no process waits for a step that another does
+    not take. Together they return every sample once, and fewer samples than there are processes a second
+    time. The workers of a process divide its share; their parts differ by at most one sample.
 
     Args:
-        pairs: where samples come from; its seed and epoch fix the order.
-        window: how many samples wait to be drawn from.
+        pairs: the samples; its seed and epoch determine the order.
+        window: number of samples in the window.
     """
 
     def __init__(self, pairs: PairedShards, window: int = 2048) -> None:
@@ -159,19 +161,19 @@ class StreamedPairs(IterableDataset[Pair]):
         self._share = equal_share(len(pairs), *world())
 
     def __len__(self) -> int:
-        """How many samples this process gets: the same in all of them."""
+        """Number of samples of this process; it is the same in all processes."""
         return len(self._share)
 
     def set_epoch(self, epoch: int) -> None:
-        """Take another order from now on."""
+        """Set the epoch, which changes the order."""
         self._pairs.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch. The place in it is an iterator's to keep."""
+        """The epoch. The iterator stores the position in it."""
         return self._pairs.state_dict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on with the epoch of a state."""
+        """Continue with the epoch of a state."""
         self._pairs.load_state_dict(state)
 
     def __iter__(self) -> "Stream":
@@ -181,12 +183,12 @@ class StreamedPairs(IterableDataset[Pair]):
 
 
 class Stream(Iterator[Pair]):
-    """One pass over one worker's part of an epoch, which can go on where another one was.
+    """One pass over one worker's part of an epoch, which can resume from a state.
 
     Args:
-        pairs: where samples come from; its seed and epoch fix the order.
-        window: how many samples wait to be drawn from.
-        places: the part of the order that this one gives.
+        pairs: the samples; its seed and epoch determine the order.
+        window: number of samples in the window.
+        places: the part of the order to return.
     """
 
     def __init__(self, pairs: PairedShards, window: int, places: range) -> None:
@@ -199,14 +201,14 @@ class Stream(Iterator[Pair]):
         return self._pairs[index]
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch and position, and what they are of."""
+        """Epoch and position, and the identity of the samples."""
         return {"epoch": self._epoch, "position": self._position, "of": self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the state was taken, in its epoch. No sample is read on the way there.
+        """Continue at the position of a state, in its epoch, without reading the samples before it.
 
         Raises:
-            SDFlowError: the state is of other samples or another part of them.
+            SDFlowError: the state belongs to other samples or to another part of them.
         """
         if state["of"] != self._identity():
             raise SDFlowError(f"state: expected one of {self._identity()}, found one of {state['of']}")
@@ -231,25 +233,25 @@ class Stream(Iterator[Pair]):
 
 
 def equal_share(total: int, rank: int, processes: int) -> range:
-    """One process's share of ``total`` places: all shares are of one length and together hold every place.
+    """One process's share of ``total`` places. All shares have one length and together hold every place.
 
-    Where they do not divide evenly, some shares begin with the last place of the one before.
+    If the places do not divide evenly, some shares start with the last place of the share before.
     """
     first = total * rank // processes
     return range(first, first + -(-total // processes))
 
 
 def split(places: range, part: int, parts: int) -> range:
-    """One of ``parts`` parts, which have no place in common; their lengths differ by one at most."""
+    """One of ``parts`` disjoint parts, whose lengths differ by at most one."""
     return places[len(places) * part // parts : len(places) * (part + 1) // parts]
 
 
 def stream_order(
     samples_per_shard: np.ndarray, window: int, seed: int, epoch: int, places: range
 ) -> Iterator[int]:
-    """The samples at these places of a random order of shards, mixed, made as they are needed.
+    """Generate the samples at these places of a random order of shards, mixed within a window.
 
-    Mixed within a window: a sample is drawn from ``window`` of them and makes room for the next.
+    A sample is drawn from a window of ``window`` samples, and the next sample takes its place.
     """
     shards = np.random.default_rng([seed, epoch]).permutation(len(samples_per_shard))
     random = np.random.default_rng([seed, epoch, 1 + places.start])
@@ -277,10 +279,10 @@ def _turned(picture: np.ndarray, symmetry: int) -> np.ndarray:
 
 
 class _OpenShards:
-    """Shards of a dataset, opened when first needed; the least recently used are closed.
+    """Shards of a dataset, opened when first needed; the least recently used ones are closed.
 
-    Handles stay in the process that opened them: they are closed before a fork (HDF5's state must not be
-    there twice) and are left out when this object is pickled.
+    Handles stay in the process that opened them. They are closed before a fork, because two processes must
+    not share HDF5's state, and they are not pickled.
     """
 
     def __init__(self, source: Source) -> None:

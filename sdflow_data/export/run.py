@@ -1,4 +1,4 @@
-"""The export of a dataset: select, cut into parts, write them in parallel, finish, publish."""
+"""The export of a dataset: select rows, divide them into parts, write the parts in parallel, publish."""
 
 import hashlib
 import os
@@ -32,27 +32,27 @@ from .webdataset import WebDatasetWriter
 
 
 class Writer(Protocol):
-    """One format. It travels to worker processes."""
+    """The writer of one format; it is pickled for worker processes."""
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
-        """Write one part, on any process, over whatever an interrupted run left of it."""
+        """Write one part, in any process, replacing what an interrupted run left of it."""
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """Write what needs all parts of a split, once they are there."""
+        """Write the files that need all parts of a split, once these are complete."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to export and how.
+    """A request to export.
 
     Attributes:
-        format: one of ``FORMATS``; None takes the best one for ``trainer``.
+        format: one of ``FORMATS``; None chooses the best one for ``trainer``.
         trainer: a key of ``TRAINERS``, or None.
         where: a condition on the columns of the manifest, or None for all samples.
-        split: as for `selection.parse_split`, or None.
-        patches_per_shard: patches in a shard, a tar file, a table; elsewhere, in a unit of work.
-        template: a configuration of the trainer's own, to be filled in, or None.
-        root: the path of the export where the trainer will run; None where it is made.
+        split: the argument of `selection.parse_split`, or None.
+        patches_per_shard: patches in a shard, tar file, table or unit of work.
+        template: a configuration of the trainer to fill in, or None.
+        root: the path of the export where the trainer will run; None for its absolute path here.
         provenance: of the photographs, for those who read the dataset card and croissant.json; what it does
             not say, the dataset may.
     """
@@ -69,11 +69,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was exported.
+    """The result of an export.
 
     Attributes:
         format: one of ``FORMATS``.
-        samples: their number by the part of the split, ``""`` without a split.
+        samples: number of samples by part of the split, ``""`` without a split.
         config: the trainer's configuration file, if one was asked for.
     """
 
@@ -83,19 +83,19 @@ class Summary:
 
 
 def export(dataset: Dataset, out: Path, request: Request, workers: int | None = None) -> Summary:
-    """Write a dataset as other programs read it. The same call again goes on where one was interrupted.
+    """Write a dataset in a format that other programs read. The same call continues an interrupted export.
 
-    The same dataset and request give the same bytes, whatever the number of workers and of interruptions;
-    only a trainer's configuration file names the place.
+    The same dataset and request give the same bytes, for any number of workers and interruptions; only a
+    trainer's configuration file depends on the place.
 
     Args:
-        dataset: what to export.
+        dataset: the dataset.
         out: a new or empty folder, or the same export, finished or not.
-        request: what and how.
+        request: the settings.
         workers: processes; None for one per core.
 
     Raises:
-        SDFlowError: the request contradicts itself or the dataset, or ``out`` holds something else.
+        SDFlowError: the request contradicts itself or the dataset, or ``out`` holds other files.
     """
     trainer = None if request.trainer is None else TRAINERS[request.trainer]
     if trainer is None and (request.template or request.root):
@@ -159,7 +159,7 @@ def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> 
     rows = dataset.manifest if request.where is None else where(dataset.manifest, request.where)
     if rows.empty:
         raise ArgumentError("where", f"no sample of {dataset.folder} is left by {request.where!r}")
-    # Over all photographs, so that a filter moves none of them to another part.
+    # Over all photographs, so that a filter moves no photograph to another part.
     split_of = split_by_source(dataset.manifest["source_sha256"], fractions) if fractions else None
     parts = cut(rows, None if split_of is None else split_of[rows.index], request.patches_per_shard)
     splits = {name: [part for part in parts if part.split == name] for name in fractions or ("",)}
@@ -170,7 +170,7 @@ def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> 
 
 
 def _files(format: str, folder: Path) -> Iterator[Path]:
-    """All files of an export, but for pictures in folders."""
+    """All files of an export, except pictures in folders."""
     for above, folders, names in os.walk(folder):
         if format == "folder":
             folders[:] = [name for name in folders if name not in ("hr", "lr")]
@@ -212,7 +212,7 @@ def _writer(dataset: Dataset, request: Request, format: str, parts: list[Part]) 
 def _write(
     writer: Writer, staging: Staging, dataset: Path, splits: dict[str, list[Part]], workers: int | None
 ) -> None:
-    """Write those parts that are not there yet, then what needs all of them."""
+    """Write the missing parts, then the files that need all parts."""
     parts = _all(splits)
     pending = [part for part in parts if not staging.is_done(part.number)]
     with progress(_samples(parts), "exporting", "pairs") as bar:

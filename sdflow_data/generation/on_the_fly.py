@@ -1,4 +1,4 @@
-"""Pairs made while a network trains on them, where storage is scarcer than time on a GPU.
+"""Pairs made while a network trains on them, for when storage is scarcer than GPU time.
 
     pairs = OnTheFly("runs/camera", "photos/sharp", batch_size=16, patch_size=192, device="cuda")
     for epoch in range(100):
@@ -6,7 +6,7 @@
         for hr, lr in pairs:
             ...
 
-Or in a trainer that has its HR batches already, such as in the ``feed_data`` of BasicSR and traiNNer-redux:
+In a trainer that has HR batches already, for example in ``feed_data`` of BasicSR and traiNNer-redux:
 
     self.gt = data["gt"].to(self.device)
     self.lq = self.degradation(self.gt)  # self.degradation = Degradation("runs/camera", device="cuda")
@@ -41,25 +41,25 @@ _LARGEST_SEED = 2**63 - 1
 
 
 class OnTheFly:
-    """Batches ``(hr, lr)`` of the samples that ``generate`` would store: the same, bit for bit, made anew.
+    """Batches ``(hr, lr)`` of the samples that ``generate`` would store, bit for bit, without storing them.
 
     Both are float32 in [0, 1] on the device of the model: (B, 3, P, P) and (B, 3, P/s, P/s), RGB. A patch is
-    encoded once for all its samples; patches of a photograph follow one another, mixed within a window, and
-    photographs come in random order. An epoch has every sample once; of distributed processes each gets an
-    equal share. What cannot be made is left out, told by a warning and listed.
+    encoded once for all its samples. Photographs come in random order, and their samples are mixed within a
+    window. An epoch has every sample once; each of several distributed processes gets an equal share.
+    Samples that cannot be made are left out; a warning names them, and ``failures`` lists them.
 
     Args:
-        model, settings: as `GenerationRequest` takes them: ``patch_size``, ``variants``, ``temperature``,
+        model, settings: arguments of `GenerationRequest`: ``patch_size``, ``variants``, ``temperature``,
             ``components``, ``seed``, ``device``, ``precision`` and others.
         hr: a folder of HR photographs, or several.
-        batch_size: B; the last batch of an epoch may have fewer.
-        window: how many samples wait to be drawn from.
+        batch_size: B; the last batch of an epoch may be smaller.
+        window: number of samples in the window.
 
     Attributes:
-        failures: what was left out, and why; the photographs of no use first.
+        failures: what was left out, with the reason; unusable photographs first.
 
     Raises:
-        SDFlowError: the model cannot be loaded, a setting does not go with it, or there is no photograph.
+        SDFlowError: the model cannot be loaded, a setting does not fit it, or there is no photograph.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class OnTheFly:
         self._share = equal_share(int(self._ends[-1]), *world())
 
     def __len__(self) -> int:
-        """How many batches an epoch has, if every sample can be made."""
+        """Number of batches in an epoch, if every sample can be made."""
         return -(-len(self._share) // self._batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Take another order from now on."""
+        """Set the epoch, which changes the order."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -114,7 +114,7 @@ class OnTheFly:
             yield self._tensors(batch)
 
     def _pairs(self, order: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """HR and LR of these samples. What several of them need is kept until the last of them has come."""
+        """HR and LR of these samples. Shared patches are kept until the last sample that needs them."""
         left = dict.fromkeys(map(self._key, order), 0)
         photographs = dict.fromkeys((picture for picture, _ in left), 0)
         for key in map(self._key, order):
@@ -139,7 +139,7 @@ class OnTheFly:
                 yield pair[0], pair[1][index % self._grid.variants]
 
     def _key(self, index: int) -> tuple[int, int]:
-        """The photograph that a sample is from, and the number of its patch there."""
+        """The photograph of a sample, and the number of its patch in it."""
         number = int(np.searchsorted(self._ends, index, side="right"))
         first = int(self._ends[number] - self._samples[number])
         return number, (index - first) // self._grid.variants
@@ -180,19 +180,19 @@ class OnTheFly:
 class Degradation(nn.Module):
     """A model as a layer: a batch of HR images in, an LR image of each out, without gradient.
 
-    It has no parameters of its own, so that it neither trains nor enters a checkpoint. Images are taken as
-    8-bit pictures, and so are its results, compressed as the model's camera does it: a network that trains on
-    them sees what it would see in files.
+    It has no parameters, so it is neither trained nor stored in a checkpoint. Images and results are rounded
+    to 8 bits, and results are compressed by the codec of the model's camera. A network that trains on them
+    sees the same as in files.
 
     Args:
         model: a checkpoint, a run of training, or a name from ``sdflow models``.
-        scale: of the hand-made degraders; None for 4, and for a model's own.
-        temperature: of the latent noise.
+        scale: the scale of the hand-made degraders, None for 4; a trained model has its own.
+        temperature: the temperature of the latent noise.
         components: the mixture components to draw from; empty for all.
-        device, precision: where and how the model runs; "auto" for the best there is.
+        device, precision: device of the model and precision of its networks; "auto" chooses the best.
 
     Raises:
-        SDFlowError: the model cannot be loaded, or a setting does not go with it.
+        SDFlowError: the model cannot be loaded, or a setting does not fit it.
     """
 
     def __init__(
@@ -219,8 +219,8 @@ class Degradation(nn.Module):
 
         Args:
             hr: (B, 3, H, W) in [0, 1], RGB; sides are multiples of ``multiple``, and at least twice it.
-            seed: of all random numbers of the batch; each image has a stream of its own.
-            generator: where seeds come from if none is given; None for PyTorch's own on the CPU.
+            seed: the seed of the batch; each image has a stream of its own.
+            generator: source of the seed if none is given; None for PyTorch's default on the CPU.
 
         Returns:
             (B, 3, H/s, W/s) in [0, 1], with the type and on the device of ``hr``.
@@ -266,7 +266,7 @@ def _to_unit_range(pictures: Tensor) -> Tensor:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Datasets are made with one thread, as the number of threads changes roundings; a training has more."""
+    """Use one thread, as ``generate`` does: the number of threads changes rounding."""
     torch_threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

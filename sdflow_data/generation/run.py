@@ -1,9 +1,9 @@
-"""Mass production: HR folders in, a dataset of LR/HR pairs out.
+"""Generation: makes a dataset of LR/HR pairs from HR folders.
 
     scan -> plan.parquet -> shards -> manifest.parquet -> failures.csv -> dataset.json
 
-Whatever interrupts a run, the same call goes on from the last finished shard; a later call with more pictures
-appends theirs. Sources of randomness are the recipe's seed and the identity of each sample, nothing else.
+After any interruption the same call continues from the last finished shard. A later call with more pictures
+appends their samples. The only sources of randomness are the recipe's seed and the identity of each sample.
 """
 
 from collections.abc import Sequence
@@ -34,23 +34,23 @@ from .shard_maker import GenerationJob, ShardTask
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """What is asked for; the options of ``sdflow generate``.
+    """A request to generate; the options of ``sdflow generate``.
 
     Attributes:
         model: a checkpoint, a run of training, or the name of a model that needs none.
-        scale: of the hand-made degraders; None for 4, and for a model's own.
+        scale: the scale of the hand-made degraders, None for 4; a trained model has its own.
         patch_size: P, the side of an HR patch.
-        stride: between patches, in HR pixels; None for P.
+        stride: distance between patches in HR pixels; None for P.
         variants: LR samples per patch.
-        temperature: of the latent noise; 0 gives the mean.
+        temperature: the temperature of the latent noise; 0 gives the mean.
         components: the mixture components to draw from; empty for all.
-        weights: how likely each component of the model is, instead; sum 1 (see `likeness.likeness`).
-        seed: of the run.
-        device, precision: where and how the model runs; "auto" for the best there is, and for what a dataset
-            was begun with.
-        codec: what samples end with: see `codec.parse_codec`.
-        ranges: of the strengths of the classical degrader, a `Ranges`; empty for its own.
-        patches_per_shard: the most a shard holds: the unit of work, and of what a crash can cost.
+        weights: probabilities of the model's components instead, with sum 1 (see `likeness.likeness`).
+        seed: the seed of the run.
+        device, precision: device of the model and precision of its networks; "auto" chooses the best, or the
+            setting that a dataset was begun with.
+        codec: the compression of samples, see `codec.parse_codec`.
+        ranges: strengths of the classical degrader, a `Ranges`; empty for the default.
+        patches_per_shard: the most patches in a shard, which is the unit of work and of loss in a crash.
         provenance: of the photographs; what it does not say, a description beside them may.
     """
 
@@ -71,10 +71,10 @@ class GenerationRequest:
     provenance: Provenance = UNSAID
 
     def recipe(self, begun: Recipe | None) -> Recipe:
-        """The recipe that this comes to, for a dataset that was ``begun`` with a recipe or is new.
+        """The recipe of the request, for a new dataset or one that was ``begun`` with a recipe.
 
         Raises:
-            SDFlowError: the model cannot be loaded, or a setting does not go with it.
+            SDFlowError: the model cannot be loaded, or a setting does not fit it.
         """
         sampling = None if begun is None else begun.sampling
         device = self._device(sampling)
@@ -116,7 +116,7 @@ class GenerationRequest:
         )
 
     def _codec_name(self, degrader: Degrader) -> str:
-        """What samples end with, by its one name."""
+        """The canonical name of the codec."""
         try:
             asked = parse_codec(self.codec)
         except ValueError as error:
@@ -145,19 +145,19 @@ def generate(
     engine: Engine,
     shards: range | None = None,
 ) -> Outcome:
-    """Make a dataset, or go on with one.
+    """Make a dataset, or continue one.
 
     Args:
-        request: how.
-        hr_folders: where the HR pictures lie.
+        request: the settings.
+        hr_folders: folders of HR pictures.
         out: the dataset's folder: new, empty, or begun with the same request.
-        engine: does the work.
-        shards: make only these and go by the plan as it stands, for calls that share one plan on many
-            machines; the call that finds all shards in place finishes the dataset.
+        engine: runs the work.
+        shards: make only these shards of the stored plan, for calls that share one plan on many machines.
+            The call that finds all shards in place finishes the dataset.
 
     Raises:
-        SDFlowError: a wrong setting, no usable picture, an output folder that is something else or in use.
-            Shards that were finished stay, and the same call goes on from there.
+        SDFlowError: a wrong setting, no usable picture, or an output folder with other contents or in use.
+            Finished shards stay, and the same call continues from there.
     """
     check_outside(out, hr_folders)
     provenance = request.provenance.or_else(Provenance.beside(hr_folders))
@@ -167,19 +167,19 @@ def generate(
         with lock.plan():
             check_claimable(out)
             if begun is None and (now := Plan.load(out)) is not None:
-                recipe = request.recipe(now.recipe)  # another call has begun it since: "auto" is what it took
+                recipe = request.recipe(now.recipe)  # another call has begun it since: "auto" is its choice
             was_whole = (out / INFO).exists()
             plan, paths = _plan(recipe, hr_folders, out, shards)
             if shards is not None and shards.start >= plan.shards:
                 raise ArgumentError(
                     "shards", f"expected some of the plan's {plan.shards}, found {shards.start}:{shards.stop}"
                 )
-        todo = _unfinished(plan, paths, out, shards, was_whole)  # ours: nobody else waits for it
+        todo = _unfinished(plan, paths, out, shards, was_whole)  # ours: no other call waits for it
         if todo:
             with lock.plan():
                 (out / INFO).unlink(missing_ok=True)
                 (out / "shards").mkdir(exist_ok=True)
-                for number in todo:  # so that no other call takes what is made again now for finished
+                for number in todo:  # so that no other call takes shards that are remade now for finished
                     shard_path(out, number).unlink(missing_ok=True)
             _make(engine, GenerationJob(out.absolute(), model, plan.recipe), plan, todo, paths)
         with lock.plan():
@@ -193,7 +193,7 @@ def generate(
 def _plan(
     recipe: Recipe, folders: Sequence[Path], out: Path, shards: range | None
 ) -> tuple[Plan, dict[str, Path]]:
-    """The plan, brought up to date and stored, and where its pictures lie (by SHA-256)."""
+    """The plan, updated and stored, and the paths of its pictures by SHA-256."""
     begun = Plan.load(out)
     if begun is not None:
         begun.recipe.check_same(out, recipe)
@@ -215,11 +215,11 @@ def _plan(
 def _unfinished(
     plan: Plan, paths: dict[str, Path], out: Path, shards: range | None, was_whole: bool
 ) -> list[int]:
-    """The shards that are yet to be made, or were made with failures and may come out better now.
+    """The shards that are missing, or that had failures and may succeed now.
 
-    The latter only where all their pictures (``paths``) are there still, or what they hold would be lost.
-    Every byte of a shard is checked, unless the dataset ``was_whole`` before: then its shards were checked
-    already, and only damage that shows at a glance is looked for.
+    A shard with failures is remade only if all its pictures (``paths``) still exist; its samples would be
+    lost otherwise. Every byte of a shard is checked, unless the dataset ``was_whole`` before. Its shards were
+    then checked already, and only a quick check is made.
     """
 
     def is_finished(number: int) -> bool:
@@ -233,7 +233,7 @@ def _unfinished(
 
 
 def _numbers(plan: Plan, shards: range | None) -> range:
-    """The shards that this call is to make."""
+    """The shards that this call makes."""
     return range(plan.shards) if shards is None else range(shards.start, min(shards.stop, plan.shards))
 
 
@@ -255,12 +255,12 @@ def _make(
     with bar, closing(engine.run(job, tasks)) as run:
         for made in run:
             count = left[made.number] if made.whole else min(1, left[made.number])
-            left[made.number] -= count  # after a worker's death patches come again, and count once
+            left[made.number] -= count  # after a worker's death patches are reported again, but count once
             bar.update(count)
 
 
 def _finish(plan: Plan, out: Path, provenance: Provenance, all_are_made: bool) -> dict[str, Any] | None:
-    """Complete the dataset, if that is still to be done and can be; returns what dataset.json then says."""
+    """Finish the dataset if it is not finished and can be; returns the contents of dataset.json."""
     if not all_are_made and not (out / INFO).exists():
         paths = [shard_path(out, number) for number in range(plan.shards)]
         if not all(path.exists() for path in paths):

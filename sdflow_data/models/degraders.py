@@ -1,8 +1,8 @@
-"""Degraders: HR pictures and seeds in, LR pictures out, behind one protocol.
+"""Degraders: one protocol that maps HR pictures and seeds to LR pictures.
 
-Three kinds: a trained SDFlow; bicubic downscaling, which degrades nothing; and a classical, hand-made chain
-of blur, resizing, noise and JPEG. Whatever the kind, the LR picture of one seed depends on nothing but the HR
-picture and that seed.
+There are three kinds: a trained SDFlow; bicubic downscaling, which adds no degradation; and a classical,
+hand-made chain of blur, resizing, noise and JPEG. The LR picture of a seed depends on the HR picture and that
+seed alone.
 """
 
 import hashlib
@@ -32,10 +32,10 @@ from .cameras import CAMERAS_KEY, cameras_of
 from .registry import find_checkpoint
 
 NO_COMPONENT = -1
-"""Of a sample that belongs to no single mixture component."""
+"""The component of a sample that belongs to no single mixture component."""
 
 MAX_DRAWS = 8
-"""How often a sample that comes out not finite is drawn at most, each time from another seed."""
+"""The most draws of a sample that is not finite, each from another seed."""
 
 _HALO = 24
 """LR pixels of surroundings that an SDFlow tile gets; see `SDFlowDegrader`."""
@@ -46,7 +46,7 @@ class Degraded:
     """LR samples of one HR picture.
 
     Attributes:
-        lr: float32 (K, H/s, W/s, 3), RGB grey levels, neither rounded nor clipped; maybe not finite.
+        lr: float32 (K, H/s, W/s, 3), RGB grey levels, neither rounded nor clipped; may be non-finite.
         component: int (K,), the mixture component of each, or ``NO_COMPONENT``.
     """
 
@@ -55,7 +55,7 @@ class Degraded:
 
 
 class Degrader(Protocol):
-    """Anything that makes LR samples of HR pictures.
+    """Makes LR samples of HR pictures.
 
     Attributes:
         name: for people.
@@ -64,7 +64,7 @@ class Degrader(Protocol):
         shares: how often photographs are of each mixture component, with sum 1; empty if there are none.
         halo: HR pixels of surroundings, a multiple of ``multiple``, that a tile of a larger picture needs on
             each side for its inner part to come out as in the whole; None if only the whole picture will do.
-        fingerprint: hex sha256 of all that determines the output, the codec included.
+        fingerprint: hex sha256 of everything that determines the output, the codec included.
         codecs: what its pictures are compressed with, by component, or for all of them where there are none.
             `degrade` leaves that to who stores them; see `draw_codec`.
     """
@@ -93,7 +93,7 @@ class Degrader(Protocol):
         Args:
             hr: uint8 (H, W, 3), RGB.
             seeds: K seeds.
-            temperature: of the latent noise, >= 0; degraders without latents ignore it.
+            temperature: the temperature of the latent noise, >= 0; degraders without latents ignore it.
             weights: (components,), >= 0 with sum 1: how likely each mixture component is; None is ``shares``.
             photographs: what names the photograph that each sample is a part of, which draws its component;
                 None for the seeds.
@@ -110,8 +110,8 @@ class SDFlowDegrader:
     the latent is. At temperature 0 the latent is the mean of the one component that has weight, else that of
     the mixture. The components of a measured model are cameras: a sample is of one at any temperature.
 
-    Its receptive field is larger than any useful halo, but what comes from afar fades quickly. Differences
-    between the middle of a tile and the whole picture, in grey levels at the 99.9th percentile:
+    The receptive field is larger than any useful halo, but the influence of distant pixels decays quickly.
+    Differences between the middle of a tile and the whole picture, in grey levels at the 99.9th percentile:
 
     =====  ====================  =====================  ========================
     halo   trained ``tiny``, x2  random ``paper``, x4   random ``tiny``, x2 - x8
@@ -122,9 +122,9 @@ class SDFlowDegrader:
     =====  ====================  =====================  ========================
 
     Args:
-        checkpoint: its folder.
-        device: where the model runs.
-        precision: "fp32" or "bf16", of the networks.
+        checkpoint: the folder of the checkpoint.
+        device: the device of the model.
+        precision: precision of the networks, "fp32" or "bf16".
     """
 
     def __init__(self, checkpoint: Path, device: str = "cpu", precision: str = "fp32") -> None:
@@ -180,7 +180,7 @@ class SDFlowDegrader:
         shape: tuple[int, int, int],
         place: tuple[int, int],
     ) -> tuple[Tensor, int]:
-        """z'_d for a window of the picture, and the one component that it is of."""
+        """z'_d for a window of the picture, and its component."""
         model, (top, left) = self._model, place
         noise = torch.from_numpy(noise_field(seed, *shape, top=top, left=left)).to(self._device)
         mixed = np.count_nonzero(weights) > 1 and not model.config.measured
@@ -222,13 +222,13 @@ class BicubicDegrader:
 
 
 class Ranges(NamedTuple):
-    """From where to where the strengths of a hand-made degradation go.
+    """The ranges of the strengths of a hand-made degradation.
 
     Attributes:
-        blur_low, blur_high: deviation of a Gaussian blur, above 0, in LR pixels.
-        noise_low, noise_high: standard deviation, in grey levels.
-        jpeg_low, jpeg_high: quality.
-        jpeg_share: how often there is JPEG at all.
+        blur_low, blur_high: standard deviation of a Gaussian blur, above 0, in LR pixels.
+        noise_low, noise_high: standard deviation of the noise, in grey levels.
+        jpeg_low, jpeg_high: JPEG quality.
+        jpeg_share: share of the pictures with JPEG compression.
     """
 
     blur_low: float
@@ -243,19 +243,19 @@ class Ranges(NamedTuple):
 class ClassicalDegrader:
     """Hand-made degradation in the manner of BSRGAN (Zhang et al.) and Real-ESRGAN (Wang et al.), 2021.
 
-    Twice in a row: blur (isotropic or not), resizing, Gaussian or Poisson noise, JPEG; all strengths random,
-    as albumentations draws them. It has no latent noise to scale, so the temperature changes nothing. It is
-    not for huge pictures: at scale 2 it takes up to 50 bytes of memory per HR pixel, at higher scales less.
+    The chain is applied twice: blur (isotropic or not), resizing, Gaussian or Poisson noise, JPEG.
+    albumentations draws all strengths at random. The temperature has no effect, because there is no latent
+    noise. At scale 2 it needs up to 50 bytes of memory per HR pixel, at higher scales less.
 
     Args:
         scale: s.
-        ranges: one degradation with these strengths, instead of two with the papers'.
+        ranges: strengths of a single degradation, instead of two with the strengths of the papers.
     """
 
     name = "classical"
     shares = np.empty(0)
-    codecs: tuple[Codec, ...] = (NO_CODEC,)  # it has its own in the middle and at the end
-    halo: int | None = None  # blur, noise and JPEG blocks of one photograph are drawn for the whole of it
+    codecs: tuple[Codec, ...] = (NO_CODEC,)  # the chain has its own JPEG in the middle and at the end
+    halo: int | None = None  # blur, noise and JPEG are drawn for a whole photograph
 
     def __init__(self, scale: int = 4, ranges: Ranges | None = None) -> None:
         self.scale = self.multiple = scale
@@ -287,7 +287,7 @@ class ClassicalDegrader:
 
 @lru_cache(maxsize=4)
 def _measured_pipeline(scale: int, height: int, width: int, ranges: Ranges) -> albumentations.Compose:
-    """The recipe for LR pictures of that size, of measured strengths."""
+    """The pipeline for LR pictures of that size, with measured strengths."""
     blur = ranges.blur_low * scale, ranges.blur_high * scale
     side = 2 * math.ceil(3 * blur[1]) + 1
     return albumentations.Compose(
@@ -304,7 +304,7 @@ def _measured_pipeline(scale: int, height: int, width: int, ranges: Ranges) -> a
 
 @lru_cache(maxsize=4)
 def _classical_pipeline(scale: int, height: int, width: int) -> albumentations.Compose:
-    """The recipe for LR pictures of that size. Blur is in pixels of the size that it is applied at."""
+    """The pipeline for LR pictures of that size. Blur is in pixels of the picture that it is applied to."""
     methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
     sizes = (1 / scale - 1, 2 / scale - 1)  # between the LR size and twice that, as albumentations counts
     return albumentations.Compose(
@@ -332,7 +332,7 @@ def _blur(sides: tuple[int, int], sigmas: tuple[float, float], p: float) -> albu
 
 
 def _noise(strongest: float, p: float) -> albumentations.BaseCompose:
-    """Gaussian noise up to a deviation (white is 1), or Poisson noise of about that deviation in mid-grey."""
+    """Gaussian noise up to a deviation (white is 1), or Poisson noise of about that deviation at mid-grey."""
     return albumentations.OneOf(
         [
             albumentations.GaussNoise(std_range=(0.002, strongest), p=1),
@@ -361,12 +361,12 @@ def load_degrader(
 
     Args:
         model: "bicubic", "classical", or what `find_checkpoint` takes.
-        scale: 2, 4 or 8. None is the checkpoint's own, and 4 for the degraders that know every scale.
-        device, precision: of a trained model; "auto" for what is best here.
-        ranges: `Ranges` of "classical"; empty for those of the papers.
+        scale: 2, 4 or 8; None for that of the checkpoint, and for 4 with degraders of every scale.
+        device, precision: device and precision of a trained model; "auto" chooses the best.
+        ranges: `Ranges` of "classical"; empty for the strengths of the papers.
 
     Raises:
-        SDFlowError: no such model, one of another scale, or one that only upscales; no such device.
+        SDFlowError: no such model or device, or a model of another scale or for upscaling alone.
     """
     if scale not in (None, 2, 4, 8):
         raise ArgumentError("scale", f"expected 2, 4 or 8, found {scale}")

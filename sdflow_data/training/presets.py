@@ -1,4 +1,4 @@
-"""The presets: what each model is built of and how it is trained."""
+"""The presets: architecture, training, batch size and steps."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,10 +22,10 @@ _INIT_RATE = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A model and its training, unless told otherwise."""
+    """The defaults of a model and its training."""
 
     architecture: SDFlowConfig
-    """Of any scale: the user names it."""
+    """The architecture, without the scale, which the user chooses."""
     steps: int
     batch_size: int
     lr_patch: int
@@ -121,12 +121,12 @@ def preset_settings(
     device: str = "auto",
     precision: str = "auto",
 ) -> RunSettings:
-    """The settings of a run by a preset; what is None is the preset's.
+    """The settings of a run by a preset. None stands for the preset's value.
 
-    With ``init``, at a quarter of the learning rate.
+    ``init`` divides the learning rate by four.
 
     Raises:
-        SDFlowError: a patch size that the scale does not allow, or a device that is not there.
+        SDFlowError: the scale does not allow the patch size, or the device does not exist.
     """
     chosen = PRESETS[preset]
     patch_size = chosen.lr_patch * scale if patch_size is None else patch_size

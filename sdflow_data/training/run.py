@@ -1,4 +1,4 @@
-"""A training on two folders of photographs: batches in, a RUN folder out, safe to kill at any moment."""
+"""A training on two folders of photographs. It writes a RUN folder and can be killed at any moment."""
 
 import dataclasses
 import time
@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What a run is to do."""
+    """The settings of a run."""
 
     hr: tuple[Path, ...]
     """Folders of sharp photographs, at least one."""
@@ -47,29 +47,29 @@ class RunSettings:
     architecture: SDFlowConfig
     training: TrainingConfig
     batch_size: int
-    """Crops of each side a step, of all processes together."""
+    """HR crops, and as many LR crops, in a step, summed over all processes."""
     budget: Budget
-    """How long to train."""
+    """The length of the training."""
     validation: tuple[Path, Path] | None = None
-    """Folders of aligned HR and LR photographs of other scenes, to measure on."""
+    """Folders of aligned HR and LR photographs of other scenes, for validation."""
     perceptual_weights: Path | None = None
     """A file of VGG-19's weights; None leaves the perceptual terms out."""
     init: Path | None = None
-    """The checkpoint whose weights it begins with; None draws them."""
+    """The checkpoint with the initial weights; None draws random ones."""
     resume: bool = False
-    """Go on from what RUN holds; without it RUN must be new or empty."""
+    """Whether to continue the run in RUN; otherwise RUN must be new or empty."""
     device: str = "cpu"
     save_seconds: float = 60.0
-    """How often the state is saved."""
+    """Seconds between saves of the state."""
     sample_steps: int = 500
-    """How often a sample sheet is made, and the validation pairs are measured."""
+    """Steps between sample sheets and validations."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
 
     def identity(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the one that began."""
+        """The settings that a resumed run must share with the first call."""
         return {
             "architecture": self.architecture.to_dict(),
             "init": fingerprint(self.init) if self.init else None,  # before "training", which follows from it
@@ -80,11 +80,11 @@ class RunSettings:
 
 
 def train(settings: RunSettings, say: Say = print) -> Trainer:
-    """Train, or go on training, until the steps or minutes are done; returns the trainer as it ended.
+    """Train, or continue a training, for the given steps or minutes; returns the trainer.
 
     Raises:
-        SDFlowError: unusable folders, a RUN that is not empty, of other settings or in use, or a training
-            that stays non-finite after several fresh starts at lower rates.
+        SDFlowError: unusable folders; a RUN that is not empty, has other settings or is in use; or a training
+            that stays non-finite after several roll-backs at lower rates.
     """
     rank, _ = world()
     check_apart(settings.hr, settings.lr)
@@ -123,7 +123,7 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
         progress(budget.total, "Training", budget.unit, shown=is_first) as bar,
     ):
         if not saved:
-            save()  # so that there is always a state to go back to
+            save()  # so that there is always a state to roll back to
         bar.update(budget.done(state.step, clock.seconds))
         last_save, batches = time.monotonic(), crops.batches(state.step)
         while (share := budget.progress(trainer.step_number, clock.seconds)) < 1:
@@ -189,7 +189,7 @@ def _new_trainer(settings: RunSettings) -> Trainer:
 
 
 def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Say) -> list[ModelCamera]:
-    """The cameras of the model that a run goes on with; else they are measured, and the trainer begins so."""
+    """The cameras of the model that a run continues; a new run measures them for the trainer."""
     for earlier in (folder.model, settings.init):
         if earlier is not None and is_checkpoint(earlier):
             return cameras_of(earlier)
@@ -212,7 +212,7 @@ def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Sa
 
 
 def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunState | None:
-    """Load the newest state in all processes; none of them writes another before all have read this one."""
+    """Load the newest state in all processes; no process writes a new state before all have read it."""
     state = folder.load(restore)
     steps = all_gather_object(state.step if state else 0)
     if len(set(steps)) > 1:
@@ -224,7 +224,7 @@ def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunSta
 
 
 def _roll_back(trainer: Trainer, folder: RunFolder, log: MetricsLog, rollbacks: int, say: Say) -> None:
-    """Go back to the saved weights at half the learning rate; steps are counted on, with other crops."""
+    """Roll back to the saved weights at half the learning rate. The step number, and so the crops, go on."""
     if rollbacks > _ROLLBACKS:
         raise SDFlowError(
             f"training stays non-finite: {_BAD_IN_A_ROW} steps in a row, after {_ROLLBACKS} returns to the "
@@ -246,7 +246,7 @@ def _description(
     clock: TrainingClock,
     crops: UnpairedCrops,
 ) -> dict[str, Any]:
-    """How a checkpoint was trained, for its ``model.json``."""
+    """The description of the training for ``model.json``."""
     return {
         "steps": trainer.step_number,
         "seconds": round(clock.seconds, 1),
@@ -278,14 +278,14 @@ def _summary(metrics: dict[str, float], skipped: int, validated: str) -> str:
 
 
 class _SkippedPictures:
-    """Tells of pictures that cannot be used, each once: some are met only when they are read."""
+    """Reports unusable pictures, each once; some are found only when they are read."""
 
     def __init__(self, crops: UnpairedCrops, say: Say) -> None:
         self._crops, self._say = crops, say
         self._told: set[Path] = set()
 
     def tell(self) -> None:
-        """Tell of those that were not told of before; every process has to call it."""
+        """Report new ones; every process must call it."""
         for path, reason in (item for skipped in all_gather_object(self._crops.skipped) for item in skipped):
             if path not in self._told:
                 self._told.add(path)
@@ -293,4 +293,4 @@ class _SkippedPictures:
 
 
 def _say_nothing(text: str) -> None:
-    """Of several processes, the first alone speaks."""
+    """Only the first of several processes prints."""

@@ -1,6 +1,6 @@
 """The RUN folder of a training: its settings, its newest checkpoint, and the state to resume from.
 
-Every file is replaced at once or not at all, so a run can be killed at any moment.
+Every file is replaced atomically, so a run can be killed at any moment.
 """
 
 import dataclasses
@@ -27,26 +27,26 @@ from ..system.lock import check_new_or_empty
 from ..system.settings import check_same
 
 FORMAT_VERSION = 2
-"""Of ``run.json`` and ``state.safetensors``."""
+"""Format of ``run.json`` and ``state.safetensors``."""
 STATE, SETTINGS, METRICS, MODEL = "state.safetensors", "run.json", "metrics.csv", "model"
 SAMPLES, EVENTS, CAMERA = "samples", "tensorboard", "camera.png"
 
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands."""
+    """The progress of a run."""
 
     step: int = 0
     seconds: float = 0.0
-    """Of training, over all resumptions."""
+    """Seconds of training, over all resumptions."""
     rollbacks: int = 0
-    """How often it went back to an earlier state."""
+    """Number of roll-backs."""
 
 
 def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Refuse weights and moments that are not finite: nothing leads back from them.
+    """Refuse weights and moments that are not finite, because training cannot recover from them.
 
-    Statistics of the objective are left to it: what was not measured yet may be no number there.
+    Statistics of the objective are not checked; a statistic not measured yet may be NaN.
 
     Raises:
         ValueError: names the first one.
@@ -66,11 +66,11 @@ def _check_state(state: RunState) -> None:
 
 class RunFolder:
     """``model/`` (the newest checkpoint), ``state.safetensors``, ``run.json``, ``metrics.csv``, ``samples/``,
-    ``camera.png``, and ``tensorboard/`` where that is installed.
+    ``camera.png``, and ``tensorboard/`` if that is installed.
 
     Args:
         path: RUN.
-        writable: False makes every check and every write do nothing: of several processes, one writes.
+        writable: if False, checks and writes do nothing, because one of several processes writes.
     """
 
     def __init__(self, path: Path, writable: bool = True) -> None:
@@ -78,7 +78,7 @@ class RunFolder:
         self.model, self.metrics, self.events = path / MODEL, path / METRICS, path / EVENTS
 
     def stored_settings(self) -> dict[str, Any] | None:
-        """The settings that the run began with; None where no run has begun.
+        """The settings of the run; None if no run has begun.
 
         Raises:
             SDFlowError: a run of another format, or a damaged file.
@@ -99,15 +99,15 @@ class RunFolder:
         return stored
 
     def check(self, identity: dict[str, Any], resume: bool) -> None:
-        """Refuse a folder that this run may not write to.
+        """Check that this run may write to the folder.
 
         Args:
-            identity: what a resumed run must have in common with the one that began, plain values.
-            resume: whether a run may have begun.
+            identity: the settings that a resumed run must share with the first call, plain values.
+            resume: whether the folder may hold a run.
 
         Raises:
-            SDFlowError: other files are in it, a run has begun and is not to be resumed, or it began with
-                other settings.
+            SDFlowError: the folder holds other files, a run that is not to be resumed, or a run with other
+                settings.
         """
         if not self._writable:
             return
@@ -121,8 +121,7 @@ class RunFolder:
         check_same(self.path, {name: stored.get(name) for name in given}, given)
 
     def claim(self, identity: dict[str, Any]) -> None:
-        """Begin a run here. Call it once all that is given was found good, so that a corrected call does not
-        find a run begun."""
+        """Begin a run here. Call it after all checks, so that a corrected call does not find a run."""
         if not self._writable:
             return
         if not (self.path / SETTINGS).exists():
@@ -131,10 +130,10 @@ class RunFolder:
         (self.path / SAMPLES).mkdir(exist_ok=True)
 
     def load(self, restore: Callable[[TrainingState], None]) -> RunState | None:
-        """Where the run stood when it was saved last; None where it never was.
+        """The progress of the run at the last save; None if it was never saved.
 
         Args:
-            restore: takes up the trainer's part of the state.
+            restore: loads the trainer's part of the state.
 
         Raises:
             SDFlowError: a damaged file, or the state of another run.
@@ -158,12 +157,12 @@ class RunFolder:
         """Replace the state and the checkpoint.
 
         Args:
-            state: where the run stands.
-            trainer: its moving average of the weights is the checkpoint.
-            training: how it was trained, plain values.
+            state: the progress of the run.
+            trainer: the trainer; the checkpoint is the moving average of its weights.
+            training: a description of the training, plain values.
 
         Raises:
-            SDFlowError: the model is not finite. What was saved before stays.
+            SDFlowError: the model is not finite. The earlier state stays.
         """
         if not self._writable:
             return
@@ -177,11 +176,11 @@ class RunFolder:
         save_checkpoint(self.model, trainer.ema_model, training)
 
     def save_camera(self, drawing: np.ndarray) -> None:
-        """Keep the drawing of the measured camera, uint8 (H, W, 3)."""
+        """Save the drawing of the measured camera, uint8 (H, W, 3)."""
         if self._writable:
             write_file(self.path / CAMERA, encode_png(drawing))
 
     def save_sample(self, sheet: np.ndarray, step: int) -> None:
-        """Keep a sample sheet, uint8 (H, W, 3), of a step."""
+        """Save a sample sheet, uint8 (H, W, 3), of a step."""
         if self._writable:
             write_file(self.path / SAMPLES / f"{step:07d}.png", encode_png(sheet))
