@@ -1,4 +1,4 @@
-"""What patches and samples are called, and the seeds of samples: the same in every dataset."""
+"""Names of patches and samples, and the seeds of samples; they are the same in every dataset."""
 
 import re
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from sdflow.noise import derive_seed
 
 
 class PatchId(NamedTuple):
-    """A patch by the SHA-256 (hex) of its picture's bytes and its place there, in HR pixels."""
+    """A patch: the SHA-256 (hex) of its picture's bytes and its position, in HR pixels."""
 
     sha256: str
     top: int
@@ -42,5 +42,5 @@ def photograph_seed(seed: int, sha256: str, variant: int) -> int:
 
 
 def sample_seed(seed: int, patch: PatchId, variant: int, draw: int) -> int:
-    """The seed of a sample of a run with ``seed``; ``draw`` counts earlier draws, which were not finite."""
+    """The seed of a sample in a run with ``seed``; ``draw`` is the number of earlier, non-finite draws."""
     return derive_seed(seed, int(patch.sha256, 16), patch.top, patch.left, variant, draw)

@@ -1,14 +1,14 @@
-"""A dataset folder as a whole: finishing it from its shards, and reading it.
+"""The folder of a dataset: finishing it from its shards, and reading it.
 
-    dataset.json      what holds for every sample, counts, checksums of the other tables; written last, so
-                      that its presence says that the dataset is whole
+    dataset.json      the settings of all samples, counts, checksums of the other tables; written last, so
+                      that its presence shows that the dataset is whole
     manifest.parquet  a row per sample, in the order of shards, rows in a shard, variants; its columns are
                       listed in `sdflow_data.dataset.schema`
-    failures.csv      every input that gave nothing, or less than asked for, and why
+    failures.csv      every input that gave no pairs, or fewer than planned, with the reason
     croissant.json    what others have to know of it, for machines; see `sdflow_data.dataset.croissant`
     shards/           see `sdflow_data.dataset.shards`
 
-The manifest is a function of the shards alone, and is written and read in pieces of bounded size.
+The manifest is a function of the shards alone. It is written and read in pieces of bounded size.
 """
 
 import csv
@@ -58,8 +58,8 @@ class Dataset:
     """A whole dataset; made by :func:`read_dataset`.
 
     Attributes:
-        folder: where it lies.
-        info: what dataset.json says.
+        folder: the folder of the dataset.
+        info: the contents of dataset.json.
     """
 
     folder: Path
@@ -67,7 +67,7 @@ class Dataset:
 
     @cached_property
     def manifest(self) -> pd.DataFrame:
-        """A row per sample. Of a large dataset, read only the columns needed: :meth:`columns`."""
+        """One row per sample. For large datasets, read single columns with :meth:`columns`."""
         return self.columns(None)
 
     def columns(self, names: Sequence[str] | None) -> pd.DataFrame:
@@ -81,7 +81,7 @@ class Dataset:
             raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
 
     def _check_places(self, path: Path, table: pd.DataFrame) -> None:
-        """Refuse places of samples that lie in no shard."""
+        """Check that the position of every sample lies in a shard."""
         counts = self.info["counts"]
         ends = zip(PLACES, (counts["shards"], counts.get("patches", 1 << 50), self.info["variants"]))
         for name, end in ends:
@@ -97,7 +97,7 @@ class Dataset:
                 raise SDFlowError(f"{path}: expected {name} from 0 to {end - 1}, found {found}")
 
     def column_types(self) -> dict[str, str]:
-        """The columns of the manifest and their types, as pyarrow names them."""
+        """The columns of the manifest and their types, in pyarrow's notation."""
         path = self.folder / MANIFEST
         try:
             return {column.name: str(column.type) for column in pq.read_schema(path)}
@@ -105,7 +105,7 @@ class Dataset:
             raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
 
     def patches_per_shard(self) -> np.ndarray:
-        """How many patches each shard holds: int64 (shards,). Needs little memory, however many there are."""
+        """Number of patches in each shard: int64 (shards,). Memory is bounded."""
         samples = np.zeros(self.info["counts"]["shards"], np.int64)
         path = self.folder / MANIFEST
         try:
@@ -119,7 +119,7 @@ class Dataset:
         """Open shard ``number``.
 
         Raises:
-            SDFlowError: it is missing, is no shard, or holds pictures of other sizes than dataset.json says.
+            SDFlowError: the shard is missing or damaged, or its pictures have other sizes than planned.
         """
         path, size = shard_path(self.folder, int(number)), self.info["patch_size"]
         low = size // self.info["scale"]
@@ -151,7 +151,7 @@ def read_dataset(folder: Path) -> Dataset:
     """Open a dataset.
 
     Raises:
-        SDFlowError: the folder is no dataset, or one that is not finished, or of another format version.
+        SDFlowError: the folder is not a dataset, not a finished one, or has another format version.
     """
     path = folder / INFO
     try:
@@ -175,7 +175,7 @@ def read_dataset(folder: Path) -> Dataset:
 
 
 def _check_info(path: Path, info: dict[str, Any]) -> None:
-    """Refuse sizes and counts that no dataset has, before anything is done with them."""
+    """Refuse impossible sizes and counts before they are used."""
     counts = info["counts"]
     if not isinstance(counts, dict) or not isinstance(info["files"], dict):
         raise SDFlowError(f"{path}: expected counts and files by their names, found other JSON")
@@ -192,7 +192,7 @@ def _check_info(path: Path, info: dict[str, Any]) -> None:
 
 
 def _refuse_links_out(folder: Path) -> None:
-    """No link is followed out of the folder of a dataset, which may be somebody else's."""
+    """Refuse links that lead out of the folder: a dataset may come from an untrusted source."""
     inside = folder.resolve()
     shards = folder / "shards"
     for path in [*folder.iterdir(), *(shards.iterdir() if shards.is_dir() else ())]:
@@ -209,25 +209,25 @@ def finish_dataset(
     *,
     described: bool = False,
 ) -> dict[str, Any]:
-    """Turn shards 0 to ``shards - 1``, all in place, into a dataset: manifest, failures, then dataset.json.
+    """Finish a dataset whose shards 0 to ``shards - 1`` exist: manifest, failures, then dataset.json.
 
     Args:
-        folder: the dataset's.
-        shards: how many there are.
-        metadata: what dataset.json shall say besides counts and checksums.
-        skipped: inputs that came into no shard.
+        folder: the folder of the dataset.
+        shards: number of shards.
+        metadata: contents of dataset.json besides counts and checksums.
+        skipped: inputs that are in no shard.
         others: names of further files in ``folder`` that belong to the dataset.
         described: whether it gets a description in Croissant.
 
     Returns:
-        What dataset.json says.
+        The contents of dataset.json.
 
     Raises:
-        SDFlowError: there is not one sample; failures.csv says why.
+        SDFlowError: there is no sample; failures.csv gives the reasons.
     """
     counts = dict.fromkeys(("sources", "patches", "samples", "shards", "failures", "redraws"), 0)
     sources: set[str] = set()
-    failures: set[Failure] = set()  # a picture that cannot be read fails in each of its shards
+    failures: set[Failure] = set()  # an unreadable picture fails in each of its shards
 
     def tables() -> Iterator[pa.Table]:
         for number in range(shards):
@@ -290,7 +290,7 @@ def shard_table(shard: ShardReader, number: int) -> pa.Table:
 
 
 def failures_csv(failures: Iterable[Failure]) -> bytes:
-    """The bytes of failures.csv; ``top`` and ``left`` are empty where the whole picture failed."""
+    """The bytes of failures.csv; ``top`` and ``left`` are empty if the whole picture failed."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Failure._fields)
@@ -300,7 +300,7 @@ def failures_csv(failures: Iterable[Failure]) -> bytes:
 
 
 def _printable(text: str) -> str:
-    """Names of files may hold control characters, which a terminal would obey."""
+    """Escape control characters in names of files, because a terminal would interpret them."""
     return "".join(
         c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs") else c for c in text
     )
@@ -309,7 +309,7 @@ def _printable(text: str) -> str:
 def _write_manifest(path: Path, tables: Iterator[pa.Table]) -> int:
     """Write tables one after the other in row groups of a useful size; returns the number of rows.
 
-    Without any table nothing is written.
+    No file is written if there is no table.
     """
     first = next(tables, None)
     if first is None:

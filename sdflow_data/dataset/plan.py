@@ -1,8 +1,8 @@
-"""What a dataset will hold, decided before any work: pictures, their patches, and the patches' places.
+"""The plan of a dataset, made before any work: pictures, their patches, and the shard and row of each patch.
 
-A first plan depends on the recipe and on the bytes of the pictures alone. The order of files, their names and
-the folders above them do not enter: pictures are ordered by the SHA-256 of their bytes. Pictures that come
-later are appended in shards of their own, so that nothing that was planned before ever moves.
+A first plan depends on the recipe and the bytes of the pictures alone. The order, names and folders of files
+do not matter, because pictures are ordered by the SHA-256 of their bytes. Later pictures are appended in
+separate shards, so that planned patches never move.
 """
 
 import bisect
@@ -30,7 +30,7 @@ from .shards import Failure
 
 PLAN = "plan.parquet"
 
-_READERS = 8  # hashing waits for the disk or the network
+_READERS = 8  # hashing mostly waits for the disk or the network
 
 
 @dataclass(frozen=True, order=True)
@@ -38,9 +38,9 @@ class Picture:
     """A picture by its name, its bytes and its size.
 
     Attributes:
-        source: its path under the folder that it was found in, with ``/``.
-        sha256: of its bytes, hex.
-        height, width: in pixels, as it stands upright.
+        source: its path relative to the searched folder, with ``/``.
+        sha256: SHA-256 of its bytes, hex.
+        height, width: in pixels, after the EXIF orientation.
     """
 
     source: str
@@ -51,7 +51,7 @@ class Picture:
 
 @dataclass(frozen=True, order=True)
 class FoundPicture(Picture):
-    """A picture in a folder, and where it lies."""
+    """A picture and its path."""
 
     path: Path
 
@@ -60,7 +60,7 @@ class FoundPicture(Picture):
 class PlannedPicture(Picture):
     """A picture in a plan. Its patches, row by row, fill the slots from ``slot`` on.
 
-    Slot i is place ``i % patches_per_shard`` of shard ``i // patches_per_shard``.
+    Slot i is row ``i % patches_per_shard`` of shard ``i // patches_per_shard``.
     """
 
     patches: int
@@ -69,18 +69,18 @@ class PlannedPicture(Picture):
 
 @dataclass(frozen=True)
 class Cut:
-    """Patches of one picture that belong to one shard: those from ``first`` up to, not including, ``end``."""
+    """Patches of one picture in one shard: from ``first`` up to ``end - 1``."""
 
     picture: PlannedPicture
     first: int
     end: int
 
     def __len__(self) -> int:
-        """How many patches."""
+        """Number of patches."""
         return self.end - self.first
 
     def patches(self, grid: PatchGrid) -> list[PatchId]:
-        """Which patches, in order."""
+        """The patches, in order."""
         places = grid.places(self.picture.height, self.picture.width)[self.first : self.end]
         return [PatchId(self.picture.sha256, top, left) for top, left in places]
 
@@ -89,7 +89,7 @@ def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
     """Find the pictures of some folders, by reading their bytes (for the hash) and headers, without decoding.
 
     Returns:
-        The pictures in the order of their names, those with equal bytes too; and the files that are none.
+        The pictures in the order of their names, duplicates included; and the files that are not pictures.
 
     Raises:
         SDFlowError: a folder is missing or holds no picture.
@@ -133,9 +133,9 @@ class Plan:
     """The recipe and the pictures of a dataset, and the inputs that were left out of it.
 
     Attributes:
-        recipe: how samples are made.
-        pictures: in the order of their slots.
-        skipped: inputs without a patch, and why.
+        recipe: the settings of the dataset.
+        pictures: the pictures, in the order of their slots.
+        skipped: inputs without a patch, with the reasons.
     """
 
     recipe: Recipe
@@ -144,19 +144,19 @@ class Plan:
 
     @cached_property
     def shards(self) -> int:
-        """How many shards there are to be."""
+        """Number of planned shards."""
         end = self.pictures[-1].slot + self.pictures[-1].patches if self.pictures else 0
         return -(-end // self.recipe.grid.patches_per_shard)
 
     @cached_property
     def patches(self) -> int:
-        """How many patches there are to be."""
+        """Number of planned patches."""
         return sum(picture.patches for picture in self.pictures)
 
     def extended(self, found: Sequence[Picture], failures: Sequence[Failure]) -> "Plan":
-        """This plan with the pictures of a scan that it does not know yet, behind all that it holds already.
+        """This plan, with the new pictures of a scan appended.
 
-        What the scan found to be of no use takes the place of what was left out before.
+        The unusable files of the scan replace the skipped inputs.
         """
         known = {picture.sha256: picture.source for picture in self.pictures}
         by_bytes: dict[str, list[Picture]] = {}
@@ -190,7 +190,7 @@ class Plan:
         for index in range(from_picture, bisect.bisect_left(self._slots, end)):
             picture = self.pictures[index]
             begin, stop = max(first - picture.slot, 0), min(end - picture.slot, picture.patches)
-            if begin < stop:  # slots may leave gaps, and a picture may end before the shard begins
+            if begin < stop:  # slots may have gaps, and a picture may end before the shard begins
                 cuts.append(Cut(picture, begin, stop))
         return tuple(cuts)
 
@@ -212,7 +212,7 @@ class Plan:
         """The plan in a dataset's folder; None if there is none.
 
         Raises:
-            SDFlowError: it is damaged.
+            SDFlowError: the plan is damaged.
         """
         path = folder / PLAN
         if not path.exists():
@@ -233,27 +233,27 @@ class Plan:
 
 
 def shard_key(recipe: Recipe, cuts: Sequence[Cut], statistics: Sequence[str]) -> str:
-    """Names all that a shard is asked to hold, so that one that holds something else is not taken for it.
+    """The key of a shard: identifies its planned contents, so that another shard is not taken for it.
 
     Args:
-        recipe: how its samples are made.
-        cuts: its patches.
-        statistics: the columns of statistics that it has.
+        recipe: the settings of the dataset.
+        cuts: the patches of the shard.
+        statistics: its columns of statistics.
     """
     asked = [recipe.to_json(), statistics, [(cut.picture.sha256, cut.first, cut.end) for cut in cuts]]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def locate(pictures: Sequence[Picture], folders: Sequence[Path]) -> dict[str, Path]:
-    """Where planned pictures lie, by their names alone: paths by SHA-256. Those not found are left out.
+    """Paths of planned pictures by SHA-256, found by their names alone. Missing pictures are left out.
 
-    Where several folders have a file of that name, the bytes decide.
+    If several folders have a file of that name, the bytes decide.
     """
     paths = {}
     for picture in pictures:
         source = PurePath(picture.source)
         if source.is_absolute() or ".." in source.parts:
-            continue  # a plan of others names no file outside of the folders
+            continue  # an untrusted plan must not name files outside the folders
         there = [folder / picture.source for folder in folders if (folder / picture.source).is_file()]
         if len(there) > 1:
             there = [path for path in there if sha256_file(path) == picture.sha256]

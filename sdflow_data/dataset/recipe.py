@@ -1,4 +1,4 @@
-"""The settings of a dataset: all but the pictures that decides which samples it holds."""
+"""The settings of a dataset, which together with the pictures determine its samples."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from ..images.patches import grid, grid_size
 from ..system.settings import check_same
 
 PAIRS = "pairs"
-"""The model of a dataset whose LR patches were not sampled but cut out of LR pictures."""
+"""The model name of a dataset whose LR patches were cut from LR pictures instead of sampled."""
 
 _LARGEST_SHARD = 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatchGrid:
-    """How pictures are cut into patches, and what a shard holds of them.
+    """The division of pictures into patches and of patches into shards.
 
     Attributes:
         scale: s, the ratio of HR to LR size.
         patch_size: P, the side of an HR patch.
-        stride: between patches, in HR pixels.
+        stride: distance between patches, in HR pixels.
         variants: K, LR patches per HR patch.
-        patches_per_shard: the most a shard holds.
+        patches_per_shard: the most patches in a shard.
 
     Raises:
         ArgumentError: a setting out of its range.
@@ -55,23 +55,23 @@ class PatchGrid:
         return grid(height, width, self.patch_size, self.stride)
 
     def count(self, height: int, width: int) -> int:
-        """How many patches a picture of that size has."""
+        """Number of patches in a picture of that size."""
         return grid_size(height, width, self.patch_size, self.stride)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a model draws LR samples.
+    """The settings with which a model draws LR samples.
 
     Attributes:
-        temperature: of the latent noise.
-        components: the mixture components to draw from, by their shares; empty for all there are.
-        weights: how likely each component is, instead of its share; empty where ``components`` says it.
-        seed: of the run.
-        device, precision: "cpu", "cuda" or "mps"; "fp32" or "bf16". Others round differently.
-        codec: what samples end with: "camera", the model's own, "none", or a JPEG compression.
-        codec_library: what codes them, with its version; empty without a codec.
-        ranges: of the strengths of the classical degrader; empty for its own.
+        temperature: the temperature of the latent noise.
+        components: the mixture components to draw from, by their shares; empty for all.
+        weights: probabilities of the components instead of their shares; empty if ``components`` is used.
+        seed: the seed of the run.
+        device, precision: "cpu", "cuda" or "mps"; "fp32" or "bf16". They determine rounding.
+        codec: the compression of samples: "camera", the model's own; "none"; or a JPEG compression.
+        codec_library: the library of the codec, with its version; empty without a codec.
+        ranges: strengths of the classical degrader; empty for the default.
 
     Raises:
         ArgumentError: a setting out of its range.
@@ -101,21 +101,21 @@ _STORED = (
 """The names in dataset.json, in their order."""
 
 _STORED_IF_SET: dict[str, Any] = {"codec": "none", "codec_library": "", "ranges": ()}
-"""Those behind them that it has only where they are not these."""
+"""Further names, with the defaults for which dataset.json omits them."""
 
 _NOT_SAMPLED = Sampling(temperature=0.0)
-"""What dataset.json says of sampling where there was none: the format has no word for it."""
+"""The sampling settings of imported pairs in dataset.json, whose format requires them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How samples are made of pictures. With a picture's bytes it fixes every byte of its samples.
+    """The settings of a dataset. Together with a picture's bytes they determine every byte of its samples.
 
     Attributes:
-        model, model_hash: the degrader's name, for people, and its fingerprint; of imported pairs ``PAIRS``
-            and a hash of the pictures.
-        grid: how pictures are cut.
-        sampling: how LR patches are drawn; None of imported pairs.
+        model, model_hash: the name of the degrader, for people, and its fingerprint. For imported pairs they
+            are ``PAIRS`` and a hash of the pictures.
+        grid: the division into patches and shards.
+        sampling: how LR patches are drawn; None for imported pairs.
     """
 
     model: str
@@ -124,11 +124,11 @@ class Recipe:
     sampling: Sampling | None
 
     def check_same(self, folder: Path, asked: "Recipe") -> None:
-        """Refuse to go on in ``folder``, which was begun with this recipe, with another one."""
+        """Refuse to continue ``folder``, which was begun with this recipe, with another recipe."""
         check_same(folder, self._told(asked), asked._told(self))
 
     def _told(self, other: "Recipe") -> dict[str, Any]:
-        """As JSON. A model is known by its hash, whatever its name."""
+        """The recipe as JSON without the name of the model, which its hash identifies."""
         values = self.to_json()
         digest = values.pop("model_hash")
         values["model"] = "" if digest == other.model_hash else f"{self.model} ({digest[:12]})"
@@ -136,7 +136,7 @@ class Recipe:
         return values | {name: values.get(name) or "none" for name in _STORED_IF_SET}
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, all in one mapping, in the order of dataset.json."""
+        """The recipe as one mapping of plain values, in the order of dataset.json."""
         values = {
             "model": self.model,
             "model_hash": self.model_hash,
@@ -148,7 +148,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
-        """Of what :meth:`to_json` gave; other keys are passed over."""
+        """The inverse of :meth:`to_json`; other keys are ignored."""
         known: dict[str, Any] = {
             name: tuple(v) if isinstance(v := values[name], list) else v
             for name in (*_STORED, *(_STORED_IF_SET.keys() & values.keys()))

@@ -1,4 +1,4 @@
-"""Datasets behind URLs: what is read of them is copied here first, once."""
+"""Datasets behind URLs: files are copied to a local cache before they are first read."""
 
 import hashlib
 import os
@@ -16,18 +16,18 @@ from .manifest import INFO, MANIFEST, Dataset, read_dataset
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset's folder, and where its files come from if they are not in it yet.
+    """A dataset's local folder, and the source of missing files.
 
     Attributes:
-        folder: where the files lie.
-        url: of the folder that they are copied from; None if all are there.
+        folder: the local folder.
+        url: URL of the folder to copy from; None if all files are local.
     """
 
     folder: Path
     url: str | None = None
 
     def local(self, path: Path) -> Path:
-        """A path in the folder, with the file in its place."""
+        """The path of a file in the folder; the file is copied first if it is missing."""
         if self.url is not None and not path.exists():
             _copy(f"{self.url}/{path.relative_to(self.folder).as_posix()}", path)
         return path
@@ -36,15 +36,15 @@ class Source:
 def open_source(folder: str | Path, cache: str | Path | None) -> tuple[Source, Dataset]:
     """Open a dataset in a folder, or behind a URL that fsspec reads, such as ``s3://bucket/pairs``.
 
-    The copies of a dataset have a folder of their own in ``cache``, named after the URL and all that
-    dataset.json says: a dataset that is made anew under the same URL is another one.
+    Each dataset has its own folder in ``cache``, named after the URL and the contents of dataset.json. A
+    dataset that changed under the same URL is therefore copied again.
 
     Args:
         folder: a path or a URL.
-        cache: where copies go; None for ``sdflow`` in the user's folder for caches.
+        cache: the folder for copies; None for ``sdflow`` in the user's cache folder.
 
     Raises:
-        SDFlowError: there is no whole dataset, or the URL cannot be read.
+        SDFlowError: there is no whole dataset, or the URL is unreadable.
     """
     url = str(folder)
     if "://" not in url:
@@ -73,10 +73,10 @@ def _user_cache() -> Path:
 
 
 def _copy(url: str, path: Path) -> None:
-    """Copy a file whole or not at all, however many processes ask for it at a time.
+    """Copy a file atomically; several processes may do so at the same time.
 
     Raises:
-        SDFlowError: it cannot be read.
+        SDFlowError: the file cannot be read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

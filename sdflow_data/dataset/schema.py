@@ -1,4 +1,4 @@
-"""The columns of shards and manifests: one list, which all that writes or checks them goes by."""
+"""The columns of shards and manifests: one list for all code that writes or checks them."""
 
 from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
@@ -9,7 +9,7 @@ from .identity import PatchId, sample_id
 
 
 class Column(NamedTuple):
-    """A column: its type (``str`` for text), whether patches or samples have values in it, its meaning."""
+    """A column: its type (``str`` for text), whether its values belong to patches or samples, its meaning."""
 
     type: type
     per: Literal["patch", "sample"]
@@ -35,14 +35,14 @@ COLUMNS: dict[str, Column] = {
         str, "sample", "the compression that it ends with, as jpeg:Q:420; ~Q is about that quality"
     ),
 }
-"""All but the statistics, float32 per sample, which follow behind in the order of their registry."""
+"""All columns except the statistics (float32 per sample), which follow in the order of their registry."""
 
 PLACES = ("shard", "row", "variant")
-"""Where a sample lies. Shards do not store these; manifests do."""
+"""The position of a sample. Manifests store these columns; shards do not."""
 
 
 def statistics_in(names: Collection[str]) -> list[str]:
-    """The columns that are statistics, in the order given."""
+    """The statistics among the columns, in the order given."""
     return [name for name in names if name not in COLUMNS]
 
 
@@ -57,15 +57,15 @@ def patch_columns(
     draw: np.ndarray,
     codec: list[str] | None = None,
 ) -> dict[str, Any]:
-    """The columns of a patch of K samples, but for the statistics.
+    """The columns of a patch of K samples, except the statistics.
 
     Args:
-        patch: which one.
-        source: of the HR picture.
-        lr_source: of an imported pair: path and SHA-256 of the LR picture.
+        patch: the patch.
+        source: the path of the HR picture.
+        lr_source: path and SHA-256 of the LR picture of an imported pair.
         component, seed, draw: (K,).
-        temperature: of all of them.
-        codec: K names; None of imported pairs.
+        temperature: the temperature of all samples.
+        codec: K names; None for imported pairs.
     """
     lr_names = ("lr_source", "lr_source_sha256")
     return {

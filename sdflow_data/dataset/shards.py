@@ -1,17 +1,17 @@
-"""Shards: HDF5 files of HR patches and their LR variants, each of which proves by itself that it is whole.
+"""Shards: HDF5 files of HR patches and their LR variants. A checksum shows that a shard is whole.
 
 A shard holds, for N patches with K variants each,
 
     hr              (N, P, P, 3) uint8 RGB, one chunk per image
     lr              (N, K, P/s, P/s, 3) uint8 RGB, one chunk per image; lr[n, k] is variant k of hr[n]
-    columns/NAME    (N,) what a patch is, or (N, K) what a sample is; see `schema.COLUMNS`
-    failures/NAME   (F,) what was planned and is not there: source, top, left (-1: the whole picture), reason
-    @facts          JSON: what holds for every sample (model, scale, seed, ...)
-    @key            names what the shard was asked to hold
+    columns/NAME    (N,) values of patches, or (N, K) values of samples; see `schema.COLUMNS`
+    failures/NAME   (F,) planned patches that are missing: source, top, left (-1: the whole picture), reason
+    @facts          JSON: metadata of all samples (model, scale, seed, ...)
+    @key            identifies the planned contents of the shard
 
-and nothing that depends on when or where it was made. It is built in memory and is written at once. The
-first 512 bytes (HDF5's user block, which every HDF5 reader passes over) are a seal: a line of text with the
-size and the SHA-256 of everything behind it.
+and nothing that depends on the time or place of its making. A shard is built in memory and written at once.
+The first 512 bytes (HDF5's user block, which HDF5 readers skip) are a seal: a line of text with the size and
+the SHA-256 of all following bytes.
 """
 
 import hashlib
@@ -33,13 +33,13 @@ from .schema import as_column
 
 _SEAL_SIZE = 512
 CHUNK_FILTER: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
-"""Chosen by measurement (benchmarks/storage.py); higher levels cost time and save next to nothing."""
+"""Chosen by measurement (benchmarks/storage.py); higher levels cost time and save almost nothing."""
 
 _TEXT = h5py.string_dtype()
 
 
 class Failure(NamedTuple):
-    """An input, or a patch of it, that gave nothing."""
+    """An input, or a patch of it, that gave no pairs."""
 
     source: str
     top: int | None
@@ -48,7 +48,7 @@ class Failure(NamedTuple):
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where shard ``number`` of a dataset lies."""
+    """The path of shard ``number`` of a dataset."""
     return folder / "shards" / f"{number:06d}.h5"
 
 
@@ -85,8 +85,8 @@ class ShardWriter:
         Args:
             hr: uint8 (P, P, 3).
             lr: uint8 (K, P/s, P/s, 3).
-            columns: a scalar or string each (of the patch), or K of them (of the samples), as
-                `schema.COLUMNS` says; what it does not list is a statistic. The same names for every patch.
+            columns: values by name: one for the patch or K for the samples, see `schema.COLUMNS`. Other names
+                are statistics. All patches have the same names.
         """
         rows = len(self._hr)
         if rows and columns.keys() != self._columns.keys():
@@ -105,9 +105,9 @@ class ShardWriter:
         """The bytes of the sealed shard.
 
         Args:
-            metadata: what holds for every sample.
-            key: names what the shard was asked to hold.
-            failures: what it was asked to hold and does not.
+            metadata: metadata of all samples.
+            key: identifies the planned contents.
+            failures: planned patches that are missing.
         """
         self._file.create_group("columns", track_order=True)
         for name, values in self._columns.items():
@@ -139,7 +139,7 @@ def _seal(size: int, sha256: str) -> bytes:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a shard is there and every byte of it is the one that was written. Reads all of it."""
+    """Whether a shard exists and all its bytes match its checksum. Reads the whole file."""
     try:
         with path.open("rb") as file:
             seal = file.read(_SEAL_SIZE)
@@ -164,12 +164,14 @@ class ShardReader:
     (True, (2, 2, 3), array(['a.png'], dtype=object), {'scale': 2})
 
     Raises:
-        SDFlowError: the file is missing or is not a shard. Damage inside goes unseen; see :func:`is_whole`.
+        SDFlowError: the file is missing or is not a shard. Use :func:`is_whole` to find other damage.
     """
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = h5py.File(path, "r", locking=False)  # never written again; locks fail on some NFS
+            self._file = h5py.File(
+                path, "r", locking=False
+            )  # shards are never changed; locks fail on some NFS
         except FileNotFoundError:
             raise SDFlowError(f"{path}: expected a shard, found nothing") from None
         except OSError as error:
@@ -194,7 +196,7 @@ class ShardReader:
         return {name: _read_column(column) for name, column in self._file.get("columns", {}).items()}
 
     def failures(self) -> list[Failure]:
-        """What was planned for this shard and is not in it."""
+        """Planned patches that are missing from this shard."""
         columns = [_read_column(self._file[f"failures/{name}"]).tolist() for name in Failure._fields]
         return [
             Failure(source, None if top < 0 else top, None if left < 0 else left, reason)
@@ -202,7 +204,7 @@ class ShardReader:
         ]
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> "ShardReader":
@@ -215,10 +217,10 @@ class ShardReader:
 
 
 def _check_images(hr: h5py.Dataset, lr: h5py.Dataset) -> None:
-    """Refuse what would take more memory or time to read than a picture of a patch does.
+    """Refuse data that would take more memory or time to read than one picture of a patch.
 
     Raises:
-        ValueError: other types or dimensions, chunks of many pictures, or pictures that are not stored.
+        ValueError: other types or dimensions, chunks of many pictures, or missing chunks.
     """
     if (hr.dtype, hr.ndim, lr.dtype, lr.ndim) != (np.uint8, 4, np.uint8, 5) or len(hr) != len(lr):
         found = f"{hr.dtype} {hr.shape}, {lr.dtype} {lr.shape}"
@@ -233,7 +235,7 @@ def _check_images(hr: h5py.Dataset, lr: h5py.Dataset) -> None:
 
 
 def _refuse_what_leads_elsewhere(group: h5py.Group, depth: int = 0) -> None:
-    """HDF5 can take its bytes from any other file. A shard holds its own, in groups of datasets.
+    """Refuse HDF5 links to other files. A shard holds its own data, in groups of datasets.
 
     Raises:
         ValueError: a link, an external or virtual dataset, or a group inside a group.

@@ -1,4 +1,4 @@
-"""Checking a whole dataset: every byte of every file, and whether the files agree with each other."""
+"""Verification of a dataset: every byte of every file, and the agreement between files."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -22,12 +22,12 @@ from .shards import ShardReader, is_whole, shard_path
 
 
 def verify(folder: Path) -> list[str]:
-    """All that is wrong with a dataset, a line for each; none if it is sound. Reads and decodes everything.
+    """The faults of a dataset, one line each; empty if it is sound. Reads and decodes everything.
 
-    Checksums show damage. They do not show who wrote a file: whoever changes one can seal it anew.
+    Checksums show damage. They do not show who wrote a file, because anyone can write a new checksum.
 
     Raises:
-        SDFlowError: the folder is no dataset, or one that is not finished.
+        SDFlowError: the folder is not a finished dataset.
     """
     dataset = read_dataset(folder)
     problems = list(_check_files(dataset))
@@ -49,7 +49,7 @@ def verify(folder: Path) -> list[str]:
 
 
 def _check_files(dataset: Dataset) -> Iterator[str]:
-    """The tables against their checksums, and what lies among the shards."""
+    """Check the tables against their checksums, and the files in the folder of shards."""
     for name, sha256 in dataset.info["files"].items():
         path = dataset.folder / Path(name).name
         if not path.is_file():
@@ -58,7 +58,7 @@ def _check_files(dataset: Dataset) -> Iterator[str]:
             yield f"{path}: its bytes are not those that were written"
     expected = {shard_path(dataset.folder, number) for number in range(dataset.info["counts"]["shards"])}
     for path in sorted((dataset.folder / "shards").glob("*")):
-        is_left_over = path.name.endswith(".tmp")  # of a run that was killed
+        is_left_over = path.name.endswith(".tmp")  # left by a killed run
         if path not in expected and (is_left_over or not is_junk(path.name)):
             yield f"{path}: does not belong to the dataset"
 
@@ -71,7 +71,7 @@ def _check_settings(dataset: Dataset, plan: Plan) -> Iterator[str]:
 
 
 def _check_shard(dataset: Dataset, plan: Plan | None, number: int) -> Iterator[str]:
-    """One shard against its checksum and what it ought to hold."""
+    """Check one shard against its checksum and its planned contents."""
     path = shard_path(dataset.folder, number)
     if not is_whole(path):
         damage = "its bytes are not those that were written"
@@ -100,7 +100,7 @@ def _check_shard(dataset: Dataset, plan: Plan | None, number: int) -> Iterator[s
 
 
 def _manifest_columns(dataset: Dataset) -> list[str]:
-    """The names alone; none if the manifest is damaged, which is told elsewhere."""
+    """The names of the statistics; empty if the manifest is damaged, which another check reports."""
     try:
         names: list[str] = pq.read_schema(dataset.folder / MANIFEST).names
     except (OSError, pa.ArrowException):
@@ -109,7 +109,7 @@ def _manifest_columns(dataset: Dataset) -> list[str]:
 
 
 def _check_planned(shard: ShardReader, plan: Plan, number: int, statistics: Sequence[str]) -> Iterator[str]:
-    """A shard against the plan: its patches, or reasons for their absence, and the ids of its samples."""
+    """Check a shard against the plan: its patches or the reasons for their absence, and the sample ids."""
     cuts, grid, columns = plan.shard(number), plan.recipe.grid, shard.columns()
     if shard.key != shard_key(plan.recipe, cuts, statistics):
         yield "it was made for another plan"
@@ -135,7 +135,7 @@ def _check_planned(shard: ShardReader, plan: Plan, number: int, statistics: Sequ
 
 
 def _check_manifest(dataset: Dataset, sound: set[int]) -> Iterator[str]:
-    """The manifest against those shards that are ``sound``."""
+    """Check the manifest against the ``sound`` shards."""
     path = dataset.folder / MANIFEST
     shards, seen = range(dataset.info["counts"]["shards"]), set()
     try:
@@ -156,7 +156,7 @@ def _check_manifest(dataset: Dataset, sound: set[int]) -> Iterator[str]:
 
 
 def _manifest_by_shard(path: Path) -> Iterator[tuple[int, pd.DataFrame]]:
-    """The rows of each shard, in pieces of bounded size; a row group never ends inside a shard."""
+    """The rows of each shard, in pieces of bounded size; row groups end with shards."""
     with pq.ParquetFile(path) as manifest:
         for group in range(manifest.num_row_groups):
             yield from manifest.read_row_group(group).to_pandas().groupby("shard", sort=False)
@@ -177,7 +177,7 @@ def _compare(path: Path, number: int, rows: pd.DataFrame, dataset: Dataset) -> I
 
 
 def _check_counts(dataset: Dataset) -> Iterator[str]:
-    """The counts of dataset.json against the manifest and failures.csv, both of which are sound."""
+    """Check the counts of dataset.json against the manifest and failures.csv, which are sound."""
     found = {"sources": 0, "patches": 0, "samples": 0, "failures": 0, "redraws": 0}
     sources: set[str] = set()
     for _, rows in _manifest_by_shard(dataset.folder / MANIFEST):

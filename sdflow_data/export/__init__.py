@@ -1,3 +1,3 @@
-"""Datasets as other programs read them: the formats, what trainers want, and the run that writes."""
+"""Export of datasets for other programs: formats, requirements of trainers, and the run that writes."""
 
 FORMATS = ("folder", "lmdb", "webdataset", "hdf5", "parquet")

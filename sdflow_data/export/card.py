@@ -1,4 +1,4 @@
-"""The dataset card of an export: what Hugging Face ``datasets`` and the Hub have to know of it."""
+"""The dataset card of an export, for Hugging Face ``datasets`` and the Hub."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _PYARROW_NAMES = {"double": "float64", "float": "float32"}
 
 
 def dataset_card(layout: Layout) -> str:
-    """A README.md by which ``load_dataset(FOLDER)`` finds the parts of a split, whatever the format."""
+    """A README.md with which ``load_dataset(FOLDER)`` finds the parts of a split, in every format."""
     parts = zip(layout.samples, layout.folders)
     files = [{"split": name, "path": _files(layout.format, folder)} for name, folder in parts]
     header: dict[str, Any] = {
@@ -22,7 +22,7 @@ def dataset_card(layout: Layout) -> str:
         "size_categories": [size_category(sum(layout.samples.values()))],
     }
     if layout.format == "webdataset":
-        # What is not a number in the first samples would pass for a column without values.
+        # ``datasets`` takes a column that is NaN in the first samples for a column without values.
         header["dataset_info"] = {"features": _features(layout)}
     hr, lr = ("hr.png", "lr.png") if layout.format == "webdataset" else ("hr", "lr")
     counts = "".join(f"| `{name}` | {count} |\n" for name, count in layout.samples.items())
@@ -70,7 +70,7 @@ def _files(format: str, folder: str) -> str | list[str]:
 
 
 def size_category(samples: int) -> str:
-    """The Hub's own name for a number of samples: ``n<1K``, ``1K<n<10K`` and so on."""
+    """The Hub's category for a number of samples: ``n<1K``, ``1K<n<10K`` and so on."""
     place = len(str(max(samples, 1))) - 3
     if place <= 0:
         return f"n<{_SIZES[0]}"

@@ -1,4 +1,4 @@
-"""Pairs as PNG files in two flat folders: what every trainer reads."""
+"""Pairs as PNG files in two flat folders, the format that every trainer reads."""
 
 import os
 from collections.abc import Iterator
@@ -40,17 +40,17 @@ class FolderWriter:
             _write(lr, pair.lr)
             written += [hr, lr]
             previous = pair
-        for path in written:  # after all were written: one by one the disk would wait for each
+        for path in written:  # after all are written: syncing one by one would be slow
             flush(path)
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """The three files about the samples."""
+        """Write the three files about the samples."""
         folder = staging.folder(split)
         rows = pd.concat([part.rows for part in parts], ignore_index=True)
         files = rows["sample_id"] + ".png"
         size = f"({self.patch_size},{self.patch_size},3)"
         write_file(folder / "meta_info.txt", _lines(files + " " + size))
-        # Its reader splits lines at comma and space, and joins the halves to the two dataroots.
+        # RealESRGAN's reader splits lines at comma and space and joins the halves to the two dataroots.
         write_file(folder / "meta_info_realesrgan.txt", _lines("hr/" + files + ", lr/" + files))
         metadata = rows.assign(hr_file_name="hr/" + files, lr_file_name="lr/" + files)
         write_file(folder / "metadata.parquet", metadata.to_parquet(index=False))
@@ -60,12 +60,12 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        error.filename = str(path)  # a full disk shows in write(), which does not say where
+        error.filename = str(path)  # write() reports a full disk without naming the file
         raise
 
 
 def _link(source: Path, path: Path) -> bool:
-    """Make ``path`` another name of ``source``; False where the file system has no such thing."""
+    """Make ``path`` a hard link to ``source``; False if the file system has no hard links."""
     try:
         os.link(source, path)
     except OSError:

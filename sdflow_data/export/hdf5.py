@@ -1,4 +1,4 @@
-"""Pairs as a dataset of our own: other shards, filtered, or one dataset per part of a split."""
+"""Pairs as a dataset of this toolkit: other shards, filtered, or one dataset per part of a split."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -21,11 +21,11 @@ _MADE_ANEW = ("format_version", "library_version", "counts", "files")
 
 @dataclass(frozen=True)
 class HDF5Writer:
-    """A dataset, as `dataset.manifest` reads it. Samples keep their ids; their variants are counted anew.
+    """A dataset that `dataset.manifest` reads. Samples keep their ids; variants are numbered anew.
 
     Attributes:
-        source: the folder of the dataset that is exported.
-        facts: what holds for every sample, for the shards and for dataset.json.
+        source: the folder of the exported dataset.
+        facts: metadata of all samples, for the shards and dataset.json.
     """
 
     source: Path
@@ -33,10 +33,10 @@ class HDF5Writer:
 
     @classmethod
     def of(cls, dataset: Dataset, parts: list[Part], patches_per_shard: int) -> "HDF5Writer":
-        """For the parts of a dataset that are to be exported."""
+        """The writer for given parts of a dataset."""
         counts = pd.concat([part.rows.groupby(["shard", "row"]).size() for part in parts])
-        # A shard has room for the same number of variants of every patch. Where a filter leaves different
-        # numbers, every sample becomes a patch of its own, and its HR is stored again.
+        # A shard holds the same number of variants of every patch. If a filter leaves different numbers,
+        # every sample becomes a patch of its own, with its own copy of the HR.
         variants = int(counts.iloc[0]) if counts.nunique() == 1 else 1
         facts = {name: value for name, value in dataset.info.items() if name not in _MADE_ANEW}
         most = patches_per_shard * int(counts.max()) // variants
@@ -57,7 +57,7 @@ class HDF5Writer:
         write_file(path, shard.finish(self.facts))
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """The manifest, the failures (those of the dataset that is exported) and dataset.json."""
+        """Write the manifest, the failures of the exported dataset and dataset.json."""
         failures = _read_failures(self.source / FAILURES)
         finish_dataset(staging.folder(split), len(parts), self.facts, failures)
 

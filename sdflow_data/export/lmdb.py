@@ -1,4 +1,4 @@
-"""Pairs as two LMDB databases, as BasicSR lays them out."""
+"""Pairs as two LMDB databases in the layout of BasicSR."""
 
 import shutil
 import tarfile
@@ -21,7 +21,7 @@ from .webdataset import write_tar
 _FIRST_MAP_SIZE = 64 << 20
 _SAMPLES_PER_TRANSACTION = 256
 
-_PNG_LEVEL = 1  # what meta_info.txt says of the compression; no reader uses it
+_PNG_LEVEL = 1  # the compression in meta_info.txt; no reader uses it
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class LMDBWriter:
     scale: int
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
-        """The encoded pictures, put aside: a database has one writer, and its bytes depend on the order."""
+        """Store the encoded pictures for later: a database has one writer, and order changes its bytes."""
         write_tar(_aside(staging, part), patches)
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """Both databases, at one go, from what the parts put aside."""
+        """Write both databases from the stored pictures of all parts."""
         folder = staging.folder(split)
         folder.mkdir(exist_ok=True)
         rows = pd.concat([part.rows for part in parts], ignore_index=True)
@@ -69,7 +69,7 @@ def _pictures(path: Path, kind: str) -> Iterator[tuple[bytes, bytes]]:
 
 def _write_database(path: Path, items: Iterator[tuple[bytes, bytes]]) -> None:
     shutil.rmtree(path, ignore_errors=True)  # from an interrupted run
-    # Without the lock, whose file would hold process numbers. Nobody else knows of this folder yet.
+    # Without the lock, whose file would hold process numbers. No other process uses this folder yet.
     try:
         with lmdb.open(str(path), map_size=_FIRST_MAP_SIZE, lock=False, sync=False) as environment:
             while batch := list(islice(items, _SAMPLES_PER_TRANSACTION)):
@@ -82,7 +82,7 @@ def _write_database(path: Path, items: Iterator[tuple[bytes, bytes]]) -> None:
 
 
 def _put(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> bool:
-    """Store a batch in one transaction; False, and nothing stored, if the map is too small for it."""
+    """Store a batch in one transaction; returns False, without storing it, if the map is too small."""
     try:
         with environment.begin(write=True) as transaction:
             for key, value in batch:

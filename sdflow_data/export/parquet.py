@@ -1,4 +1,4 @@
-"""Pairs as Parquet tables that hold the pictures themselves, as Hugging Face ``datasets`` stores them."""
+"""Pairs as Parquet tables that contain the pictures, in the layout of Hugging Face ``datasets``."""
 
 import json
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ from ..dataset.manifest import Patch
 from .parts import Part, encode
 from .staging import Staging
 
-_ROWS_PER_GROUP = 64  # a reader that streams or picks at random decodes one group at a time
+_ROWS_PER_GROUP = 64  # readers decode one group at a time
 _PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
 
 @dataclass(frozen=True)
 class ParquetWriter:
-    """``data/pairs-000000.parquet``, ...: ``hr`` and ``lr`` hold PNG files, the others the manifest's row.
+    """``data/pairs-000000.parquet``, ...: ``hr`` and ``lr`` hold PNG files, other columns the manifest's row.
 
-    In a folder of their own, which readers of tables take as a whole.
+    The tables have a separate folder, because readers of tables read a whole folder.
     """
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
@@ -49,7 +49,7 @@ class ParquetWriter:
 
 
 def _features(columns: pa.Schema) -> str:
-    """What ``datasets`` is to make of each column, in its own notation."""
+    """The features of the columns in the notation of ``datasets``."""
     names = {"double": "float64", "float": "float32"}
     features: dict[str, dict[str, str]] = {"hr": {"_type": "Image"}, "lr": {"_type": "Image"}}
     for field in columns:

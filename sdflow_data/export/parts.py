@@ -1,4 +1,4 @@
-"""The stream of pairs that every format is written from, cut into parts that are made independently."""
+"""The stream of pairs that all formats are written from, divided into independent parts."""
 
 import re
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ class Part:
     """A unit of work: some whole patches with the selected ones of their variants.
 
     Attributes:
-        number: its place among all parts.
+        number: its number among all parts.
         split: the name of its part of the split, ``""`` without a split.
-        index: its place within the split; it names the file of formats that write one per part.
-        rows: its rows of the manifest; the variants of a patch follow one another.
+        index: its number within the split, which names its file in formats with one file per part.
+        rows: its rows of the manifest; the variants of a patch are consecutive.
     """
 
     number: int
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Pair:
-    """A sample as two PNG files. ``name`` is the sample's id: safe as a file name and a key everywhere."""
+    """A sample as two PNG files. ``name`` is the sample's id, which is a safe file name and key."""
 
     name: str
     hr: bytes
@@ -43,14 +43,14 @@ class Pair:
 
 
 def cut(rows: pd.DataFrame, splits: pd.Series | None, patches_per_part: int) -> list[Part]:
-    """Cut selected rows into parts of ``patches_per_part`` patches, in the order of the manifest.
+    """Divide selected rows into parts of ``patches_per_part`` patches, in the order of the manifest.
 
     Args:
-        rows: of a manifest.
-        splits: for each of ``rows`` the name of its part of the split.
+        rows: rows of a manifest.
+        splits: for each row the name of its part of the split.
 
     Raises:
-        SDFlowError: a sample's id is not safe as a name, or comes twice.
+        SDFlowError: a sample's id is not a safe name, or appears twice.
     """
     _check_names(rows["sample_id"])
     parts: list[Part] = []
@@ -80,7 +80,7 @@ def read_patches(dataset: Path, part: Part) -> Iterator[Patch]:
 
 
 def encode(patches: Iterator[Patch]) -> Iterator[Pair]:
-    """Samples as PNG files; an HR patch is encoded once, and its pairs share the bytes."""
+    """Samples as PNG files; an HR patch is encoded once for all its pairs."""
     for patch in patches:
         hr = encode_png(patch.hr)
         for lr, record in zip(patch.lr, patch.rows.to_dict("records")):

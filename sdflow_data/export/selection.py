@@ -1,4 +1,4 @@
-"""Which samples of a dataset are exported, and into which part of a split: pure functions of the manifest."""
+"""Selection of samples and assignment to the parts of a split, as pure functions of the manifest."""
 
 import ast
 import re
@@ -33,7 +33,7 @@ _ALLOWED = (
     ast.List,
     ast.Tuple,
 )
-"""Columns, constants, comparisons, arithmetic and logic: nothing that could call, index or reach anything."""
+"""Allowed syntax: columns, constants, comparisons, arithmetic and logic; no calls, indices or attributes."""
 
 
 _LONGEST = 4096
@@ -44,7 +44,7 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
 
     Raises:
         ArgumentError: the condition is more than comparisons, arithmetic and logic on columns and constants,
-            names a column that there is not, or is no condition.
+            names an unknown column, or is not a condition.
     """
     if len(condition) > _LONGEST:
         raise ArgumentError("where", f"expected a condition of up to {_LONGEST} characters")
@@ -86,8 +86,8 @@ def parse_split(text: str) -> dict[str, float]:
     """``train=0.9,val=0.1`` to fractions by name, in the order given.
 
     Raises:
-        ArgumentError: a name that is no plain file name or comes twice, a fraction outside (0, 1], or a sum
-            that is not 1.
+        ArgumentError: a name is not a plain file name or appears twice, a fraction is outside (0, 1], or the
+            sum is not 1.
     """
     fractions: dict[str, float] = {}
     for item in text.split(","):
@@ -108,17 +108,17 @@ def parse_split(text: str) -> dict[str, float]:
 
 
 def split_by_source(sources: pd.Series, fractions: dict[str, float]) -> pd.Series:
-    """Assign samples to the parts of a split so that all samples of a photograph fall together.
+    """Assign samples to the parts of a split; all samples of a photograph are in one part.
 
-    Photographs are taken in the order of their hashes, which is as good as random and the same for every
-    dataset that is made from them. Each part gets its fraction of the photographs, rounded, and at least one.
+    Photographs are ordered by their hashes, which is as good as random and the same for all their datasets.
+    Each part gets its fraction of the photographs, rounded, and at least one.
 
     Args:
-        sources: per sample the SHA-256 of its source photograph.
-        fractions: as from `parse_split`.
+        sources: the SHA-256 of the source photograph of each sample.
+        fractions: the result of `parse_split`.
 
     Returns:
-        Per sample the name of its part.
+        The name of the part of each sample.
 
     Raises:
         ArgumentError: there are fewer photographs than parts.

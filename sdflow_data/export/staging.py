@@ -1,4 +1,4 @@
-"""Where an export is made: inside its output folder, hidden, until all of it is there."""
+"""The staging folder of an export: hidden in its output folder until the export is complete."""
 
 import json
 import shutil
@@ -12,14 +12,14 @@ from ..system.lock import check_new_or_empty
 from ..system.settings import check_same
 
 MARKER = "export.json"
-"""Written last: its presence says that an export is whole. It holds the settings of the export."""
+"""Written last, so that its presence shows that an export is whole. It holds the settings of the export."""
 
 _PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
 class Staging:
-    """The hidden workplace of one export; travels to worker processes.
+    """The staging folder of one export; it is pickled for worker processes.
 
     Attributes:
         out: the output folder of the export.
@@ -28,11 +28,11 @@ class Staging:
     out: Path
 
     def folder(self, split: str) -> Path:
-        """Where the files of a part of the split are made, in their final arrangement."""
+        """The folder for the files of a part of the split, in their final arrangement."""
         return self._made("out") / split
 
     def scratch(self) -> Path:
-        """A folder for files that the finished export does not hold."""
+        """A folder for temporary files, which are not part of the finished export."""
         return self._made("scratch")
 
     def is_done(self, number: int) -> bool:
@@ -40,19 +40,19 @@ class Staging:
         return self._done(number).exists()
 
     def mark_done(self, number: int) -> None:
-        """All files of part ``number`` are on the disk."""
+        """Mark part ``number`` as written; all its files are on the disk."""
         write_file(self._done(number), b"")
 
     def is_finished(self) -> bool:
-        """Whether all that the export consists of stands in `folder`, or was moved out of it already."""
+        """Whether the complete export is in `folder`, or was moved out of it already."""
         return self._finished().exists()
 
     def mark_finished(self) -> None:
-        """All that the export consists of stands in `folder`."""
+        """Mark the export in `folder` as complete."""
         write_file(self._finished(), b"")
 
     def publish(self, settings: dict[str, object]) -> None:
-        """Move everything to the output folder, the marker last, and remove the workplace."""
+        """Move everything to the output folder, the marker last, and remove the staging folder."""
         for entry in sorted(self.folder("").iterdir()):
             entry.rename(self.out / entry.name)
         write_file(self.out / MARKER, _to_json(settings))
@@ -71,14 +71,14 @@ class Staging:
 
 
 def open_staging(out: Path, settings: dict[str, object]) -> Staging | None:
-    """Start an export into ``out``, or go on with one that was interrupted.
+    """Start an export into ``out``, or continue an interrupted one.
 
     Args:
-        out: an empty folder, or one that holds an export with the same settings.
-        settings: all that determines the export, as JSON values.
+        out: an empty folder, or an export with the same settings.
+        settings: all settings of the export, as JSON values.
 
     Returns:
-        The workplace, or None if the export is there already.
+        The staging folder, or None if the export is complete already.
 
     Raises:
         SDFlowError: the folder holds anything else.

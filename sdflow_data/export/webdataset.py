@@ -36,7 +36,7 @@ class WebDatasetWriter:
 
 
 def write_tar(path: Path, patches: Iterator[Patch]) -> None:
-    """Samples as one tar file. The same samples give the same bytes: no time, no owner."""
+    """Samples as one tar file. It stores no time and no owner, so the same samples give the same bytes."""
     with replacing(path) as aside, tarfile.open(aside, "w", format=tarfile.USTAR_FORMAT) as tar:
         for pair in encode(patches):
             _add(tar, f"{pair.name}.hr.png", pair.hr)
@@ -51,6 +51,6 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def to_json(record: dict[str, object]) -> bytes:
-    """A row of the manifest as JSON, which has no NaN: null takes its place."""
+    """A row of the manifest as JSON; NaN becomes null."""
     finite = {name: None if value != value else value for name, value in record.items()}
     return json.dumps(finite, ensure_ascii=False).encode()

@@ -1,1 +1,1 @@
-"""Mass production: HR folders in, a dataset out, on one machine or many."""
+"""Generation of datasets from HR folders, on one machine or many."""

@@ -1,4 +1,4 @@
-"""The folder of a dataset in the making, whoever makes it: what may be in it, and what is made already."""
+"""The folder of an unfinished dataset: its permitted contents and its finished shards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from ..system.lock import check_new_or_empty
 
 @dataclass(frozen=True)
 class Outcome:
-    """What making a dataset came to.
+    """The result of making a dataset.
 
     Attributes:
-        info: what dataset.json says; None while shards that other calls are to make are missing.
-        planned: patches that were planned; for this call's shards, where ``info`` is None.
-        made: those of them that are there.
-        skipped: inputs that were left out of the plan: no picture, too small, a duplicate.
+        info: the contents of dataset.json; None while shards of other calls are missing.
+        planned: number of planned patches; if ``info`` is None, in the shards of this call.
+        made: number of these patches that exist.
+        skipped: number of inputs left out of the plan: not a picture, too small, or a duplicate.
     """
 
     info: dict[str, Any] | None
@@ -32,22 +32,22 @@ class Outcome:
 
     @property
     def missing(self) -> int:
-        """Patches that were planned and could not be made."""
+        """Number of planned patches that could not be made."""
         return self.planned - self.made
 
 
 def check_claimable(out: Path) -> None:
-    """Refuse a folder that is neither new or empty nor a dataset that was begun.
+    """Check that a folder is new, empty or a dataset that was begun.
 
     Raises:
-        SDFlowError: it holds something else.
+        SDFlowError: the folder holds other files.
     """
     if not (out / PLAN).exists():
         check_new_or_empty(out, [PLAN])
 
 
 def store_plan(out: Path, plan: Plan, begun: Plan | None) -> None:
-    """Write a plan that is not the one that is there; the dataset is not whole from then on."""
+    """Write a plan that differs from the stored one; the dataset is then no longer whole."""
     if plan != begun:
         (out / INFO).unlink(missing_ok=True)
         plan.save(out)
@@ -56,13 +56,13 @@ def store_plan(out: Path, plan: Plan, begun: Plan | None) -> None:
 def failures_of_made(
     out: Path, plan: Plan, number: int, statistics: Sequence[str], *, trusted: bool = False
 ) -> list[Failure] | None:
-    """What is missing from a shard that was made as the plan says; None if it was not, or is damaged.
+    """The missing patches of a shard that follows the plan; None if it does not, or is damaged.
 
     Args:
         out, plan: the dataset.
-        number: of the shard.
-        statistics: the columns of statistics that it is to have.
-        trusted: only damage that shows at a glance is looked for, instead of at every byte.
+        number: the number of the shard.
+        statistics: its columns of statistics.
+        trusted: make a quick check instead of reading every byte.
     """
     path = shard_path(out, number)
     if not path.exists() or not (trusted or is_whole(path)):
@@ -77,7 +77,7 @@ def failures_of_made(
 
 
 def finish(out: Path, plan: Plan, provenance: Provenance) -> dict[str, Any]:
-    """Turn shards, all in place, into the dataset that was planned; returns what dataset.json says.
+    """Finish the planned dataset, whose shards all exist; returns the contents of dataset.json.
 
     A dataset that is whole already stays as it is, unless something else is said of its photographs.
     """

@@ -1,4 +1,4 @@
-"""Aligned pairs of pictures to a dataset like any other: real pairs, or a set that someone else made."""
+"""Import of aligned pairs of pictures, real or synthetic, as a dataset."""
 
 import hashlib
 import json
@@ -35,14 +35,14 @@ _USUAL_PATCH = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """What is asked for; the options of ``sdflow import-pairs``.
+    """A request to import; the options of ``sdflow import-pairs``.
 
     Attributes:
         patch_size: P, the side of an HR patch, a multiple of the scale; None for about 256.
-        stride: between patches, in HR pixels, a multiple of the scale; None for P.
-        patches_per_shard: the most a shard holds.
-        hr_name, lr_name: what names look like on either side, without their endings; ``{}`` stands for what
-            both have in common. Other files are not asked for.
+        stride: distance between patches in HR pixels, a multiple of the scale; None for P.
+        patches_per_shard: the most patches in a shard.
+        hr_name, lr_name: patterns of the names without endings; ``{}`` stands for the part that both names
+            share. Other files are ignored.
         provenance: of the photographs; what it does not say, a description beside them may.
     """
 
@@ -54,10 +54,10 @@ class ImportRequest:
     provenance: Provenance = UNSAID
 
     def recipe(self, scale: int, pairs: "Sequence[_PicturePair]") -> Recipe:
-        """The settings of the dataset. The hash, which elsewhere is a model's, is of the pictures.
+        """The recipe of the dataset. Its hash is that of the pictures instead of a model.
 
         Raises:
-            SDFlowError: a size that is no multiple of the scale.
+            SDFlowError: a size is not a multiple of the scale.
         """
         patch_size = _USUAL_PATCH // scale * scale if self.patch_size is None else self.patch_size
         stride = patch_size if self.stride is None else self.stride
@@ -87,7 +87,7 @@ class _PicturePair(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """A shard to make, with the pairs that it takes patches of, by the source of the HR picture."""
+    """A shard to make, and its pairs by the source of the HR picture."""
 
     number: int
     cuts: tuple[Cut, ...]
@@ -97,19 +97,19 @@ class _Task(NamedTuple):
 def import_pairs(
     request: ImportRequest, hr_folder: Path, lr_folder: Path, out: Path, workers: int | None = None
 ) -> Outcome:
-    """Make a dataset of the pictures that two folders have in common by their names.
+    """Make a dataset of pairs of pictures with the same names in two folders.
 
-    The scale is that of the sizes of most pairs. Pairs of another one, pictures without a partner and files
-    that are no pictures are listed in failures.csv, and so is all but one of pairs with the same HR picture.
+    The scale is that of most pairs. failures.csv lists pairs of another scale, pictures without a partner,
+    files that are not pictures, and all but one of several pairs with the same HR picture.
 
     Args:
-        request: how.
-        hr_folder, lr_folder: searched to any depth; partners lie at the same path, but for the ending.
+        request: the settings.
+        hr_folder, lr_folder: searched to any depth; partners have the same path, except for the ending.
         out: the dataset's folder: new, empty, or begun with the same request and pictures.
         workers: processes; None for one per core.
 
     Raises:
-        SDFlowError: a wrong setting, no usable pair, or an output folder that is something else or in use.
+        SDFlowError: a wrong setting, no usable pair, or an output folder with other contents or in use.
     """
     check_outside(out, [hr_folder, lr_folder])
     pairs, failures = _match(request, hr_folder, lr_folder)
@@ -133,10 +133,10 @@ def import_pairs(
 def _match(
     request: ImportRequest, hr_folder: Path, lr_folder: Path
 ) -> tuple[list[_PicturePair], list[Failure]]:
-    """Pairs by their names, and what has no partner.
+    """Pairs by their names, and pictures without a partner.
 
     Raises:
-        SDFlowError: there is not one pair.
+        SDFlowError: there is no pair.
     """
     hr_found, failures = scan([hr_folder])
     lr_found, lr_failures = scan([lr_folder])
@@ -158,7 +158,7 @@ def _match(
 
 
 def _by_name(pictures: Sequence[FoundPicture], argument: str, pattern: str) -> dict[str, list[FoundPicture]]:
-    """Pictures by their paths without ending and without what the pattern adds to the name."""
+    """Pictures by their paths, without the ending and without the additions of the pattern."""
     if pattern.count("{}") != 1:
         raise ArgumentError(argument, f"expected a name with one {{}} in it, found {pattern!r}")
     before, after = pattern.split("{}")
@@ -172,7 +172,7 @@ def _by_name(pictures: Sequence[FoundPicture], argument: str, pattern: str) -> d
 
 
 def _scale(pair: _PicturePair) -> int | None:
-    """The whole number by which both sides of the HR picture are longer, if there is one that serves.
+    """The whole ratio of HR to LR size, if both sides have one.
 
     LR sides may be rounded up, as those of `downscale_picture` are.
     """
@@ -185,7 +185,7 @@ def _scale(pair: _PicturePair) -> int | None:
 
 
 def _in_whole_lr_pixels(picture: FoundPicture, scale: int) -> FoundPicture:
-    """The part of an HR picture that whole LR pixels show."""
+    """The part of an HR picture that corresponds to whole LR pixels."""
     height, width = (side // scale * scale for side in (picture.height, picture.width))
     return replace(picture, height=height, width=width)
 
@@ -209,7 +209,7 @@ def _misfit(pair: _PicturePair, scale: int) -> Failure:
 
 
 def _begin(plan: Plan, out: Path) -> None:
-    """Take the folder for this plan, unless it holds something else."""
+    """Claim the folder for this plan, unless it holds other files."""
     check_claimable(out)
     begun = Plan.load(out)
     if begun is not None:
@@ -219,7 +219,7 @@ def _begin(plan: Plan, out: Path) -> None:
 
 
 def _make(plan: Plan, pairs: dict[str, _PicturePair], out: Path, workers: int | None) -> None:
-    """Make the shards that are not there yet."""
+    """Make the missing shards."""
     tasks = []
     for number in range(plan.shards):
         if failures_of_made(out, plan, number, CHEAP_COLUMNS) != []:
@@ -234,7 +234,7 @@ def _make(plan: Plan, pairs: dict[str, _PicturePair], out: Path, workers: int | 
 
 
 def _make_shard(recipe: Recipe, out: Path, task: _Task) -> int:
-    """Make one shard; returns the number of patches that were planned for it."""
+    """Make one shard; returns the number of its planned patches."""
     grid = recipe.grid
     size, lr_size = grid.patch_size, grid.patch_size // grid.scale
     writer = ShardWriter(size, grid.scale, grid.variants)

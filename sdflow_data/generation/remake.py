@@ -1,4 +1,4 @@
-"""Making one sample of a dataset again."""
+"""Making a single sample of a dataset again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from .shard_maker import GenerationJob, ShardMaker, UnusableError, read_planned
 
 @dataclass(frozen=True)
 class Difference:
-    """Between a sample that was made again and the stored one: bytes that differ, and by how much at most."""
+    """Difference of a remade sample from the stored one: number of differing bytes, largest difference."""
 
     values: int
     largest: int
 
 
 def remake(request: GenerationRequest, hr_folders: Sequence[Path], out: Path, sample_id: str) -> Difference:
-    """Make a sample again, from the HR picture, and compare it with what the dataset in ``out`` holds.
+    """Make a sample again from the HR picture and compare it with the stored one in ``out``.
 
     Raises:
-        SDFlowError: the dataset or its picture is not there, or the request is not the dataset's.
+        SDFlowError: the dataset or the picture is missing, or the request differs from the dataset's.
     """
     plan = Plan.load(out)
     if plan is None:
@@ -57,7 +57,7 @@ class _Stored(NamedTuple):
 
 
 def _find(plan: Plan, out: Path, sample_id: str) -> _Stored:
-    """The stored sample of that id."""
+    """The stored sample with that id."""
     named = parse_sample_id(sample_id)
     if named is None:
         raise ArgumentError("sample_id", f"expected one as in the manifest, found {sample_id!r}")

@@ -1,6 +1,6 @@
-"""Making one shard: pictures are decoded, degraded and stored, three steps that overlap.
+"""Making one shard: pictures are decoded, degraded and stored, in three overlapping steps.
 
-This runs in worker processes. What comes out is a function of the task alone: the model sees one HR patch at
+This code runs in worker processes. The result is a function of the task alone: the model sees one HR patch at
 a time, on one thread.
 """
 
@@ -33,7 +33,7 @@ from ..statistics import CHEAP_COLUMNS, cheap_statistics
 from ..system.lock import turn_on_this_machine
 
 _LARGE_PICTURE = 50_000_000
-"""Pixels from which on pictures are decoded one at a time on a machine."""
+"""Pictures of at least this many pixels are decoded one at a time on a machine."""
 
 _DECODED_AHEAD = 8
 _DEGRADED_AHEAD = 2
@@ -43,9 +43,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class GenerationJob:
-    """What all tasks of a run have in common: the dataset's folder, the degrader to load, the recipe.
+    """The common part of all tasks of a run: the dataset's folder, the degrader to load, the recipe.
 
-    Paths are absolute, here and in tasks: a worker may have another working directory.
+    Paths are absolute, here and in tasks, because a worker may have another working directory.
     """
 
     folder: Path
@@ -54,14 +54,14 @@ class GenerationJob:
 
     @property
     def sampling(self) -> Sampling:
-        """How samples are drawn: of a job there always is a way."""
+        """How samples are drawn; a job always has it."""
         assert self.recipe.sampling is not None
         return self.recipe.sampling
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to make: its number, what it is to hold, and where the pictures lie (by SHA-256)."""
+    """One shard to make: its number, its patches, and the paths of the pictures by SHA-256."""
 
     number: int
     cuts: tuple[Cut, ...]
@@ -69,7 +69,7 @@ class ShardTask:
 
 
 class HRPatch(NamedTuple):
-    """An HR patch that is to get its samples: the source of its picture, which it is, uint8 (P, P, 3)."""
+    """An HR patch to sample: the source of its picture, its identity, its pixels, uint8 (P, P, 3)."""
 
     source: str
     id: PatchId
@@ -90,7 +90,7 @@ class Samples(NamedTuple):
     place: tuple[int, int]
 
     def levels(self) -> np.ndarray:
-        """The samples as they are stored, uint8 (K, P/s, P/s, 3): rounded and coded."""
+        """The stored samples, uint8 (K, P/s, P/s, 3): rounded and compressed."""
         rounded = quantise(torch.from_numpy(self.lr)).numpy()
         for levels, jpeg in zip(rounded, self.codec):
             if jpeg is not None:
@@ -101,7 +101,7 @@ class Samples(NamedTuple):
 class ShardMaker:
     """Makes shards, one after the other, with the degrader loaded once.
 
-    It holds this process to one thread for arithmetic, since the number of threads changes roundings.
+    It sets this process to one arithmetic thread, because the number of threads changes rounding.
     """
 
     def __init__(self, job: GenerationJob) -> None:
@@ -119,7 +119,7 @@ class ShardMaker:
         self._codec = parse_codec(sampling.codec)
 
     def make(self, task: ShardTask, on_patch: Callable[[], object] = lambda: None) -> None:
-        """Make a shard and put it in its place; ``on_patch`` is called after each patch."""
+        """Make and write a shard; ``on_patch`` is called after each patch."""
         recipe = self.job.recipe
         writer = ShardWriter(self.grid.patch_size, self.grid.scale, self.grid.variants)
         failures: list[Failure] = []
@@ -144,7 +144,7 @@ class ShardMaker:
         write_file(shard_path(self.job.folder, task.number), content)
 
     def draw(self, hr: np.ndarray, patch: PatchId) -> Samples | None:
-        """The samples of a patch; None if one of them did not come out finite in ``MAX_DRAWS`` draws."""
+        """The samples of a patch; None if one of them was not finite in ``MAX_DRAWS`` draws."""
         count, side = self.grid.variants, self.grid.patch_size // self.grid.scale
         photographs = [photograph_seed(self.sampling.seed, patch.sha256, variant) for variant in range(count)]
         samples = Samples(
@@ -176,7 +176,7 @@ class ShardMaker:
         size = self.grid.patch_size
         for cut in task.cuts:
             picture, patches = cut.picture, cut.patches(self.grid)
-            first = patches[0].top  # the rows of this shard, all that is kept of a large picture
+            first = patches[0].top  # only the rows of this shard are kept of a large picture
             try:
                 with decode_lock(picture):
                     pixels = read_planned(picture, task.paths.get(picture.sha256))
@@ -204,7 +204,7 @@ class ShardMaker:
 
 
 class UnusableError(Exception):
-    """Why a planned picture gives no patches now."""
+    """The reason why a planned picture gives no patches now."""
 
 
 def read_planned(picture: Picture, path: Path | None) -> np.ndarray:
@@ -214,7 +214,7 @@ def read_planned(picture: Picture, path: Path | None) -> np.ndarray:
         uint8 (H, W, 3), RGB.
 
     Raises:
-        UnusableError: it is not there any more, is not the one that was planned, or cannot be decoded.
+        UnusableError: the picture is missing, has changed, or cannot be decoded.
     """
     if path is None:
         raise UnusableError("the file is gone")
@@ -236,7 +236,7 @@ def read_planned(picture: Picture, path: Path | None) -> np.ndarray:
 
 @contextmanager
 def decode_lock(picture: Picture) -> Iterator[None]:
-    """Wait until no other worker on this machine decodes a large picture; each takes gigabytes."""
+    """Decode large pictures one at a time on this machine, because each takes gigabytes."""
     if picture.height * picture.width < _LARGE_PICTURE:
         yield
         return
@@ -245,7 +245,7 @@ def decode_lock(picture: Picture) -> Iterator[None]:
 
 
 def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:
-    """The same items, computed in a thread of their own, up to ``depth`` of them before they are needed."""
+    """The same items, computed ahead in another thread, up to ``depth`` of them."""
     end = object()
     with ThreadPoolExecutor(1) as pool:
         pending = deque(pool.submit(next, items, end) for _ in range(depth))

@@ -1,1 +1,1 @@
-"""What the operating system has to offer: locks, processes, progress bars, devices."""
+"""Services of the operating system: locks, processes, progress bars, devices."""

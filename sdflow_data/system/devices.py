@@ -1,4 +1,4 @@
-"""Where and how a model runs."""
+"""Devices and precisions of models."""
 
 import torch
 
@@ -7,7 +7,7 @@ from sdflow.inference import native_precision
 
 
 def choose_device(device: str) -> str:
-    """The device for "auto", or the one that was asked for.
+    """The given device; "auto" chooses one.
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".
@@ -24,5 +24,5 @@ def choose_device(device: str) -> str:
 
 
 def choose_precision(precision: str, device: str) -> str:
-    """The precision of the networks, "fp32" or "bf16": the device's own for "auto", or the one asked for."""
+    """The precision of the networks, "fp32" or "bf16"; "auto" chooses by the device."""
     return native_precision(device) if precision == "auto" else precision

@@ -1,4 +1,4 @@
-"""Folders of inputs and outputs: whether they are apart, and what in them is nobody's work."""
+"""Checks of input and output folders, and files in them that are ignored."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,16 +12,16 @@ _JUNK = frozenset(
         *("$recycle.bin", "recycler", "system volume information"),
     )
 )
-"""In lower case, what Windows, macOS, Linux and network storage put into folders and do not hide."""
+"""Names, in lower case, that Windows, macOS, Linux and network storage put into folders without hiding."""
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or the system's own: there, but nobody's work."""
+    """Whether a name is that of a hidden file or of a file of the operating system, which is ignored."""
     return name.startswith(".") or name.lower() in _JUNK
 
 
 def check_outside(output: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that is one of the inputs or lies inside one: it would be an input the next time.
+    """Refuse an output that is an input or lies inside one, because it would be an input of the next call.
 
     Raises:
         SDFlowError: names the two.
@@ -32,7 +32,7 @@ def check_outside(output: Path, inputs: Iterable[Path]) -> None:
 
 
 def check_apart(hr: Iterable[Path], lr: Iterable[Path]) -> None:
-    """Refuse HR and LR folders that share pictures: one that is, or lies inside, one of the others.
+    """Refuse HR and LR folders that share pictures, because one is or contains the other.
 
     Raises:
         SDFlowError: names the two.

@@ -1,4 +1,4 @@
-"""Output folders, and locks on them that a killed process gives back."""
+"""Output folders, and locks on them that a killed process releases."""
 
 import errno
 import os
@@ -20,15 +20,15 @@ _REFUSED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSU
 
 
 def check_new_or_empty(folder: Path, ours: Collection[str] = ()) -> None:
-    """Refuse to write into a folder that holds the files of others.
+    """Refuse to write into a folder that holds other files.
 
     Args:
-        folder: it need not exist.
-        ours: names that may be there. So may what is hidden or the system's own, the lock for one, and what a
-            killed process left of writing one of ours.
+        folder: the folder; it need not exist.
+        ours: names that may be there. Hidden files (such as the lock), files of the operating system and
+            temporary files of a killed process are allowed too.
 
     Raises:
-        SDFlowError: it is a file, or holds anything else.
+        SDFlowError: the folder is a file, or holds anything else.
     """
     _refuse_file(folder)
     allowed = {*ours, *(f".{name}.tmp" for name in ours)}
@@ -44,14 +44,14 @@ def _refuse_file(folder: Path) -> None:
 
 
 class OutputLock:
-    """An output folder, made where it is missing and removed again if nothing came into it, and locked.
+    """A locked output folder. It is created if it is missing, and removed again if it stays empty.
 
-    A run locks ``.lock-A-B`` for the shards from A up to B - 1, or ``.lock-all``; what all shards have in
-    common it changes under ``.lock``. So a run that makes everything excludes all others, while runs that
-    make different shards go side by side. The system gives the locks of a killed run back. Where the file
-    system refuses locks, the presence of the files is the lock.
+    A run locks ``.lock-A-B`` for the shards from A up to B - 1, or ``.lock-all``. It changes shared files
+    under ``.lock``. A run of all shards therefore excludes other runs, while runs of different shards work
+    side by side. The system releases the locks of a killed run. If the file system refuses locks, the
+    existence of the files is the lock.
 
-    With SDFLOW_NO_LOCK in the environment nothing is locked, and nothing keeps two runs apart.
+    SDFLOW_NO_LOCK in the environment disables locks; nothing then keeps two runs apart.
     """
 
     def __init__(self, folder: Path, shards: range | None) -> None:
@@ -68,7 +68,7 @@ class OutputLock:
             self._folder.mkdir(parents=True, exist_ok=True)
             if self._is_off:
                 return self
-            with suppress(FileNotFoundError):  # whoever made the folder had no use for it
+            with suppress(FileNotFoundError):  # the folder was created and not used
                 self._held = _acquire(self._path, wait=False)
         if any(self._excludes(other) and _is_held(other) for other in self._others()):
             self.__exit__()
@@ -86,7 +86,7 @@ class OutputLock:
 
     @contextmanager
     def plan(self) -> Iterator[None]:
-        """Wait until nobody else changes what all shards have in common, and keep others from it."""
+        """Lock the shared files of all shards; waits for other runs."""
         if self._is_off or self._shards is None:
             yield
             return
@@ -97,7 +97,7 @@ class OutputLock:
             lock.release()
 
     def _others(self) -> list[Path]:
-        """The locks of other runs, those of killed runs too."""
+        """The locks of other runs, including killed ones."""
         return [path for path in self._folder.glob(f"{LOCK}-*") if path.name != self._path.name]
 
     def _excludes(self, other: Path) -> bool:
@@ -109,7 +109,7 @@ class OutputLock:
 
 @contextmanager
 def turn_on_this_machine(name: str) -> Iterator[None]:
-    """One process of this user at a time, where the system keeps turns; elsewhere all at once."""
+    """Let one process of this user work at a time, if the system supports it; elsewhere all at once."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     lock = FileLock(Path(gettempdir()) / f"sdflow-{user}-{name}.lock")
     with suppress(OSError, NotImplementedError):
@@ -124,7 +124,7 @@ def _acquire(path: Path, *, wait: bool) -> BaseFileLock:
     """A lock on a file, made for it.
 
     Raises:
-        SDFlowError: somebody else holds it and ``wait`` is false, or the file system can do nothing of it.
+        SDFlowError: another process holds it and ``wait`` is false, or the file system refuses it.
     """
     while True:
         try:
@@ -145,7 +145,7 @@ def _acquire(path: Path, *, wait: bool) -> BaseFileLock:
 
 
 def _kind_of_lock(folder: Path) -> type[BaseFileLock]:
-    """The system's locks, or files as locks where the file system refuses them."""
+    """The system's locks, or files as locks if the file system refuses them."""
     with NamedTemporaryFile(dir=folder, prefix=LOCK + ".") as probe, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # filelock's, that it falls back itself
         try:
@@ -162,7 +162,7 @@ def _in_use(folder: Path) -> SDFlowError:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether a run holds this lock; what a killed run left of it is removed."""
+    """Whether a run holds this lock; the file of a killed run is removed."""
     try:
         lock = _acquire(path, wait=False)
     except FileNotFoundError:

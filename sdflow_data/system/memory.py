@@ -1,4 +1,4 @@
-"""How much memory there is to work in."""
+"""The memory that this process may use."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +9,7 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 
 
 def memory_limit() -> int:
-    """Bytes that this process may use at most: the machine's, its container's or its own limit."""
+    """Bytes that this process may use: the least limit of the machine, the container and the process."""
     limits = [psutil.virtual_memory().total]
     for path in _CGROUPS:
         with suppress(OSError, ValueError):  # none there, or "max"

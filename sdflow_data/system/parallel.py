@@ -1,4 +1,4 @@
-"""Work of this package on several cores: processes with one thread each."""
+"""Work on several cores: processes with one thread each."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,13 +22,13 @@ def in_order(
     description: str,
     unit: str,
 ) -> list[R]:
-    """What ``function`` returns for each task, in the order of the tasks; with a progress bar.
+    """Call ``function`` on every task and return the results in the order of the tasks, with a progress bar.
 
     Args:
         function, tasks: picklable.
-        weights: how much each task moves the bar.
+        weights: the progress that each task counts.
         workers: processes; None for one per core; 1 for this process.
-        description, unit: for the bar.
+        description, unit: texts of the bar.
     """
     results: dict[int, R] = {}
     with progress(sum(weights), description, unit) as bar:
@@ -45,7 +45,7 @@ def _numbered(function: Callable[[T], R], task: tuple[int, T]) -> tuple[int, R]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Processes are what runs in parallel here; more threads in each would be in one another's way."""
+    """Use one thread, because processes run in parallel and more threads would compete."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Tasks on worker processes, for work that is a plain function of its task."""
+"""Worker processes for work that is a pure function of its task."""
 
 import multiprocessing
 import os
@@ -21,15 +21,15 @@ R = TypeVar("R")
 
 
 def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | None) -> Iterator[R]:
-    """Call ``function`` on every task; yields what it returns, in the order of completion.
+    """Call ``function`` on every task; yields the results in the order of completion.
 
     Args:
-        function, tasks: must be picklable; so must be what ``function`` returns.
-        workers: processes, None for one per core. A single one is this process itself.
+        function, tasks: picklable, as are the results.
+        workers: processes, None for one per core; 1 for this process itself.
 
     Raises:
-        SDFlowError: a worker died. What ``function`` raises is raised here. Either way no further task is
-            begun, and those at work are waited for.
+        SDFlowError: a worker died. Exceptions of ``function`` are raised here. In both cases no further task
+            starts, and running tasks are waited for.
     """
     workers = min(workers or cores(), len(tasks))
     if workers <= 1:
@@ -44,7 +44,7 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
             yield done.result()
     except BrokenProcessPool as error:
         raise SDFlowError(
-            "a worker process died (was the memory full?); what is finished is kept, "
+            "a worker process died (was the memory full?); finished work is kept, "
             "and the same command goes on from there"
         ) from error
     finally:
@@ -52,20 +52,20 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
 
 
 def cores() -> int:
-    """Cores that this process may use, where the system tells."""
+    """Number of cores that this process may use; all cores if the system does not tell."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def starting_workers() -> Iterator[None]:
-    """Processes that are started here have one thread for arithmetic each, and do not hear Ctrl-C.
+    """Processes started in this block use one arithmetic thread each and do not receive Ctrl-C.
 
-    Ctrl-C goes to all processes of a terminal, but is the parent's to answer; a blocked signal stays blocked
-    in a child, from its first moment on. The libraries ask for their number of threads when they are loaded.
+    A terminal sends Ctrl-C to all its processes, but the parent must answer it. A child inherits a blocked
+    signal from its start. Libraries read their number of threads when they are loaded.
     """
-    resource_tracker.ensure_running()  # multiprocessing's own helper; starting it would unblock the signal
+    resource_tracker.ensure_running()  # a helper process; starting it later would unblock the signal
     threads = {name: os.environ.get(name) for name in _THREADS}
-    can_block = hasattr(signal, "pthread_sigmask")  # Windows has none; its workers hear Ctrl-C and end
+    can_block = hasattr(signal, "pthread_sigmask")  # not on Windows, where workers receive Ctrl-C and end
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set()
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
@@ -85,7 +85,7 @@ def _start_worker() -> None:
 
 
 def die_with_parent() -> None:
-    """Wait for the end of the process that started this one, however it comes, and end with it."""
+    """Wait until the parent process ends, for any reason, and exit then."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere, both on stderr."""
+"""Progress of long work on stderr: a bar on a terminal, occasional plain lines elsewhere."""
 
 import sys
 import time
@@ -29,7 +29,7 @@ class Progress(Generic[T]):
         )
 
     def update(self, count: int = 1) -> None:
-        """``count`` more units are done."""
+        """Count ``count`` more finished units."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
@@ -37,13 +37,13 @@ class Progress(Generic[T]):
             self._print_line()
 
     def note(self, text: str) -> None:
-        """Show ``text`` behind the count from now on."""
+        """Show ``text`` after the count."""
         self._note = text
         if self._bar is not None:
             self._bar.set_postfix_str(text)
 
     def close(self) -> None:
-        """Finish the bar; elsewhere say how it ended, if that took long enough to be worth a line."""
+        """Finish the bar; without a terminal, print a last line if the work took long enough."""
         if self._bar is not None:
             self._bar.close()
         elif self._shown and time.monotonic() - self._start >= _SECONDS_BETWEEN_LINES / 2:
@@ -79,13 +79,13 @@ def progress(work: Iterable[T], description: str, unit: str = "it", *, shown: bo
 def progress(
     work: Iterable[T] | int, description: str, unit: str = "it", *, shown: bool = True
 ) -> "Progress[T] | Progress[None]":
-    """Show how far work has come.
+    """Show the progress of work.
 
     Args:
-        work: what to iterate over (``for item in progress(items, ...)``), or how many units there will be
+        work: the items to iterate over (``for item in progress(items, ...)``), or the number of units
             (``with progress(n, ...) as bar: bar.update()``).
-        description: what is being done.
-        unit: what is counted, in the plural (``"patches"``).
-        shown: False shows nothing: of several processes that share a work, one speaks.
+        description: the label.
+        unit: the unit, in the plural (``"patches"``).
+        shown: if False, nothing is shown: only one of several processes prints.
     """
     return Progress(work, description, unit, shown)

@@ -1,4 +1,4 @@
-"""Settings that an output folder was begun with, against those that are asked for now."""
+"""Comparison of the settings of an output folder with those of a later call."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +8,11 @@ from sdflow.errors import ArgumentError
 
 
 def check_same(folder: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuse to go on in ``folder``, which was begun with ``stored`` settings, with others.
+    """Refuse to continue ``folder``, which was begun with ``stored`` settings, with other settings.
 
     Args:
-        folder: for the message.
-        stored, given: JSON values by the names of arguments, maybe in mappings of their own.
+        folder: the folder, for the message.
+        stored, given: JSON values by the names of arguments, possibly in nested mappings.
 
     Raises:
         ArgumentError: names the first setting that differs, and both of its values.

@@ -1,4 +1,4 @@
-"""Engines: where the shards of a run are made. Which one it is never shows in a sample."""
+"""Engines: the workers that make the shards of a run. Samples do not depend on the engine."""
 
 from collections.abc import Generator, Sequence
 from typing import NamedTuple, Protocol
@@ -8,25 +8,25 @@ from sdflow.errors import SDFlowError
 from ..shard_maker import GenerationJob, ShardTask
 
 ATTEMPTS = 2
-"""How many workers may die over one shard before the run ends."""
+"""Number of workers that may die over one shard before the run ends."""
 
 
 class Made(NamedTuple):
-    """Something is done: one patch of shard ``number``, or (``whole``) the shard, which is in its place."""
+    """Progress: one patch of shard ``number`` is made, or (``whole``) the shard is written."""
 
     number: int
     whole: bool
 
 
 class Engine(Protocol):
-    """Does tasks on workers: processes with the degrader loaded once.
+    """Runs tasks on workers, processes that load the degrader once.
 
-    A task whose worker dies is given to another one, until ``ATTEMPTS`` have died over it; an exception in a
-    worker is raised here. When the generator ends or is closed, no worker goes on.
+    If a worker dies, another one gets its task, until ``ATTEMPTS`` workers have died over it. An exception in
+    a worker is raised here. All workers end when the generator ends or is closed.
     """
 
     def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
-        """Do all tasks. Yields what is done as it is done, in no particular order."""
+        """Run all tasks. Yields progress in no particular order."""
         ...
 
 

@@ -21,7 +21,7 @@ class LocalEngine:
     """Spawns ``workers`` processes, and replaces those that die.
 
     Args:
-        workers: how many; None for one per core, or a single one where the model is not on the CPU.
+        workers: their number; None for one per core, or a single one if the model is not on the CPU.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -68,7 +68,7 @@ class _Ready(NamedTuple):
 
 
 class _Problem(NamedTuple):
-    """An exception in a worker, and where it came from."""
+    """An exception in a worker, with its traceback."""
 
     error: Exception
     trace: str
@@ -89,7 +89,7 @@ class _Worker:
 
     def give(self, task: ShardTask) -> None:
         self.task, self.idle = task, False
-        with contextlib.suppress(ConnectionError):  # it has died, which the next receive() tells
+        with contextlib.suppress(ConnectionError):  # the worker has died; the next receive() reports it
             self.connection.send(task)
 
     def receive(self) -> _Ready | _Problem | Made | None:
@@ -103,7 +103,7 @@ class _Worker:
         return message
 
     def stop(self) -> int | None:
-        """End the process, whatever it is doing; returns its exit status."""
+        """Kill the process; returns its exit status."""
         self._process.kill()
         self._process.join()
         self.connection.close()
@@ -111,13 +111,13 @@ class _Worker:
 
 
 def _with_news(workers: Sequence[_Worker]) -> list[_Worker]:
-    """Wait until at least one worker has said something or died; returns those."""
+    """Wait until at least one worker has sent a message or died; returns these workers."""
     ready = wait([worker.connection for worker in workers])
     return [worker for worker in workers if worker.connection in ready]
 
 
 def _serve(connection: Connection, job: GenerationJob) -> None:
-    """What a worker process does: load the degrader, then make shards until it is stopped."""
+    """The worker process: load the degrader, then make shards until it is stopped."""
     threading.Thread(target=die_with_parent, daemon=True).start()
     try:
         maker = ShardMaker(job)
@@ -127,5 +127,5 @@ def _serve(connection: Connection, job: GenerationJob) -> None:
             maker.make(task, partial(connection.send, Made(task.number, False)))
             connection.send(Made(task.number, True))
     except Exception as error:
-        with contextlib.suppress(ConnectionError):  # the parent is dead, and so is this process soon
+        with contextlib.suppress(ConnectionError):  # the parent is dead, and this process ends soon
             connection.send(_Problem(error, traceback.format_exc()))
