@@ -30,7 +30,7 @@ from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..models.degraders import MAX_DRAWS, component_weights, draw_codec, load_degrader
 from ..statistics import CHEAP_COLUMNS, cheap_statistics
-from ..system.lock import turn_on_this_machine
+from ..system.lock import machine_lock
 
 _LARGE_PICTURE = 50_000_000
 """Pictures of at least this many pixels are decoded one at a time on a machine."""
@@ -240,7 +240,7 @@ def decode_lock(picture: Picture) -> Iterator[None]:
     if picture.height * picture.width < _LARGE_PICTURE:
         yield
         return
-    with turn_on_this_machine("large-picture"):
+    with machine_lock("large-picture"):
         yield
 
 

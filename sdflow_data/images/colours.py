@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from .picture import Samples
+from .picture import StoredPixels
 
 _BAND = 1 << 22  # pixels that are converted at once
 _GRID = np.stack(np.meshgrid(*[np.arange(0, 256, 15, np.uint8)] * 3), axis=-1).reshape(1, -1, 3)
@@ -25,8 +25,8 @@ _TURNS = {
 }
 
 
-def to_srgb(samples: Samples) -> np.ndarray:
-    """Samples as an upright picture in sRGB: uint8 (H, W, 3).
+def to_srgb(samples: StoredPixels) -> np.ndarray:
+    """Stored pixels as an upright picture in sRGB: uint8 (H, W, 3).
 
     Colours with an ICC profile are converted, others are taken as sRGB; a profile that is damaged or of
     other channels is passed over, as browsers do. 16 bits are rounded to 8, and what is transparent lies on

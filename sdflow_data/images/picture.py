@@ -33,7 +33,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Samples:
+class StoredPixels:
     """A picture as its file holds it.
 
     Attributes:

@@ -21,7 +21,7 @@ from . import tiff
 from .colours import to_srgb
 from .jpeg import decode_jpeg
 from .kinds import reads_heic, why_not_read
-from .picture import SWAPS_SIDES, Header, PictureError, Samples, UndecodableError
+from .picture import SWAPS_SIDES, Header, PictureError, StoredPixels, UndecodableError
 from .png import decode_png
 
 MAX_PIXELS = 2**30
@@ -160,7 +160,7 @@ def orientation_of(image: ImageFile.ImageFile) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _read_samples(path: Path) -> Samples:
+def _read_samples(path: Path) -> StoredPixels:
     with _opened(path) as image:
         orientation, profile = orientation_of(image), image.info.get("icc_profile")
         colours: Literal["grey", "rgb", "cmyk"]
@@ -169,22 +169,22 @@ def _read_samples(path: Path) -> Samples:
             if image.mode == "CMYK":  # in files of its own JPEG has them inverted, as Adobe's programs began
                 pixels = 255 - pixels
             colours = "cmyk" if image.mode == "CMYK" else "grey" if image.mode == "L" else "rgb"
-            return Samples(pixels, colours, False, profile, orientation)
+            return StoredPixels(pixels, colours, False, profile, orientation)
         if image.format == "PNG":  # Pillow cuts 16 bits to 8 and takes some transparent colours for others
             pixels = decode_png(path.read_bytes())
             channels = pixels.shape[2]
             colours = "grey" if channels < 3 else "rgb"
-            return Samples(pixels, colours, channels in (2, 4), profile, orientation)
+            return StoredPixels(pixels, colours, channels in (2, 4), profile, orientation)
         return _from_pillow(image, profile, orientation)
 
 
-def _from_pillow(image: Image.Image, profile: bytes | None, orientation: int) -> Samples:
+def _from_pillow(image: Image.Image, profile: bytes | None, orientation: int) -> StoredPixels:
     if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
         image = image.convert("RGB")  # a fourth byte that is only there to fill up
     if image.has_transparency_data:
-        return Samples(np.asarray(image.convert("RGBA")), "rgb", True, profile, orientation)
+        return StoredPixels(np.asarray(image.convert("RGBA")), "rgb", True, profile, orientation)
     if image.mode in ("1", "L"):
-        return Samples(np.asarray(image.convert("L"))[..., None], "grey", False, profile, orientation)
+        return StoredPixels(np.asarray(image.convert("L"))[..., None], "grey", False, profile, orientation)
     if image.mode in ("P", "RGB", "RGBX"):
-        return Samples(np.asarray(image.convert("RGB")), "rgb", False, profile, orientation)
+        return StoredPixels(np.asarray(image.convert("RGB")), "rgb", False, profile, orientation)
     raise UndecodableError(f"expected 8 or 16 bits per sample, found the pixel format {image.mode}")

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from .jpeg import decode_jpeg
-from .picture import SWAPS_SIDES, Header, Samples, UndecodableError
+from .picture import SWAPS_SIDES, Header, StoredPixels, UndecodableError
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of a damaged file is raised here
 
@@ -55,7 +55,7 @@ def read_header(path: Path) -> Header:
         return Header(*(reversed(sides) if _orientation(page) in SWAPS_SIDES else sides))
 
 
-def read_samples(path: Path) -> Samples:
+def read_samples(path: Path) -> StoredPixels:
     """Decode the first page of a TIFF file.
 
     Unsigned integers of 1 to 16 bits are read, in grey, palette, RGB, CMYK and (in JPEG) YCbCr, in one plane
@@ -196,17 +196,17 @@ def _whole_jpeg(data: bytes, tables: bytes | None, is_ycbcr: bool) -> bytes:
 
 def _interpreted(
     page: tifffile.TiffPage, stored: np.ndarray, channels: int, alpha: int | None, profile: bytes | None
-) -> Samples:
+) -> StoredPixels:
     photometric, orientation = page.photometric, _orientation(page)
     if photometric == _PALETTE:
-        return Samples(_looked_up(page, stored[..., 0]), "rgb", False, profile, orientation)
+        return StoredPixels(_looked_up(page, stored[..., 0]), "rgb", False, profile, orientation)
     pixels = _full_range(stored, page.bitspersample)
     if photometric == _WHITE_IS_ZERO:
         pixels[..., 0] = np.iinfo(pixels.dtype).max - pixels[..., 0]
     if alpha is not None and page.extrasamples and page.extrasamples[alpha - channels] == _ASSOCIATED:
         _divide_by_alpha(pixels)
     colours = "cmyk" if photometric == _CMYK else "grey" if channels == 1 else "rgb"
-    return Samples(pixels, colours, alpha is not None, profile, orientation)  # type: ignore[arg-type]
+    return StoredPixels(pixels, colours, alpha is not None, profile, orientation)  # type: ignore[arg-type]
 
 
 def _looked_up(page: tifffile.TiffPage, indices: np.ndarray) -> np.ndarray:

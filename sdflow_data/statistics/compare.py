@@ -14,7 +14,7 @@ from . import distances
 from .registry import STATISTICS
 
 _MOST_FEATURES_OF = 1000
-"""Samples of a set that the kernel distance looks at: it compares all pairs."""
+"""The most samples of a set in an MMD, which compares all pairs."""
 
 _COLUMNS = (
     *("unit", "description", "generated", "real", "bicubic", "distance", "low", "high"),
@@ -93,7 +93,7 @@ def position(distance: float, floor: float, ceiling: float) -> float:
 
 @dataclass(frozen=True)
 class KernelComparison:
-    """Squared kernel distances (MMD) over all statistics that need no HR together, from the real set."""
+    """Squared MMD over all statistics that need no HR together, from the real set."""
 
     distance: float
     floor: float
@@ -115,11 +115,11 @@ def compare_features(
     features = [scale(frame) for frame in kept]
     bandwidth = distances.median_distance(features[1])
     halves = distances.random_halves(kept[1]["group"].to_numpy(), 5, random)
-    floors = [distances.kernel_distance(features[1][half], features[1][~half], bandwidth) for half in halves]
+    floors = [distances.mmd(features[1][half], features[1][~half], bandwidth) for half in halves]
     return KernelComparison(
-        distance=distances.kernel_distance(features[0], features[1], bandwidth),
+        distance=distances.mmd(features[0], features[1], bandwidth),
         floor=float(np.mean(floors)),
-        ceiling=distances.kernel_distance(features[2], features[1], bandwidth),
+        ceiling=distances.mmd(features[2], features[1], bandwidth),
     )
 
 

@@ -1,4 +1,4 @@
-"""Distances between sets of patches: Wasserstein-1 of one statistic, and the kernel distance of many."""
+"""Distances between sets of patches: Wasserstein-1 of one statistic, and the MMD of many."""
 
 from dataclasses import dataclass
 
@@ -96,7 +96,7 @@ class _Difference:
         return np.abs(np.cumsum(shares[:, self._order], axis=1)[:, :-1]) @ self._gaps
 
 
-def kernel_distance(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
+def mmd(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
     """Squared maximum mean discrepancy of features (n, d) and (m, d), unbiased: about 0 for equal laws.
 
     Gaussian kernels of half, once and twice the bandwidth, averaged (Gretton et al., JMLR 2012, equation 3).

@@ -108,7 +108,7 @@ class OutputLock:
 
 
 @contextmanager
-def turn_on_this_machine(name: str) -> Iterator[None]:
+def machine_lock(name: str) -> Iterator[None]:
     """Let one process of this user work at a time, if the system supports it; elsewhere all at once."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     lock = FileLock(Path(gettempdir()) / f"sdflow-{user}-{name}.lock")

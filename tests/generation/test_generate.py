@@ -28,7 +28,7 @@ from sdflow_data.images.patches import grid
 from sdflow_data.images.reading import read_picture
 from sdflow_data.models.degraders import MAX_DRAWS, ClassicalDegrader, Degraded
 from sdflow_data.statistics import CHEAP_COLUMNS
-from sdflow_data.system.lock import turn_on_this_machine
+from sdflow_data.system.lock import machine_lock
 
 
 @pytest.fixture
@@ -479,7 +479,7 @@ def test_large_pictures_wait_for_their_turn(hr: Path, out: Path, monkeypatch: py
     monkeypatch.setattr(worker, "_LARGE_PICTURE", 1)
     monkeypatch.setattr(tempfile, "tempdir", str(hr.parent))  # that of other runs is theirs
     run = threading.Thread(target=make, args=(hr, out), daemon=True)
-    with turn_on_this_machine("large-picture"):
+    with machine_lock("large-picture"):
         run.start()
         run.join(1)
         assert run.is_alive()

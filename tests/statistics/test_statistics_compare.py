@@ -14,8 +14,8 @@ from sdflow_data.statistics.compare import position
 from sdflow_data.statistics.distances import (
     floor,
     interval,
-    kernel_distance,
     median_distance,
+    mmd,
     sample_of,
     wasserstein,
 )
@@ -90,20 +90,18 @@ def test_a_statistic_that_cannot_tell_bicubic_from_real_has_no_position() -> Non
     assert np.isnan(position(0.1, 0.1, 0.11))
 
 
-def test_equal_laws_have_no_kernel_distance() -> None:
+def test_equal_laws_have_no_mmd() -> None:
     random = np.random.default_rng(0)
-    distances = [
-        kernel_distance(random.normal(0, 1, (100, 5)), random.normal(0, 1, (80, 5)), 3) for _ in range(50)
-    ]
+    distances = [mmd(random.normal(0, 1, (100, 5)), random.normal(0, 1, (80, 5)), 3) for _ in range(50)]
     assert np.mean(distances) == pytest.approx(0, abs=0.002)
 
 
-def test_the_kernel_distance_sees_a_difference_in_dependence_alone() -> None:
+def test_mmd_sees_a_difference_in_dependence_alone() -> None:
     random = np.random.default_rng(0)
     tied = random.normal(0, 1, (300, 1)) * np.ones(2)
     free = random.normal(0, 1, (300, 2))
     bandwidth = median_distance(free)
-    assert kernel_distance(tied, free, bandwidth) > 0.02
+    assert mmd(tied, free, bandwidth) > 0.02
 
 
 def test_what_is_nearer_than_bicubic_is_said_to_be() -> None:
