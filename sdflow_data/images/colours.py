@@ -1,4 +1,4 @@
-"""From samples as files hold them to the one kind of picture that all else works on."""
+"""Conversion of stored pixels to upright 8-bit sRGB, the one kind of picture that all other code uses."""
 
 from functools import lru_cache
 
@@ -28,8 +28,8 @@ _TURNS = {
 def to_srgb(samples: StoredPixels) -> np.ndarray:
     """Stored pixels as an upright picture in sRGB: uint8 (H, W, 3).
 
-    Colours with an ICC profile are converted, others are taken as sRGB; a profile that is damaged or of
-    other channels is passed over, as browsers do. 16 bits are rounded to 8, and what is transparent lies on
+    Colours with an ICC profile are converted, others are taken as sRGB. A profile that is damaged or has
+    other channels is ignored, as browsers do. 16 bits are rounded to 8. Transparent pixels are composited on
     white.
     """
     height, width = samples.pixels.shape[:2]
@@ -48,7 +48,7 @@ def to_srgb(samples: StoredPixels) -> np.ndarray:
 
 
 def to_8_bit(samples: np.ndarray) -> np.ndarray:
-    """16-bit samples to the nearest 8-bit ones, v / 257; 8-bit ones as they are. Of any shape."""
+    """Rounds 16-bit samples to 8 bits, v / 257; returns 8-bit samples unchanged. Any shape."""
     if samples.dtype == np.uint8:
         return samples
     # rounds, and needs no wider copy of the picture
@@ -80,7 +80,7 @@ def _srgb() -> bytes:
 
 @lru_cache(maxsize=16)
 def _usable(profile: bytes, colours: str) -> bytes | None:
-    """A profile that can be applied and changes colours by more than rounding; or None."""
+    """A usable profile that changes colours by more than rounding; or None."""
     grid = {"grey": _GRID[..., :1], "rgb": _GRID, "cmyk": np.zeros((1, 1, 4), np.uint8)}[colours]
     try:
         converted = _convert(np.ascontiguousarray(grid), colours, profile)

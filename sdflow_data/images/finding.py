@@ -1,4 +1,4 @@
-"""Pictures in folders, by their names: what is there to read, and what is there but cannot be."""
+"""Pictures in folders, found by their names: readable ones, and files that cannot be read."""
 
 import os
 import stat
@@ -14,16 +14,16 @@ from .kinds import read_suffixes, unread_suffix
 from .picture import PictureError
 
 _OWN = ({"export.json"}, {"run.json", "metrics.csv"})
-"""Names in folders of this program that hold pictures: exports and training runs."""
+"""Names of folders with pictures in exports and training runs of this program."""
 
 
 @dataclass
 class Found:
-    """What a folder holds.
+    """The pictures of a folder.
 
     Attributes:
         pictures: paths relative to the folder, sorted by their parts.
-        skipped: what is a picture by its name but is not read, and folders that cannot be looked into.
+        skipped: pictures of formats that are not read, and unreadable folders.
     """
 
     pictures: list[Path] = field(default_factory=list)
@@ -33,12 +33,12 @@ class Found:
 def search(folder: Path) -> Found:
     """All pictures under a folder, by their names alone.
 
-    Folders are searched to any depth, through symbolic links too; what is hidden or the system's own
-    (`is_junk`) is left out, and so are samples of training runs and exports of datasets.
+    Folders are searched to any depth, through symbolic links too. Hidden files and files of the operating
+    system (`is_junk`) are ignored, and so are samples of training runs and exports of datasets.
 
     Raises:
-        SDFlowError: the folder is missing, is no folder, or holds no picture that is read.
-        OSError: the folder itself cannot be looked into.
+        SDFlowError: the folder is missing, is not a folder, or holds no readable picture.
+        OSError: the folder itself is unreadable.
     """
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
@@ -60,12 +60,12 @@ def search(folder: Path) -> Found:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The pictures under a folder, as `search` finds them, where nobody asks for what was skipped."""
+    """The pictures that `search` finds, without the skipped files."""
     return search(folder).pictures
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether `search` would find any; it stops at the first."""
+    """Whether a folder holds pictures; stops at the first."""
     return any(isinstance(item, Path) for item in _walk(folder, frozenset(), is_root=True))
 
 
@@ -88,7 +88,7 @@ def _walk(folder: Path, above: frozenset[Path], is_root: bool = False) -> Iterat
 
 
 def pair_by_name(hr_folder: Path, lr_folder: Path) -> list[tuple[Path, Path]]:
-    """Partners in two folders: pictures of the same path, or else of the same path but for the ending.
+    """Partners in two folders: pictures of the same path, or of the same path except for the ending.
 
     Returns:
         Pairs (HR, LR), sorted.
@@ -114,7 +114,7 @@ def pair_by_name(hr_folder: Path, lr_folder: Path) -> list[tuple[Path, Path]]:
 
 
 def _look_alike(path: Path, others: Sequence[Path]) -> str:
-    """What to say of a name that only looks like that of another file."""
+    """The reason for skipping a file whose name only looks like a picture's."""
     for other in others:
         if _folded(path) == _folded(other):
             return f"; {str(other)!a} differs in upper and lower case, or in how accents are stored"
@@ -130,7 +130,7 @@ def _entry(entry: Path, above: frozenset[Path]) -> Iterator[Path | PictureError]
     reason = unread_suffix(suffix)
     try:
         mode = entry.stat().st_mode
-    except OSError as error:  # a link that leads nowhere, for one
+    except OSError as error:  # for example a dangling link
         if reason or suffix in read_suffixes():
             yield PictureError(entry, f"cannot be read: {os.strerror(error.errno or 0)}")
         return
@@ -141,5 +141,5 @@ def _entry(entry: Path, above: frozenset[Path]) -> Iterator[Path | PictureError]
     elif suffix in read_suffixes():
         if stat.S_ISREG(mode):
             yield entry
-        else:  # a named pipe would be waited for
+        else:  # reading a named pipe would wait
             yield PictureError(entry, "expected a file, found something else")

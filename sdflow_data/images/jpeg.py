@@ -1,8 +1,7 @@
-"""JPEG data to samples, whole or not at all.
+"""Decoding of whole JPEG files; damaged ones are refused.
 
-Most decoders fill the rows that a damaged file lacks with grey and say nothing. Here what libjpeg warns of
-counts as damage. JPEG has no checksums: bytes that are overwritten
-by others which happen to fill as many blocks cannot be told from a picture.
+Most decoders silently fill missing rows of a damaged file with grey. Here a warning of libjpeg counts as
+damage. JPEG has no checksums: overwritten bytes that happen to fill as many blocks are not detected.
 """
 
 import re
@@ -28,14 +27,14 @@ _COLOURS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 def decode_jpeg(data: bytes, channels: int) -> np.ndarray:
     """Decode a JPEG file: grey, RGB or CMYK by its number of channels.
 
-    A file whose end marker is missing, or that is padded with zeros, is whole as long as all rows are there.
+    A file without an end marker, or padded with zeros, is whole if it has all rows.
 
     Args:
-        data: the file; what follows its end marker does not matter.
-        channels: of the picture, 1, 3 or 4.
+        data: the file; bytes after its end marker are ignored.
+        channels: channels of the picture, 1, 3 or 4.
 
     Returns:
-        uint8 (H, W, channels). CMYK is as in the file, which is inverted in those of Adobe's programs.
+        uint8 (H, W, channels). CMYK is as in the file; Adobe's programs store it inverted.
 
     Raises:
         UndecodableError: data are damaged or missing.
@@ -61,7 +60,7 @@ def _decode(data: bytes, channels: int) -> np.ndarray:
 
 
 def _check_scans(data: bytes) -> None:
-    """Refuse a file some of whose scans are missing: a progressive one would come out blurred."""
+    """Refuse a file with missing scans, which would come out blurred if it is progressive."""
     precision: dict[int, np.ndarray] = {}  # of each component: bits that each coefficient still lacks
     progressive, scans = False, 0
     for marker, payload in _segments(data):

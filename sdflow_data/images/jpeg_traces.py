@@ -1,8 +1,7 @@
-"""The compression that photographs went through: read from JPEG files, estimated from any other picture.
+"""Estimates the last JPEG compression of a decoded picture.
 
-The DCT coefficients of a decoded JPEG picture lie near whole quantisation steps, if its blocks are found;
-those of any other picture lie anywhere. What was resized or otherwise changed behind JPEG shows no such
-trace, and needs none: its grid is gone.
+On the right grid, the DCT coefficients of a decoded JPEG picture lie near whole quantisation steps; those of
+other pictures lie anywhere. A picture that was resized or changed after JPEG has no grid and shows no trace.
 """
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy.fft import dct
 from .codec import UNIT, Jpeg, Subsampling, standard_tables
 
 QUALITIES = tuple(range(20, 100))
-"""Qualities that are looked for. A quality of 100 has steps of 1, which nobody sees."""
+"""Candidate qualities. A quality of 100 has steps of 1, which leave no trace."""
 
 _SIDE = 8
 _ROUNDING = 0.4
@@ -20,17 +19,17 @@ _ROUNDING = 0.4
 _OUTLIERS = 0.05
 _WINDOW, _WINDOWS = 128, 6
 _TEXTURED = 256
-"""Blocks that are held against quantisation steps."""
+"""Number of blocks that are compared with quantisation steps."""
 
 _DCT = dct(np.eye(_SIDE, dtype=np.float32), axis=0, norm="ortho")
 _FINE = 94
-"""Quality from which on quantisation of chroma changes less than its subsampling."""
+"""From this quality on, chroma is changed less by quantisation than by subsampling."""
 
 _HALF_SIZE = 0.91
 _CHROMA_OF_RGB = np.array([[-0.169, 0.5], [-0.331, -0.419], [0.5, -0.081]], np.float32)
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _LEAST_EVIDENCE = 100.0
-"""Log likelihood ratio over all windows. Without JPEG, the best of all places and qualities had up to 20."""
+"""Threshold of the log likelihood ratio over all windows; pictures without JPEG reached up to 20."""
 
 _STEPS = {quality: np.array(standard_tables(quality)[0][1:], np.float32) for quality in QUALITIES}
 
@@ -57,13 +56,12 @@ def lattice_evidence(coefficients: np.ndarray, quality: int) -> np.ndarray:
 
 
 def estimate_jpeg(picture: np.ndarray) -> Jpeg | None:
-    """The JPEG compression that a decoded picture went through last; None if it shows none.
+    """The last JPEG compression of a decoded picture; None if there is no trace.
 
-    The grid may begin anywhere, as it does in pictures that were cropped. Tables are taken for libjpeg's of
-    the nearest quality.
+    The grid may begin anywhere, as in cropped pictures. The tables are libjpeg's of the nearest quality.
 
     Args:
-        picture: uint8 (H, W, 3), RGB; smaller than 32 x 32 shows nothing.
+        picture: uint8 (H, W, 3), RGB, at least 32 x 32.
     """
     windows = _windows(picture)
     if not windows:
@@ -122,7 +120,7 @@ def _transform(blocks: np.ndarray) -> np.ndarray:
 
 
 def _likely_phases(greys: list[np.ndarray]) -> list[tuple[int, int]]:
-    """Places of the grid to look at: where most coefficients vanish, and the corner."""
+    """Candidate places of the grid: where most coefficients vanish, and the corner."""
     vanishing = np.zeros((_SIDE, _SIDE))
     for down in range(_SIDE):
         for right in range(_SIDE):
@@ -133,7 +131,7 @@ def _likely_phases(greys: list[np.ndarray]) -> list[tuple[int, int]]:
 
 
 def _candidates(quality: int, phase: tuple[int, int]) -> list[Jpeg]:
-    """Chroma of half the size has units of two blocks, which begin at one of several places."""
+    """The place of the units of two blocks, with chroma of half the size."""
     down, right = phase
     ways: dict[Subsampling, list[tuple[int, int]]] = {
         "4:4:4": [(0, 0)],
@@ -148,7 +146,7 @@ def _candidates(quality: int, phase: tuple[int, int]) -> list[Jpeg]:
 
 
 def _change(windows: list[np.ndarray], jpeg: Jpeg) -> float:
-    """How much the compression changes the inside of windows: hardly, if it is the one they went through."""
+    """The change of the inside of windows by a compression; it is small for their own compression."""
     inside = slice(UNIT, -UNIT)
     coded = [jpeg.apply(window)[inside, inside].astype(np.float32) for window in windows]
     return sum(

@@ -1,4 +1,4 @@
-"""Kinds of picture files by name and by content: which are read, and what to do with the others."""
+"""Formats of picture files by name and by content: readable ones, and advice for the others."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -67,20 +67,20 @@ def reads_heic() -> bool:
 
 
 def read_suffixes() -> frozenset[str]:
-    """What counts as a picture by its name, in lower case."""
+    """Suffixes of readable pictures, in lower case."""
     suffixes = {suffix for kind in _READ.values() for suffix in kind}
     return frozenset(suffixes.union(_HEIC if reads_heic() else ()))
 
 
 def unread_suffix(suffix: str) -> str | None:
-    """Why pictures with this suffix, in lower case, are not read; None if they are, or are no pictures."""
+    """Why pictures with this lower-case suffix are not read; None if they are read or not pictures."""
     if suffix in read_suffixes():
         return None
     return next((_UNREAD[kind] for kind, suffixes in _UNREAD_SUFFIXES.items() if suffix in suffixes), None)
 
 
 def why_not_read(path: Path) -> str:
-    """What is wrong with a file that no decoder knows: its kind by its first bytes, whatever its name."""
+    """The reason for refusing a file that no decoder knows: its format by its first bytes."""
     with path.open("rb") as file:
         start = file.read(16)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:

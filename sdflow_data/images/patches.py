@@ -1,4 +1,4 @@
-"""Where patches lie in a picture: pure functions of sizes."""
+"""Positions of patches in a picture, as pure functions of sizes."""
 
 
 def positions(length: int, patch: int, stride: int) -> list[int]:
@@ -28,5 +28,5 @@ def grid(height: int, width: int, patch: int, stride: int) -> list[tuple[int, in
 
 
 def grid_size(height: int, width: int, patch: int, stride: int) -> int:
-    """``len(grid(...))``, without making it."""
+    """``len(grid(...))``, without building the grid."""
     return len(positions(height, patch, stride)) * len(positions(width, patch, stride))

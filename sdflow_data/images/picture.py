@@ -1,4 +1,4 @@
-"""What decoders of pictures have in common: what they give, and how they refuse a file."""
+"""Common types of the decoders: their result, and their errors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from sdflow.errors import SDFlowError
 
 
 class PictureError(SDFlowError):
-    """One file that gives no picture. ``path`` is the file, ``reason`` says why, without its name."""
+    """An unusable picture file. ``path`` is the file; ``reason`` is the reason, without its name."""
 
     def __init__(self, path: Path, reason: str):
         super().__init__(path, reason)
@@ -21,12 +21,12 @@ class PictureError(SDFlowError):
 
 
 class UndecodableError(Exception):
-    """A decoder's reason for giving no picture, in words for people and without the file's name."""
+    """A decoder's reason for refusing a file, in words, without the file's name."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """Size of a picture in pixels, as it stands upright."""
+    """Size of a picture in pixels, after the EXIF orientation."""
 
     height: int
     width: int
@@ -37,12 +37,12 @@ class StoredPixels:
     """A picture as its file holds it.
 
     Attributes:
-        pixels: uint8 or uint16, over the whole range of the type, (H, W, C). Larger is brighter, but for
-            CMYK, where larger is more ink.
-        colours: what the channels are.
-        alpha: whether one more channel is the opacity, not multiplied into the colours.
+        pixels: uint8 or uint16, over the whole range of the type, (H, W, C). Larger is brighter; in CMYK
+            larger is more ink.
+        colours: the colour model of the channels.
+        alpha: whether there is another channel with the opacity, not multiplied into the colours.
         profile: the ICC profile of the colours, if the file embeds one.
-        orientation: as in EXIF, 1 to 8: how to turn the pixels upright.
+        orientation: the EXIF orientation, 1 to 8, that is not applied yet.
     """
 
     pixels: np.ndarray

@@ -1,8 +1,7 @@
-"""Pictures on disk to pictures as arrays: look at their size, decode.
+"""Reading of picture files: their size, and decoding.
 
-Everything behind this module works on one kind of picture: uint8 (H, W, 3), sRGB, upright. What can be
-converted to that is converted here; what cannot be is a `PictureError`, so that a caller can skip one file
-and go on with the rest.
+All other code uses one kind of picture: uint8 (H, W, 3), sRGB, upright. This module converts to it. It raises
+a `PictureError` for files that it cannot convert, so that a caller can skip a file and continue.
 """
 
 import os
@@ -33,7 +32,7 @@ MAX_SIDE = 2**20
 """Longer sides are refused: decoders take memory for every row, however short."""
 
 _BYTES_PER_PIXEL = 32
-"""Memory that decoding a pixel may take at the most: 16-bit colour with alpha and a profile."""
+"""The most memory of decoding a pixel: 16-bit colour with alpha and a profile."""
 
 # Pillow's own limits: of pixels, which are bounded here; of metadata, of which Photoshop writes megabytes.
 Image.MAX_IMAGE_PIXELS = None
@@ -44,8 +43,8 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "AVIF")
 
 
 def max_pixels() -> int:
-    """Pixels of the largest picture that is read, up to 2^30: by SDFLOW_MAX_PIXELS in the environment, which
-    worker processes inherit; else what the memory of this machine is sure to carry.
+    """The most pixels of a picture, up to 2^30. SDFLOW_MAX_PIXELS in the environment sets the limit, also for
+    worker processes; the default is what the memory of this machine certainly holds.
     """
     given = os.environ.get(MAX_PIXELS_VARIABLE)
     return min(int(given) if given else memory_limit() // _BYTES_PER_PIXEL, MAX_PIXELS)
@@ -55,8 +54,8 @@ def read_header(path: Path) -> Header:
     """The size of a picture, from the file's header alone.
 
     Raises:
-        PictureError: the file is not a picture, or has over `max_pixels`. One that is damaged further in
-            passes here.
+        PictureError: the file is not a picture, or has over `max_pixels`. Damage behind the header is
+            not detected.
     """
     with _told(path):
         return _header(path)
@@ -66,8 +65,8 @@ def read_picture(path: Path) -> np.ndarray:
     """Decode a picture.
 
     Colours with an ICC profile are converted to sRGB, 16-bit samples are rounded to 8 bits, transparency is
-    laid on white, grey, palette and CMYK become RGB, and the orientation is applied. Of several pages or
-    frames the first counts.
+    composited on white, grey, palette and CMYK become RGB, and the orientation is applied. A file of
+    several pages or frames gives the first one.
 
     Returns:
         uint8 (H, W, 3), sRGB.
@@ -93,7 +92,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Whatever a decoder raises becomes a `PictureError` of the file, but for a lack of memory."""
+    """Turn every exception of a decoder into a `PictureError` of the file, except a lack of memory."""
     try:
         yield
     except MemoryError:
@@ -108,7 +107,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _header(path: Path) -> Header:
-    if not stat.S_ISREG(path.stat().st_mode):  # to open a named pipe is to wait for its other end
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait
         raise UndecodableError("expected a picture, found something that is not a file")
     if _is_tiff(path):
         header = tiff.read_header(path)
@@ -131,10 +130,10 @@ def _is_tiff(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
-    """A picture's file as Pillow sees it, of which no more than the header is read yet.
+    """A picture opened by Pillow; only its header is read.
 
     Raises:
-        PictureError: the file is not a picture; or whatever goes wrong with it inside the block.
+        PictureError: the file is not a picture, or any error inside the block.
     """
     with _told(path), _opened(path, (*_FORMATS, "TIFF")) as image:
         yield image
@@ -151,11 +150,11 @@ def _opened(path: Path, formats: Sequence[str] = _FORMATS) -> Iterator[ImageFile
 
 
 def orientation_of(image: ImageFile.ImageFile) -> int:
-    """The EXIF orientation that is left to apply, 1 to 8. To be asked before the pixels are loaded."""
+    """The EXIF orientation to apply, 1 to 8. Call it before the pixels are loaded."""
     try:
-        # The base class's: PNG's own would decode the whole picture to look for an EXIF chunk behind it.
+        # The base class's method: PNG's own decodes the whole picture to find an EXIF chunk after it.
         orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except Exception:  # broken EXIF raises almost anything, and the pixels are none the worse for it
+    except Exception:  # broken EXIF raises almost anything; the pixels may be fine
         return 1
     return orientation if orientation in range(1, 9) else 1
 
@@ -166,7 +165,7 @@ def _read_samples(path: Path) -> StoredPixels:
         colours: Literal["grey", "rgb", "cmyk"]
         if image.format in ("JPEG", "MPO"):
             pixels = decode_jpeg(path.read_bytes(), len(image.getbands()))
-            if image.mode == "CMYK":  # in files of its own JPEG has them inverted, as Adobe's programs began
+            if image.mode == "CMYK":  # JPEG files store CMYK inverted, as Adobe's programs do
                 pixels = 255 - pixels
             colours = "cmyk" if image.mode == "CMYK" else "grey" if image.mode == "L" else "rgb"
             return StoredPixels(pixels, colours, False, profile, orientation)
@@ -180,7 +179,7 @@ def _read_samples(path: Path) -> StoredPixels:
 
 def _from_pillow(image: Image.Image, profile: bytes | None, orientation: int) -> StoredPixels:
     if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
-        image = image.convert("RGB")  # a fourth byte that is only there to fill up
+        image = image.convert("RGB")  # a fourth byte of padding
     if image.has_transparency_data:
         return StoredPixels(np.asarray(image.convert("RGBA")), "rgb", True, profile, orientation)
     if image.mode in ("1", "L"):

@@ -1,7 +1,7 @@
-"""TIFF files to samples: every layout is either read right or refused.
+"""Decoding of TIFF files: every layout is either read correctly or refused.
 
-tifffile undoes compression, predictors, tiles and planes; what the samples then mean is decided here, from
-the tags alone. Strips and tiles are decoded one by one, so that memory holds the picture once.
+tifffile undoes compression, predictors, tiles and planes. This module interprets the samples from the tags
+alone. Strips and tiles are decoded one by one, so that memory holds the picture once.
 """
 
 import logging

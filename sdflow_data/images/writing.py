@@ -1,4 +1,4 @@
-"""Pictures to PNG, in bands of rows, so that one can be written that memory would not hold."""
+"""Writing of PNG files in bands of rows, for pictures larger than memory."""
 
 import io
 import struct
@@ -16,12 +16,12 @@ from sdflow.files import replacing
 class PngWriter:
     """An 8-bit RGB PNG file without metadata, written from the top in bands of rows.
 
-    Every row is filtered by the average of its left and upper neighbours, and runs alone are looked for: on
-    photographs that is as small as the best of all filters with a whole search, and several times as fast.
+    Every row uses the average filter, and compression searches for runs alone. On photographs this is as
+    small as the best of all filters with a full search, and several times as fast.
 
     Args:
-        file: where to write.
-        height, width: of the picture, from 1 up.
+        file: the output.
+        height, width: size of the picture, at least 1.
     """
 
     _AVERAGE = 3
@@ -68,7 +68,7 @@ class PngWriter:
 
 @contextmanager
 def writing_png(path: Path, height: int, width: int) -> Iterator[PngWriter]:
-    """Write a PNG file; it is at ``path``, whole, once the block has ended well (`atomic.replacing`)."""
+    """Write a PNG file atomically: it is at ``path`` when the block has ended without error."""
     with replacing(path) as aside, aside.open("wb") as file:
         writer = PngWriter(file, height, width)
         yield writer

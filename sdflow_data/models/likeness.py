@@ -1,4 +1,4 @@
-"""Which of a model's degradations a set of photographs shows: ``sdflow generate --like``."""
+"""The degradations of a model that a set of photographs shows, for ``sdflow generate --like``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,17 +23,17 @@ _SIZE, _PATCHES = 48, 32
 _DIGITS = 4
 
 _Use = Callable[[Path, np.ndarray], np.ndarray]
-"""A photograph's file and its pixels -> how much it is of each component, with sum 1."""
+"""A photograph's path and pixels -> the probability of each component, with sum 1."""
 
 
 def component_use(model: SDFlow, patches: np.ndarray) -> np.ndarray:
     """The posterior probability of each mixture component, given patches of one photograph.
 
-    A degradation belongs to the whole photograph: the patches are of one component, and their evidence adds
-    up; it is tempered to that of one patch, since neighbouring pixels say the same.
+    A degradation belongs to the whole photograph. The patches are therefore of one component, and their
+    evidence is averaged: neighbouring pixels are dependent, so the sum would be too certain.
 
     Args:
-        model: with all of its downscaling parts and the LR content extractor.
+        model: a model with all parts of downscaling and the LR content extractor.
         patches: uint8 (M, p, p, 3), real LR.
 
     Returns:
@@ -56,10 +56,10 @@ def likeness(model: str, folder: Path) -> tuple[tuple[float, ...], list[str]]:
 
     Args:
         model: a checkpoint, a run, or a built-in name.
-        folder: of real LR photographs, searched to any depth; every photograph counts alike.
+        folder: real LR photographs, searched to any depth; every photograph has the same weight.
 
     Returns:
-        The weights, rounded to four digits and summing to 1; and what was skipped, a line each.
+        The weights, rounded to four digits, with sum 1; and a line for each skipped file.
 
     Raises:
         SDFlowError: a model without components, one of a single direction, or no usable photograph.
@@ -95,7 +95,7 @@ def _nearest_camera(looks: Sequence[CameraLook]) -> _Use:
 
 
 def _explaining(checkpoint: Path) -> _Use:
-    # The content extractor is a part of the one direction, the mixture of the other.
+    # The content extractor belongs to one direction, the mixture to the other.
     network = load_checkpoint(checkpoint, needs=["upscale", "downscale"])
     if network.config.measured:
         return lambda path, picture: np.ones(1)  # of one camera, of which nothing more is told

@@ -1,4 +1,4 @@
-"""What ``--model M`` names: a checkpoint, a run of training, or a model that comes with the package."""
+"""The models that ``--model M`` accepts: a checkpoint, a run of training, or a built-in model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,15 @@ HAND_MADE = {
     "bicubic": "antialiased bicubic downscaling, no degradation",
     "classical": "hand-made degradation: random blur, resizing, noise and JPEG",
 }
-"""Degraders that are code: they need no weights and know every scale."""
+"""Degraders without weights, for every scale."""
 
 PACKAGED = Path(__file__).parent / "weights"
-"""Checkpoints that are installed with the package, a folder each."""
+"""The checkpoints of the package, one folder each."""
 
 
 @dataclass(frozen=True)
 class BuiltInModel:
-    """One line of ``sdflow models``: ``scales`` are those it can be used at."""
+    """One line of ``sdflow models``; ``scales`` are the scales of the model."""
 
     name: str
     scales: tuple[int, ...]
@@ -26,10 +26,10 @@ class BuiltInModel:
 
 
 def built_in_models() -> list[BuiltInModel]:
-    """All models that need no training, the hand-made ones first.
+    """The built-in models, hand-made ones first.
 
     Raises:
-        SDFlowError: a packaged checkpoint that cannot be read.
+        SDFlowError: a checkpoint of the package is unreadable.
     """
     models = [BuiltInModel(name, (2, 4, 8), text) for name, text in HAND_MADE.items()]
     for folder in _packaged():
@@ -40,12 +40,12 @@ def built_in_models() -> list[BuiltInModel]:
 
 
 def find_checkpoint(model: str, argument: str = "model") -> Path:
-    """The checkpoint folder that a name or a path stands for.
+    """The checkpoint folder of a name or a path.
 
     Args:
         model: a checkpoint folder, a run of training (with ``model/`` in it), or a packaged model's name. A
             folder comes before a packaged model of the same name.
-        argument: that named it, for the error.
+        argument: the name of the argument, for the error.
 
     Raises:
         SDFlowError: none of these.
@@ -70,8 +70,8 @@ def find_checkpoint(model: str, argument: str = "model") -> Path:
 
 
 def anywhere(model: str) -> str:
-    """What the model is called in another process, wherever that runs: a path is made absolute, a name stays,
-    since every machine finds it in its own installation.
+    """The name of the model for a process on any machine: a path becomes absolute; a built-in name stays,
+    because every installation has the model.
 
     Raises:
         SDFlowError: there is no such model.

@@ -1,4 +1,4 @@
-"""A camera whose every flaw is known: what estimators and training are tried against."""
+"""A simulated camera with known degradations, for testing estimators and training."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,11 @@ class SimulatedCamera:
 
     Attributes:
         scale: ratio of HR to LR size.
-        blur_sigma: of the Gaussian blur, in HR pixels; 0 is none.
+        blur_sigma: standard deviation of the Gaussian blur, in HR pixels; 0 for none.
         poisson_gain: variance of the noise per grey level of brightness.
-        read_noise: deviation of the noise in black, in grey levels.
-        strength: from where to where the noise of a photograph is stronger or weaker than that; each
-            photograph draws its own, uniformly.
-        jpeg_quality: 1 to 100; None is no JPEG.
+        read_noise: standard deviation of the noise at black, in grey levels.
+        strength: range of the factor of the noise; each photograph draws its own, uniformly.
+        jpeg_quality: 1 to 100; None for no JPEG.
 
     Raises:
         ValueError: a value out of its range.
@@ -53,7 +52,7 @@ class SimulatedCamera:
 
         Args:
             hr: the scene, uint8 (H, W, 3) RGB; H and W multiples of the scale.
-            seed: names the photograph: equal seeds, equal noise.
+            seed: identifies the photograph; equal seeds give equal noise.
 
         Returns:
             uint8 (H / scale, W / scale, 3).
@@ -68,11 +67,11 @@ class SimulatedCamera:
         return quantise(torch.from_numpy(self._optics(hr))).numpy()
 
     def noise_std(self, level: np.ndarray | float) -> np.ndarray:
-        """Deviation of the noise at a brightness (grey levels, any shape), of a photograph of strength 1."""
+        """Standard deviation of the noise at a brightness (grey levels, any shape), for strength 1."""
         return np.sqrt(self.poisson_gain * np.maximum(level, 0) + self.read_noise**2)
 
     def strength_of(self, seed: int) -> float:
-        """How many times stronger than `noise_std` the noise of a photograph is."""
+        """The strength of a photograph: the factor of `noise_std`."""
         return float(np.random.Generator(np.random.Philox(seed)).uniform(*self.strength))
 
     def _optics(self, hr: np.ndarray) -> np.ndarray:

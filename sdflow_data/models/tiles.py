@@ -1,7 +1,7 @@
-"""Whole pictures of any size, down and up, through tiles where they are large, to PNG files.
+"""Downscaling and upscaling of whole pictures of any size to PNG files; large pictures are cut into tiles.
 
-The picture is held as 8-bit pixels; of what is made of it, one row of tiles at a time. Noise belongs to
-places in the picture, so that the tiles of one sample fit together.
+Memory holds the picture as 8-bit pixels and one row of tiles of the output. Noise is a function of the place
+in the picture, so that the tiles of one sample fit together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,18 +31,18 @@ from .degraders import MAX_DRAWS, Degrader, draw_codec
 from .upscaler import SDFlowUpscaler
 
 MAX_SR_PIXELS = 2**32
-"""Larger SR pictures are refused before the work. From 2^30 pixels on, many programs no longer open them."""
+"""Larger SR pictures are refused. Many programs do not open pictures of more than 2^30 pixels."""
 
 _TOGETHER = 16
-"""Variants that are made in one pass over a picture: more would take more memory and hardly less time."""
+"""Variants made in one pass over a picture; more would need more memory and save little time."""
 
 
 class Job(NamedTuple):
     """A picture to convert and the files to make of it, one for each variant.
 
     Attributes:
-        variants: their numbers; empty for 0, 1, 2, ...
-        problem: why nothing can be made of it: there are no targets then.
+        variants: the numbers of the variants; empty for 0, 1, 2, ...
+        problem: the reason why the picture is unusable; it then has no targets.
     """
 
     source: Path
@@ -67,13 +67,13 @@ def downscale_picture(
         job: a picture of any size from 1x1 up, and a PNG file for each sample.
         degrader: makes the samples.
         temperature, weights: see `Degrader.degrade`.
-        codec: that samples end with, instead of the degrader's own.
-        seed: of the run. A sample depends on it, the file's bytes and the variant's number.
+        codec: the compression of samples, instead of the degrader's own.
+        seed: the seed of the run. A sample depends on it, the file's bytes and the variant's number.
         tile: side of a tile in HR pixels, without its surroundings; taken to the multiple that the model
             needs. The classical degrader always sees the whole picture.
 
     Returns:
-        How many draws were thrown away because they held values that are not finite.
+        Number of draws that were discarded because they were not finite.
 
     Raises:
         PictureError: the file gives no picture.
@@ -102,12 +102,12 @@ def upscale_picture(
     Args:
         job: a picture of any size from 1x1 up, and a PNG file for each sample.
         upscaler: makes the samples.
-        temperature: of the latent noise.
-        seed: of the run. A sample depends on it, the file's bytes and the variant's number.
+        temperature: the temperature of the latent noise.
+        seed: the seed of the run. A sample depends on it, the file's bytes and the variant's number.
         tile: side of a tile in LR pixels, without its surroundings; taken to an even number.
 
     Returns:
-        How many draws were thrown away because they held values that are not finite.
+        Number of draws that were discarded because they were not finite.
 
     Raises:
         PictureError: the file gives no picture, or one whose SR would have over 2^32 pixels.
@@ -127,12 +127,12 @@ def upscale_picture(
 
 
 def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
-    """Which files a file or a folder of pictures becomes: PNG under the same names and subfolders.
+    """Plan the output files of a picture or a folder: PNG with the same names and subfolders.
 
     Args:
         source: a picture or a folder of pictures.
         output: a folder; or, for a single picture, the PNG file to write if the name ends in ``.png``.
-        variants: where there are more than one, ``NAME.png`` becomes ``NAME_v0.png``, ``NAME_v1.png``, ...
+        variants: number of variants; with more than one the files are ``NAME_v0.png``, ``NAME_v1.png``, ...
 
     Raises:
         SDFlowError: no pictures, an output within the source folder, an output that is neither a folder nor
@@ -181,7 +181,7 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
 
 
 class _Span(NamedTuple):
-    """One tile along one axis: what is computed, and within it what is kept."""
+    """One tile along one axis: the computed range, and the kept range within it."""
 
     start: int
     stop: int
@@ -191,7 +191,7 @@ class _Span(NamedTuple):
 
 @dataclass(frozen=True)
 class _Cuts:
-    """How a model wants pictures cut into tiles: see `Degrader` for ``halo`` and ``multiple``."""
+    """The tiling of a model; see `Degrader` for ``halo`` and ``multiple``."""
 
     tile: int
     halo: int | None
@@ -263,7 +263,7 @@ def _write(
     size: tuple[int, int],
     bands: Iterator[np.ndarray],
 ) -> None:
-    """Write pictures of one size, side by side, cut to it and coded: all of them or none."""
+    """Write pictures of one size at the same time, cropped to it and compressed: all of them or none."""
     with ExitStack() as files:
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -275,7 +275,7 @@ def _write(
 
 
 class _NotFinite(Exception):
-    """A pass over a picture met values that are not finite, in these of its samples."""
+    """A pass over a picture found values that are not finite in these samples."""
 
     def __init__(self, samples: Sequence[int]) -> None:
         super().__init__(samples)
@@ -292,10 +292,10 @@ def _pad(picture: np.ndarray, multiple: int) -> np.ndarray:
 def _bands(
     picture: np.ndarray, cuts: _Cuts, ratio: Fraction, of_tile: _OfTile, seeds: Sequence[_Seeds]
 ) -> Iterator[np.ndarray]:
-    """One sample of a picture for each seed, one row of tiles after the other: uint8 (K, rows, width, 3).
+    """Generate one sample of a picture for each seed, a row of tiles at a time: uint8 (K, rows, width, 3).
 
     Raises:
-        _NotFinite: at the first tile that holds such values.
+        _NotFinite: at the first tile with values that are not finite.
     """
 
     def part(start: int, stop: int) -> slice:

@@ -27,9 +27,9 @@ class SDFlowUpscaler:
             random weights; with 4 by 1.2, with 8 by 0.03.
 
     Args:
-        checkpoint: its folder.
-        device: where the model runs.
-        precision: "fp32" or "bf16", of the networks.
+        checkpoint: the folder of the checkpoint.
+        device: the device of the model.
+        precision: precision of the networks, "fp32" or "bf16".
     """
 
     multiple = 2
@@ -50,11 +50,11 @@ class SDFlowUpscaler:
         Args:
             lr: uint8 (H, W, 3), RGB.
             seeds: K seeds.
-            temperature: of the latent noise, >= 0; at 0 no seed matters.
-            top, left: where ``lr`` lies in a larger picture; the noise belongs to places in that picture.
+            temperature: the temperature of the latent noise, >= 0; at 0 the seeds have no effect.
+            top, left: position of ``lr`` in a larger picture; noise depends on the place in it.
 
         Returns:
-            float32 (K, sH, sW, 3), grey levels, neither rounded nor clipped; maybe not finite.
+            float32 (K, sH, sW, 3), grey levels, neither rounded nor clipped; may be non-finite.
         """
         pixels = torch.from_numpy(np.ascontiguousarray(lr)).permute(2, 0, 1)[None]
         encoded = self._upscaler.encode(to_unit(pixels.to(self._device)))
@@ -65,10 +65,10 @@ class SDFlowUpscaler:
 
 
 def load_upscaler(model: str, device: str = "auto", precision: str = "auto") -> SDFlowUpscaler:
-    """The upscaler that ``--model`` names; arguments as `load_degrader`'s.
+    """The upscaler that ``--model`` names; see `load_degrader` for the arguments.
 
     Raises:
-        SDFlowError: no such model, or one that only downscales; no such device.
+        SDFlowError: no such model or device, or a model for downscaling alone.
     """
     if model in HAND_MADE:
         raise ArgumentError("model", f"expected a trained model, found {model}, which only downscales")

@@ -1,1 +1,1 @@
-"""Training: crops of two unpaired folders in, a RUN folder out."""
+"""Training on crops of two unpaired folders, into a RUN folder."""

@@ -1,4 +1,4 @@
-"""How long a training is, and how much of it is done."""
+"""The length of a training, in steps or minutes, and its progress."""
 
 import time
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ class Budget:
     """A number of steps, or minutes of training time over all resumptions.
 
     Raises:
-        ValueError: both or neither are given, or one that is negative.
+        ValueError: both or neither are given, or a negative one.
     """
 
     steps: int | None = None
-    """0 makes a run that saves the model as it begins."""
+    """Number of steps; a run of 0 steps saves the initial model."""
     minutes: float | None = None
 
     def __post_init__(self) -> None:
@@ -26,20 +26,20 @@ class Budget:
 
     @property
     def unit(self) -> str:
-        """What it is counted in."""
+        """The unit of the budget."""
         return "s" if self.steps is None else "steps"
 
     @property
     def total(self) -> int:
-        """Of its unit."""
+        """The budget in its unit."""
         return round(60 * (self.minutes or 0)) if self.steps is None else self.steps
 
     def done(self, step: int, seconds: float) -> int:
-        """How many of its units are done after that many steps and seconds, at most ``total``."""
+        """The part that is done after that many steps and seconds, in the unit, at most ``total``."""
         return min(self.total, round(seconds) if self.steps is None else step)
 
     def progress(self, step: int, seconds: float) -> float:
-        """The share of it that is done after that many steps and seconds; 1 or more ends the training."""
+        """The share that is done after that many steps and seconds; 1 or more ends the training."""
         spent, all_of_it = (seconds, 60 * (self.minutes or 0)) if self.steps is None else (step, self.steps)
         return spent / all_of_it if all_of_it else 1.0
 
@@ -47,10 +47,10 @@ class Budget:
 class TrainingClock:
     """Seconds of training over all resumptions.
 
-    It is the first process's, since processes with clocks of their own would end at different steps.
+    All processes use the clock of the first one; they would otherwise end at different steps.
 
     Args:
-        seconds: of the training so far.
+        seconds: seconds of training so far.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -58,5 +58,5 @@ class TrainingClock:
         self._begun = time.monotonic() - seconds
 
     def tick(self) -> None:
-        """Bring ``seconds`` up to now; every process has to call it."""
+        """Update ``seconds``; every process must call it."""
         self.seconds = all_gather_object(time.monotonic() - self._begun)[0]

@@ -1,7 +1,7 @@
 """Training crops from two unpaired folders of photographs.
 
-A batch is a pure function of (files, seed, step): not of what was read before, of the number of processes
-that share it, or of a restart. So a resumed training sees what an uninterrupted one would have seen.
+A batch is a pure function of (files, seed, step). It does not depend on earlier reads, on the number of
+processes or on restarts, so a resumed training sees the same crops as an uninterrupted one.
 """
 
 import itertools
@@ -24,39 +24,39 @@ from ..images.picture import PictureError
 from ..images.reading import read_header, read_picture
 
 Batch = tuple[Tensor, Tensor]
-"""HR uint8 (B, 3, P, P) and LR uint8 (B, 3, P/s, P/s), RGB: different scenes, of no order in common."""
+"""HR uint8 (B, 3, P, P) and LR uint8 (B, 3, P/s, P/s), RGB, of different scenes."""
 
 _HR, _LR = 0, 1
 
 _STAY = 16
-"""For how many steps a place in the batch keeps its picture where memory does not hold all of them.
+"""Steps for which a place in the batch keeps its picture if memory does not hold all pictures.
 
-A crop takes a fraction of a millisecond, decoding its picture (2.8 megapixels, PNG) fifty.
+A crop takes a fraction of a millisecond; decoding its picture (2.8 megapixels, PNG) takes fifty.
 """
 
 
 class UnpairedCrops:
     """Random crops of HR and of real LR photographs, mirrored at random along both axes.
 
-    They are not turned by a quarter: sensors and lenses differ along rows and columns, and turned crops would
-    teach a camera that does not.
+    Crops are not rotated by 90 degrees. Sensors and lenses differ between rows and columns; rotated crops
+    would hide that.
 
-    Every picture is as likely as every other of its side, whatever its size. Pictures that cannot be used are
-    left out and listed in `skipped`.
+    All pictures of a side are equally likely, whatever their size. Unusable pictures are left out and listed
+    in `skipped`.
 
-    Where the decoded pictures do not fit in ``cache_bytes``, a place in the batch takes its crops from one
-    picture for 16 steps; the places change theirs in turn, so that every step decodes about as much. For that
-    to spare work, the cache has to hold a picture for each place.
+    If the decoded pictures do not fit in ``cache_bytes``, a place in the batch takes its crops from one
+    picture for 16 steps. The places change their pictures at different steps, so that every step decodes
+    about as much. This saves work only if the cache holds one picture for each place.
 
     Args:
         hr_folders, lr_folders: searched to any depth.
         scale: s.
         patch_size: P, side of the HR crops, a multiple of s; the LR crops' is P / s.
-        batch_size: of all processes together.
-        seed: of the whole training.
-        rank, world_size: this process and how many share a batch: together they hold what one alone would,
-            in the order of their ranks.
-        cache_bytes: how much memory decoded pictures may take, beside those being cropped.
+        batch_size: the number of crops of each side, summed over all processes.
+        seed: the seed of the training.
+        rank, world_size: the number of this process, and of all processes. Their shares in the order of ranks
+            are the batch of a single process.
+        cache_bytes: memory for decoded pictures, besides those being cropped.
 
     Raises:
         SDFlowError: a missing or empty folder, or one side without a picture that is large enough.
@@ -92,35 +92,34 @@ class UnpairedCrops:
 
     @property
     def skipped(self) -> list[tuple[Path, str]]:
-        """Pictures that give no crops, and why: those too small or no pictures at all from the start, damaged
-        ones once they were met."""
+        """Unusable pictures, with the reasons. Damaged ones are listed only after they were read."""
         return [item for side in self._sides for item in list(side.skipped.items())]
 
     @property
     def hr_pictures(self) -> int:
-        """How many HR pictures there are to draw from."""
+        """Number of usable HR pictures."""
         return self._sides[_HR].usable
 
     @property
     def lr_pictures(self) -> int:
-        """How many LR pictures there are to draw from."""
+        """Number of usable LR pictures."""
         return self._sides[_LR].usable
 
     def batch(self, step: int) -> Batch:
-        """This process's share of the batch of a step (from 0). Safe to call from several threads.
+        """This process's share of the batch of a step (from 0). Thread-safe.
 
         Raises:
-            SDFlowError: every picture of one side turned out to be damaged.
+            SDFlowError: every picture of one side is damaged.
         """
         return self._crops(_HR, step), self._crops(_LR, step)
 
     def batches(self, start: int = 0, *, ahead: int = 8, workers: int = 2) -> Iterator[Batch]:
-        """The batches from step ``start`` on, without end, made ahead of their use by threads.
+        """Generate the batches from step ``start`` on, without end; threads prepare them ahead of use.
 
         Args:
             start: the first step.
-            ahead: how many batches may wait.
-            workers: how many threads decode and crop; the batches do not depend on it.
+            ahead: number of prepared batches.
+            workers: number of threads; the batches do not depend on it.
         """
         pool = ThreadPoolExecutor(workers, thread_name_prefix="crops")
         waiting: deque[Future[Batch]] = deque()
@@ -142,7 +141,7 @@ class UnpairedCrops:
 
 
 class _Side:
-    """The pictures of one side, HR or LR, and crops of one size from them."""
+    """The pictures of one side, HR or LR, and their crops of one size."""
 
     def __init__(self, folders: Sequence[Path], size: int, cache: "_PictureCache") -> None:
         self.skipped: dict[Path, str] = {}
@@ -152,7 +151,7 @@ class _Side:
         self.skipped.update((error.path, error.reason) for _, part in found for error in part.skipped)
         self._pictures = [folder / path for folder, part in found for path in part.pictures]
         self._pictures = [path for path in self._pictures if self._is_of_use(path)]
-        self._own = local()  # a pipeline is seeded in place, so that each thread needs its own
+        self._own = local()  # a pipeline is seeded in place, so each thread needs its own
         self._require_pictures()
 
     @property
@@ -160,9 +159,9 @@ class _Side:
         return sum(path not in self.skipped for path in self._pictures)
 
     def crop(self, picture: Sequence[int], crop: Sequence[int]) -> np.ndarray:
-        """uint8 (size, size, 3): what the second seed cuts out of the picture that the first one chooses."""
+        """A crop, uint8 (size, size, 3): the first seed chooses the picture, the second one the window."""
         for attempt in itertools.count():
-            # A damaged picture stays in the draw, or the crops would depend on when it was first met.
+            # A damaged picture stays in the draw; the crops would otherwise depend on when it was first read.
             path = self._pictures[derive_seed(*picture, attempt) % len(self._pictures)]
             if path in self.skipped:
                 continue
@@ -185,7 +184,7 @@ class _Side:
         return self._own.pipeline
 
     def _is_of_use(self, path: Path) -> bool:
-        """Whether a picture can be read and is large enough: counts its bytes, or lists why not."""
+        """Whether a picture is readable and large enough; counts its bytes, or lists the reason."""
         try:
             header = read_header(path)
         except PictureError as error:
@@ -210,7 +209,7 @@ class _Side:
 
 
 class _PictureCache:
-    """Decoded pictures in memory, up to a number of bytes; the least recently used go first."""
+    """A least-recently-used cache of decoded pictures, up to a number of bytes."""
 
     def __init__(self, budget: int) -> None:
         self._budget, self._used = budget, 0

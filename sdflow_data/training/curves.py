@@ -1,19 +1,19 @@
-"""A training's curves and sample pictures for TensorBoard, where that is installed."""
+"""Curves and sample pictures of a training for TensorBoard, if that is installed."""
 
 from pathlib import Path
 
 import numpy as np
 
 _STEPS_BETWEEN = 10
-"""Between two values of a curve: ``metrics.csv`` has every step."""
+"""Steps between two values of a curve; ``metrics.csv`` has every step."""
 
 
 class Curves:
     """Writes event files; does nothing without a folder, or without TensorBoard.
 
     Args:
-        folder: of the event files.
-        step: that a run goes on from: what an interrupted one wrote of later steps is not shown any more.
+        folder: the folder of the event files.
+        step: the step that a run continues from; later steps of an interrupted run are no longer shown.
     """
 
     def __init__(self, folder: Path | None, step: int) -> None:
@@ -27,7 +27,7 @@ class Curves:
         self._writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add(self, row: dict[str, float]) -> None:
-        """A row of ``metrics.csv``: every tenth, and those with a validation number."""
+        """Write a row of ``metrics.csv``; every tenth row and those with a validation number are kept."""
         step = int(row["step"])
         if self._writer is None or (step % _STEPS_BETWEEN and "val_psnr" not in row):
             return
@@ -41,6 +41,6 @@ class Curves:
             self._writer.add_image("samples", picture, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is still waiting."""
+        """Flush and close the files."""
         if self._writer is not None:
             self._writer.close()

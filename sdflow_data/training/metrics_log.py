@@ -1,4 +1,4 @@
-"""The metrics of a training: a row for each step in ``metrics.csv``, and TensorBoard's curves."""
+"""The metrics of a training: one row per step in ``metrics.csv``, and TensorBoard's curves."""
 
 import csv
 import io
@@ -15,16 +15,16 @@ from .curves import Curves
 class MetricsLog:
     """Rows of named values by step.
 
-    Rows that a killed run wrote after its last state are dropped: the resumed run takes those steps again.
+    Rows that a killed run wrote after its last state are dropped; the resumed run repeats those steps.
 
     Args:
-        path: of the CSV file.
+        path: the path of the CSV file.
         events: the folder of TensorBoard's event files.
-        step: that the run goes on from.
-        writable: False keeps no rows and writes nothing: of several processes, one writes.
+        step: the step that the run continues from.
+        writable: if False, nothing is kept or written, because one of several processes writes.
 
     Raises:
-        SDFlowError: the file is there, and is not one of metrics.
+        SDFlowError: the file exists and does not hold metrics.
     """
 
     def __init__(self, path: Path, events: Path, step: int, writable: bool = True) -> None:
@@ -41,21 +41,21 @@ class MetricsLog:
         self._curves.close()
 
     def add(self, step: int, seconds: float, values: dict[str, float]) -> None:
-        """The values of a step, so many seconds into the training."""
+        """Add the values of a step, with the seconds of training so far."""
         if self._writable:
             self._rows.append({"step": step, "seconds": round(seconds, 1), **values})
             self._names |= dict.fromkeys(self._rows[-1])
             self._curves.add(self._rows[-1])
 
     def amend(self, values: dict[str, float]) -> None:
-        """More values of the newest step, where there is one."""
+        """Add further values to the newest step, if there is one."""
         if self._rows and values:
             self._rows[-1] |= values
             self._names |= dict.fromkeys(values)
             self._curves.add({"step": self._rows[-1]["step"], **values})
 
     def show(self, sheet: np.ndarray, step: int) -> None:
-        """A sample sheet, uint8 (H, W, 3), beside the curves."""
+        """Add a sample sheet, uint8 (H, W, 3), to the curves."""
         self._curves.show(sheet, step)
 
     def forget_after(self, step: int) -> None:
@@ -63,7 +63,7 @@ class MetricsLog:
         self._rows = [row for row in self._rows if row["step"] <= step]
 
     def write(self) -> None:
-        """Replace the file; a cell is empty where a step has no value of that name."""
+        """Replace the file; a cell is empty if a step has no value of that name."""
         if not self._rows:
             return
         text = io.StringIO()

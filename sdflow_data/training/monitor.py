@@ -1,4 +1,4 @@
-"""What is looked at now and then while a model trains: a sheet of samples, and PSNR on aligned pairs."""
+"""The monitor of a training: a sheet of samples, and PSNR on aligned pairs."""
 
 from collections.abc import Callable
 
@@ -11,18 +11,19 @@ from .run_folder import RunFolder
 from .validation import ValidationPairs
 
 _COLOUR_DRIFT, _COLLAPSE = 2.5, 0.5
-"""Grey levels: samples are warned of whose colours are further off, and which are nearer to bicubic."""
+"""Grey levels: a warning is given if the colours of samples differ by more, or if they differ from bicubic by
+less."""
 _TOO_EARLY = 0.2
 """No warnings before this progress."""
 
 
 class Monitor:
-    """Looks at the moving average of a trainer's weights.
+    """Watches the moving average of a trainer's weights.
 
     Args:
-        crops: the training's; its first batch is shown.
-        pairs: aligned ones to measure on, if any.
-        say: is told of samples that are off.
+        crops: the crops of the training; the sheet shows the first batch.
+        pairs: aligned pairs for validation, if any.
+        say: prints warnings.
     """
 
     def __init__(
@@ -33,10 +34,10 @@ class Monitor:
         self.newest: dict[str, float] = {}
 
     def look(self, trainer: Trainer, folder: RunFolder, log: MetricsLog, progress: float) -> dict[str, float]:
-        """Keep a sample sheet, warn of samples that are off, and measure; once for a step.
+        """Save a sample sheet, warn of faulty samples, and validate; at most once for a step.
 
         Returns:
-            ``val_psnr`` and ``val_psnr_bicubic`` in dB, where there are pairs; ``newest`` keeps them.
+            ``val_psnr`` and ``val_psnr_bicubic`` in dB, if there are pairs; ``newest`` keeps them.
         """
         if trainer.step_number == self._looked_at:
             return {}

@@ -1,4 +1,4 @@
-"""How near a model in training comes to a real camera: aligned pairs that it does not learn from."""
+"""Validation on aligned pairs of a real camera, which the model does not learn from."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from ..images.finding import pair_by_name
 from ..images.reading import read_header, read_picture
 
 PICTURES, SIDE, BORDER = 8, 160, 12
-"""Pairs that are looked at, spread evenly over the folder; side of their central crop and the border that is
-left out of the comparison, in LR pixels: about the work of two training steps."""
+"""Number of pairs, spread evenly over the folder; side of their central crop and the cropped border, in LR
+pixels. Validation takes about as long as two training steps."""
 
 _SMALLEST = 2 * BORDER + 16
 
@@ -24,13 +24,13 @@ class ValidationPairs:
     """Central crops of aligned pairs: an HR and an LR picture of the same name, in two folders.
 
     Args:
-        hr_folder, lr_folder: searched to any depth; partners lie at the same path, or else at the same but
-            for the ending.
+        hr_folder, lr_folder: searched to any depth; partners have the same path, or the same path except for
+            the ending.
         scale: s; HR pictures have s times the sides of their LR pictures.
 
     Raises:
         SDFlowError: a missing or empty folder, a picture without a partner, sizes that do not fit, or a file
-            that is no picture.
+            that is not a picture.
     """
 
     def __init__(self, hr_folder: Path, lr_folder: Path, scale: int) -> None:
