@@ -81,7 +81,7 @@ def facts(photographs: "Survey") -> dict[str, str]:
     sizes = photographs.sizes
     smallest, largest = (sizes[i] for i in (sizes.prod(axis=1).argmin(), sizes.prod(axis=1).argmax()))
     told = {
-        "photographs": f"{len(sizes)}, {photographs.bytes / 1e6:,.1f} MB",
+        "photographs": f"{photographs.files}, {photographs.bytes / 1e6:,.1f} MB",
         "sizes": f"{smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}",
         "formats": _counts(photographs.formats),
         "JPEG files": _counts(photographs.codecs) or "none",

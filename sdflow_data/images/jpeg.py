@@ -17,7 +17,8 @@ _END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _IN_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of a picture's size and number of bits."""
 _ALONE = frozenset([0x01, *range(0xD0, 0xD9)])
 _MAX_SCANS = 200
 _JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
@@ -63,8 +64,8 @@ def _check_scans(data: bytes) -> None:
     """Refuse a file with missing scans, which would come out blurred if it is progressive."""
     precision: dict[int, np.ndarray] = {}  # of each component: bits that each coefficient still lacks
     progressive, scans = False, 0
-    for marker, payload in _segments(data):
-        if marker in _FRAMES and len(payload) >= 6:
+    for marker, payload in segments(data):
+        if marker in FRAMES and len(payload) >= 6:
             progressive = marker in _PROGRESSIVE
             precision = {component: np.full(64, 99) for component in payload[6::3][: payload[5]]}
         elif marker == 0xDA and payload:
@@ -83,7 +84,7 @@ def _check_scans(data: bytes) -> None:
         raise UndecodableError("truncated (some of its scans are missing)")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Markers and what belongs to them, up to the end marker or the end of the data."""
     place, in_scan = 2, False
     while found := (_IN_SCAN if in_scan else _MARKER).search(data, place):

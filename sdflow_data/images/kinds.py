@@ -4,6 +4,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from .jpeg import FRAMES, segments
+
 _READ = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -52,6 +54,9 @@ _MAGIC = {
     b"#?RADIANCE": "HDR",
     b"FUJIFILM": "raw",
 }
+_JPEG = b"\xff\xd8\xff"
+_LOOKED_AT = 1 << 16
+"""Bytes at the beginning of a file that its kind is looked for in."""
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -82,10 +87,21 @@ def unread_suffix(suffix: str) -> str | None:
 def why_not_read(path: Path) -> str:
     """The reason for refusing a file that no decoder knows: its format by its first bytes."""
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(_LOOKED_AT)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
         return _UNREAD["HEIC"]
     for magic, kind in _MAGIC.items():
         if start.startswith(magic):
             return _UNREAD[kind]
+    if start.startswith(_JPEG):
+        return _why_no_jpeg(start)
     return f"expected a picture ({', '.join(_READ)}), found {'something else' if start else 'an empty file'}"
+
+
+def _why_no_jpeg(start: bytes) -> str:
+    frame = next((payload for marker, payload in segments(start) if marker in FRAMES and payload), None)
+    if frame is None:
+        return "expected a picture in the JPEG file, found none (tables alone, or truncated)"
+    if frame[0] != 8:
+        return f"expected JPEG of 8 bits per sample, found {frame[0]} bits"
+    return "expected a picture in the JPEG file, found a damaged header"

@@ -56,7 +56,7 @@ class Survey:
         formats: how many of each format.
         codecs: how many JPEG files of each compression.
         rotated: how many an EXIF tag turns.
-        unusual: JPEG files whose compression cannot be made again, and why.
+        unusual: JPEG files that can be read, but whose compression cannot be made again, and why.
         unreadable: files that give no picture, and why.
         duplicates: files, and the earlier one with the same bytes.
         measured: those whose pixels were looked at.
@@ -163,7 +163,9 @@ def survey(folders: Sequence[Path], most: int = MOST_MEASURED, workers: int | No
         formats=dict(sum((part.formats for part in parts), Counter()).most_common()),
         codecs=dict(sum((part.codecs for part in parts), Counter()).most_common()),
         rotated=sum(part.rotated for part in parts),
-        unusual={name: reason for part in parts for name, reason in part.unusual.items()},
+        unusual={
+            name: reason for part in parts for name, reason in part.unusual.items() if name not in unreadable
+        },
         unreadable=unreadable,
         duplicates=_duplicates(usable),
         measured=[measured for measured, _, _ in seen if measured is not None],
