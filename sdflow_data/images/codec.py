@@ -141,14 +141,18 @@ class Jpeg:
             coded = self._code(padded)
         return coded[above : above + height, before : before + width]
 
-    def _code(self, levels: np.ndarray) -> np.ndarray:
+    def encoded(self, levels: np.ndarray) -> bytes:
+        """A JPEG file of a picture, uint8 (H, W, 3), with sides up to 65,500; its grid begins at the corner."""
         if max(levels.shape[:2]) > _LONGEST_SIDE:
             raise ValueError(f"levels: expected sides of at most {_LONGEST_SIDE}, got {levels.shape[:2]}")
         file = io.BytesIO()
         tables = [list(table) for table in self.tables]
         picture = Image.fromarray(np.ascontiguousarray(levels))
         picture.save(file, "JPEG", qtables=tables, subsampling=self.subsampling)
-        with Image.open(file, formats=["JPEG"]) as decoded:
+        return file.getvalue()
+
+    def _code(self, levels: np.ndarray) -> np.ndarray:
+        with Image.open(io.BytesIO(self.encoded(levels)), formats=["JPEG"]) as decoded:
             return np.asarray(decoded)
 
     def to_json(self) -> dict[str, Any]:
