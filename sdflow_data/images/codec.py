@@ -142,7 +142,7 @@ class Jpeg:
         return coded[above : above + height, before : before + width]
 
     def encoded(self, levels: np.ndarray) -> bytes:
-        """A JPEG file of a picture, uint8 (H, W, 3), with sides up to 65,500; its grid begins at the corner."""
+        """A JPEG file of a picture, uint8 (H, W, 3), sides up to 65,500; its grid begins at the corner."""
         if max(levels.shape[:2]) > _LONGEST_SIDE:
             raise ValueError(f"levels: expected sides of at most {_LONGEST_SIDE}, got {levels.shape[:2]}")
         file = io.BytesIO()
