@@ -111,7 +111,7 @@ class SRTrainer:
             raise ArgumentError(
                 "split",
                 f"expected parts called {' and '.join(self.required)} for {self.title}, which stops "
-                f"with an error where there is no {missing[0]}; found {found}",
+                f"with an error where there is no {missing[-1]}; found {found}",
             )
         unknown = [name for name in names if self.split_names and name not in self.split_names]
         if unknown:
@@ -165,12 +165,18 @@ def _batch(key: str, layout: Layout, theirs: Values) -> dict[str, int]:
 
 
 def _lr_size(key: str, in_hr_pixels: bool, layout: Layout, theirs: Values) -> int:
-    """The side of a crop in LR pixels: a template's, where patches are as large."""
+    """The side of a crop in LR pixels: a template's, where patches are as large, or else as much as fits.
+
+    Networks with windows take whole windows alone.
+    """
     largest = layout.patch_size // layout.scale
     size = _number(_train(theirs).get(key), 0)
     if in_hr_pixels:
         size //= _number(theirs.get("scale"), layout.scale)
-    return min(size, largest) or largest
+    if 0 < size <= largest:
+        return size
+    window = _number(theirs.get("network_g", {}).get("window_size"), 1)
+    return largest // window * window or largest
 
 
 def _number(value: Any, default: int) -> int:

@@ -369,3 +369,13 @@ def test_a_metric_that_small_patches_would_stop_the_training_with_is_left_out(
     pairs = write_dataset(tmp_path / "dataset", photographs=2, scale=2, patch_size=patch_size)
     text = fill_in(pairs, tmp_path, "basicsr", BASICSR + NIQE, split="train=0.5,val=0.5")
     assert yaml.safe_load(text)["val"]["metrics"].keys() == {"psnr", *["mine"] * has_niqe}
+
+
+@pytest.mark.parametrize(("patch_size", "window", "gt_size"), [(40, 16, 32), (40, 7, 28), (16, 16, 16)])
+def test_a_crop_of_small_patches_is_of_whole_windows(
+    tmp_path: Path, patch_size: int, window: int, gt_size: int
+) -> None:
+    pairs = write_dataset(tmp_path / "dataset", photographs=2, scale=2, patch_size=patch_size)
+    template = BASICSR.replace("  upscale: 4", f"  upscale: 4\n  window_size: {window}")
+    text = fill_in(pairs, tmp_path, "hat", template)
+    assert yaml.safe_load(text)["datasets"]["train"]["gt_size"] == gt_size
