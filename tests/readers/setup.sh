@@ -9,4 +9,4 @@ environment=$1
 install -r "$here/requirements.txt"
 # Without what torchvision and BasicSR ask for: a torch with CUDA, of 5 GB. BasicSR's setup imports torch.
 install --no-deps --target "$1/torchvision" torchvision==0.28.0
-install --no-deps --no-build-isolation basicsr==1.4.2 realesrgan==0.3.0
+install --no-deps --no-build-isolation basicsr==1.4.2
