@@ -28,8 +28,8 @@ class Encoded:
 
     Attributes:
         content: z_c, (1, 3, H, W), fp32.
-        prepared: what the conditional flow keeps of it.
-        cameras: mean and deviation of z_d by each measured camera that was asked for.
+        prepared: features of the content for the conditional flow.
+        cameras: mean and deviation of z_d for each requested measured camera.
     """
 
     content: Tensor
@@ -79,9 +79,9 @@ class Downscaler:
         """LR images (K, 3, H, W) in [-1, 1] for latents z'_d (K, 12, H/2, W/2).
 
         Args:
-            encoded: what ``encode`` gave.
+            encoded: the result of ``encode``.
             latents: z'_d.
-            components: of each, where they are measured cameras; None for the first.
+            components: the measured camera of each latent; None for the first camera.
         """
         content = F.pixel_unshuffle(encoded.content, 2)
         cameras = [*(components or [0] * len(latents)), *[0] * _GROUP]  # groups are filled up
@@ -174,7 +174,7 @@ def _frozen(network: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor
 
 
 def _in_groups(decode: Callable[[Tensor, int], Tensor], latents: Tensor, size: int) -> Tensor:
-    """Decode latents in groups of a fixed size, the last one filled up; it is told which is a group's first.
+    """Decode latents in groups of a fixed size; the last group is padded. ``decode`` gets the group's start.
 
     Rounding may depend on the batch size, and on a CPU even on the place in the batch. A CPU therefore
     decodes one latent at a time. This costs 7 ms a sample instead of 5 ms in groups of four, after an

@@ -212,14 +212,14 @@ class ScaleShiftNet(nn.Module):
 class MeasuredCamera(Bijection):
     """Measured cameras as affine maps of the degradation, given the content: z_d <-> white noise.
 
-    In opponent colours ``z_d = (K - 1) z_c + g(K z_c) * (N n)``: what a camera's response takes from the
-    content, and its noise. ``forward`` takes z_d (B, 3, H, W) and the content (B, 3, H, W), both in [-1, 1]
-    units, and gives n; ``inverse`` samples. Which camera an image is of is told by its number, from 0: one
-    for all or (B,). All begin as no response and white noise of one grey level, the first alone in use; they
-    are set by ``load``, and no gradient changes them. Always computed in fp32.
+    In opponent colours ``z_d = (K - 1) z_c + g(K z_c) * (N n)``: the change by a camera's response,
+    plus its noise. ``forward`` maps z_d (B, 3, H, W), given the content (B, 3, H, W), both in [-1, 1] units,
+    to n; ``inverse`` samples. The number of an image's camera, from 0, is one for all images or (B,). The
+    initial cameras have K = 1 and white noise of one grey level, and only the first is in use. ``load`` sets
+    the cameras; they have no gradient. All computations are in fp32.
 
     Args:
-        cameras: there is room for so many.
+        cameras: the largest number of cameras.
     """
 
     response: Tensor

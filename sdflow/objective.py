@@ -33,10 +33,11 @@ class Step:
 
     Args:
         model: in training.
-        hr: (B, 3, sP, sP) uint8; lr: (B, 3, P, P) uint8, other scenes.
-        replicas: draws the step's random numbers, all of them here: a term that is left out changes none.
-        perceptual: distance of two pictures by VGG-19's features, where its weights were given.
-        stored_by: what the camera's files do to samples.
+        hr: (B, 3, sP, sP) uint8.
+        lr: (B, 3, P, P) uint8, of other scenes.
+        replicas: draws all random numbers of the step here, so that leaving out a term changes none.
+        perceptual: distance of two pictures by VGG-19's features, if its weights are given.
+        stored_by: the effect of the camera's files on samples.
     """
 
     def __init__(

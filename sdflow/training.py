@@ -73,13 +73,12 @@ class Trainer:
     loads a saved state continues as if it had never stopped, bit for bit on a CPU.
 
     Attributes:
-        model: the weights that learn.
-        ema_model: their exponential moving average, in evaluation mode.
-        step_number: of steps taken, with those that were skipped.
-        skipped: steps that were not finite and changed nothing.
-        lr_scale: a factor of the learning rate, for whoever has to slow down.
-        stored_by: what the camera's files do to samples before anything sees them, see ``Step``; no part of
-            the state.
+        model: the model in training.
+        ema_model: the exponential moving average of its weights, in evaluation mode.
+        step_number: number of steps taken, skipped ones included.
+        skipped: number of steps that were not finite and changed nothing.
+        lr_scale: a factor of the learning rate.
+        stored_by: the effect of the camera's files on samples, see ``Step``; not part of the state.
 
     Args:
         architecture: the architecture of the model.

@@ -37,17 +37,17 @@ __all__ = [
 ]
 
 CHEAP_COLUMNS: tuple[str, ...] = tuple(s.name for s in STATISTICS.values() if s.cheap)
-"""The statistics that every manifest has."""
+"""The statistics in every manifest."""
 
 
 def cheap_statistics(hr: np.ndarray, lr: np.ndarray) -> dict[str, np.ndarray]:
-    """The statistics for the manifest, of all variants of one patch.
+    """The statistics of the manifest for all variants of one patch.
 
     Args:
         hr: uint8 (P, P, 3).
         lr: uint8 (K, p, p, 3).
 
     Returns:
-        float32 (K,) for each of `CHEAP_COLUMNS`; NaN where a sample does not tell.
+        float32 (K,) for each of `CHEAP_COLUMNS`; NaN if a sample does not determine it.
     """
     return measure(Batch(lr[None], hr[None]), CHEAP_COLUMNS)

@@ -1,4 +1,4 @@
-"""Batches of patches: what statistics are measured on."""
+"""Batches of patches, the input of statistics."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -20,7 +20,7 @@ class Batch:
 
     Args:
         lr: (N, K, p, p, 3), uint8 or float: K LR variants of each of N patches.
-        hr: (N, s*p, s*p, 3), uint8: the HR patches that they were made from; None for LR alone.
+        hr: (N, s*p, s*p, 3), uint8: their HR patches; None for LR alone.
     """
 
     def __init__(self, lr: np.ndarray, hr: np.ndarray | None = None) -> None:
@@ -42,7 +42,7 @@ class Batch:
 
     @cached_property
     def lr(self) -> np.ndarray:
-        """(M, p, p, 3) with M = N*K: the samples one by one, the variants of a patch side by side."""
+        """(M, p, p, 3) with M = N*K: the samples; the variants of a patch are consecutive."""
         return self.variants.reshape(-1, self.size, self.size, 3)
 
     @cached_property
@@ -57,26 +57,26 @@ class Batch:
 
     @cached_property
     def residual(self) -> np.ndarray:
-        """(M, p, p, 3): LR less bicubic."""
+        """(M, p, p, 3): LR minus bicubic."""
         return self.lr - self.bicubic
 
     def of_samples(self, of_patches: np.ndarray) -> np.ndarray:
-        """(N, ...) to (M, ...): what is true of a patch, for each of its samples."""
+        """(N, ...) to (M, ...): repeats the values of a patch for its samples."""
         return np.repeat(of_patches, self.variants_per_patch, axis=0)
 
     def shared(self, function: "Callable[[Batch], T]") -> T:
-        """``function(self)``, computed once for all the statistics that build on it."""
+        """``function(self)``, computed once for all statistics that use it."""
         if function not in self._shared:
             self._shared[function] = function(self)
         return self._shared[function]
 
 
 def at_limits(images: np.ndarray) -> np.ndarray:
-    """Where grey levels are clipped: at 0 or 255; bool, of the same shape."""
+    """Whether grey levels are clipped, at 0 or 255; bool, of the same shape."""
     return np.logical_or(images <= 0, images >= 255)
 
 
 def bicubic_lr(hr: np.ndarray, size: int) -> np.ndarray:
-    """Bicubic LR patches, (N, s*p, s*p, 3) to float32 (N, p, p, 3) in [0, 255], for ``size`` p."""
+    """Bicubic LR patches of side p = ``size``, (N, s*p, s*p, 3) to float32 (N, p, p, 3) in [0, 255]."""
     planes = torch.from_numpy(np.ascontiguousarray(hr)).permute(0, 3, 1, 2).to(torch.float32)
     return bicubic_downscale(planes, hr.shape[1] // size).clamp(0, 255).permute(0, 2, 3, 1).numpy()

@@ -1,8 +1,8 @@
-"""A set of patches against real photographs, statistic by statistic and as a whole.
+"""Comparison of a set of patches with real photographs, for each statistic and for all together.
 
-A distance by itself says little. It stands between a floor, the distance of real photographs from other real
-photographs, and a ceiling, that of bicubic LR from them: 0 % of the way is as good as real, 100 % is what a
-dataset without any degradation would reach.
+A distance is reported between a floor, the distance of real photographs from other real photographs, and a
+ceiling, the distance of bicubic LR from them. 0 % of the way is as good as real; 100 % is a dataset without
+any degradation.
 """
 
 from dataclasses import dataclass
@@ -22,25 +22,25 @@ _COLUMNS = (
 )
 
 _INFORMATIVE = 1.5
-"""Ceiling over floor, from which on a statistic can tell real from bicubic."""
+"""From this ratio of ceiling to floor on, a statistic distinguishes real from bicubic."""
 
 
 def compare(
     generated: pd.DataFrame, real: pd.DataFrame, bicubic: pd.DataFrame | None = None, seed: int = 0
 ) -> pd.DataFrame:
-    """Every statistic that both sets have, side by side.
+    """The table of all statistics that both sets have.
 
     Args:
-        generated, real, bicubic: frames; their column ``group`` says which samples are from one photograph.
-        seed: of the bootstrap and the splits.
+        generated, real, bicubic: frames; samples of one photograph have the same value of ``group``.
+        seed: the seed of the bootstrap and the splits.
 
     Returns:
-        A row per statistic, with its name as index:
+        One row per statistic, with its name as index:
         ``unit``, ``description``; ``generated``, ``real``, ``bicubic``: medians;
         ``distance``: Wasserstein-1 of generated from real, in the unit; ``low``, ``high``: its 90 % interval;
         ``floor``: real from real; ``ceiling``: bicubic from real;
-        ``position``: where distance lies from floor (0) to ceiling (1), NaN if floor and ceiling are alike;
-        ``nearer``: whether generated is nearer to real than bicubic is.
+        ``position``: position of the distance from floor (0) to ceiling (1), NaN if these are alike;
+        ``nearer``: whether generated is nearer to real than bicubic.
     """
     random = np.random.default_rng(seed)
     rows = {}
@@ -85,7 +85,7 @@ def _compare(
 
 
 def position(distance: float, floor: float, ceiling: float) -> float:
-    """Where a distance lies from floor (0) to ceiling (1); at least 0; NaN if those two are alike."""
+    """The position of a distance from floor (0) to ceiling (1), at least 0; NaN if these are alike."""
     if not ceiling > _INFORMATIVE * floor:
         return np.nan
     return max(0.0, (distance - floor) / (ceiling - floor))
@@ -101,14 +101,14 @@ class KernelComparison:
 
     @property
     def position(self) -> float:
-        """Where the distance lies from floor (0) to ceiling (1)."""
+        """The position of the distance from floor (0) to ceiling (1)."""
         return position(self.distance, self.floor, self.ceiling)
 
 
 def compare_features(
     generated: pd.DataFrame, real: pd.DataFrame, bicubic: pd.DataFrame, seed: int = 0
 ) -> KernelComparison:
-    """Kernel distances over the features of `FeatureScale`; the floor is the mean of five splits of real."""
+    """MMD over the features of `FeatureScale`; the floor is the mean of five splits of real."""
     random = np.random.default_rng(seed)
     scale = FeatureScale(real)
     kept = [_thinned(frame) for frame in (generated, real, bicubic)]
@@ -134,7 +134,7 @@ class FeatureScale:
         self._spread = spread.where(spread > 1e-6, values.std().clip(lower=1e-6))
 
     def __call__(self, frame: pd.DataFrame) -> np.ndarray:
-        """(rows, features); what a sample does not tell counts as ordinary, and nothing as more than 10."""
+        """(rows, features); missing values count as the median, and values are clipped to 10."""
         scaled = (frame[self.names] - self._middle) / self._spread
         return scaled.clip(-10, 10).fillna(0.0).to_numpy(np.float64)
 

@@ -6,12 +6,12 @@ import numpy as np
 
 _BOOTSTRAPS, _SPLITS = 200, 20
 _MOST_SAMPLES = 4000
-"""Of a set that the bootstrap looks at; more would narrow nothing that the number of photographs does not."""
+"""The most samples of a set in the bootstrap; its precision depends on the number of photographs."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Values of one statistic with the photograph that each is from; made by `sample_of`."""
+    """Values of one statistic, each with its photograph; made by `sample_of`."""
 
     values: np.ndarray
     groups: np.ndarray
@@ -20,8 +20,8 @@ class Sample:
 def sample_of(values: np.ndarray, groups: np.ndarray) -> Sample:
     """The finite values (n,), thinned out evenly to a bounded number, with their groups numbered from 0.
 
-    With fewer than three photographs every value counts as a group of its own: there is nothing to
-    resample photographs from.
+    With fewer than three photographs every value is a group of its own, because there are too few photographs
+    to resample.
     """
     finite = np.flatnonzero(np.isfinite(values))
     finite = finite[:: -(-len(finite) // _MOST_SAMPLES) or 1]
@@ -32,15 +32,15 @@ def sample_of(values: np.ndarray, groups: np.ndarray) -> Sample:
 
 
 def wasserstein(a: Sample, b: Sample) -> float:
-    """Wasserstein-1 distance: how far values must be moved on average to make one set of the other."""
+    """Wasserstein-1 distance: the mean shift of values that transports one set to the other."""
     return float(_Difference(a, b).distances(np.ones((1, len(a.values))), np.ones((1, len(b.values))))[0])
 
 
 def interval(a: Sample, b: Sample, random: np.random.Generator) -> tuple[float, float]:
     """A 90 % interval of `wasserstein`, by a bootstrap over photographs.
 
-    The basic bootstrap: resampled distances are too large by about as much as the distance itself is, hence
-    they are mirrored at it. Near the floor, where distances cannot go below 0, it is too narrow.
+    This is the basic bootstrap. Resampled distances are too large by about as much as the distance itself, so
+    they are mirrored at it. The interval is too narrow near the floor, because distances are at least 0.
     """
     weights = [_resampled(sample.groups, random) for sample in (a, b)]
     low, high = np.quantile(_Difference(a, b).distances(*weights), [0.05, 0.95])
@@ -49,16 +49,16 @@ def interval(a: Sample, b: Sample, random: np.random.Generator) -> tuple[float, 
 
 
 def floor(real: Sample, random: np.random.Generator) -> float:
-    """The distance between halves of the real set, split by photograph: about what chance makes of one law.
+    """The distance between halves of the real set, split by photograph: the effect of chance under one law.
 
-    Halves are smaller than what is compared, so a set of the same law may come out at half of it.
+    Halves are smaller than the compared sets, so a set of the same law may reach half of it.
     """
     halves = random_halves(real.groups, _SPLITS, random).astype(np.float64)
     return float(_Difference(real, real).distances(halves, 1.0 - halves).mean())
 
 
 def random_halves(groups: np.ndarray, splits: int, random: np.random.Generator) -> np.ndarray:
-    """Random halves of the photographs, or of the patches if there are fewer than three photographs.
+    """Random halves of the photographs, or of the patches with fewer than three photographs.
 
     Args:
         groups: (n,), the photograph of each patch.
@@ -76,7 +76,7 @@ def random_halves(groups: np.ndarray, splits: int, random: np.random.Generator) 
 
 
 def _resampled(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(bootstraps, n): how often each value counts when groups are drawn with replacement."""
+    """(bootstraps, n): the multiplicity of each value when groups are drawn with replacement."""
     count = groups.max() + 1
     drawn = random.multinomial(count, np.full(count, 1 / count), size=_BOOTSTRAPS)
     return drawn[:, groups].astype(np.float64)
@@ -100,7 +100,7 @@ def mmd(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
     """Squared maximum mean discrepancy of features (n, d) and (m, d), unbiased: about 0 for equal laws.
 
     Gaussian kernels of half, once and twice the bandwidth, averaged (Gretton et al., JMLR 2012, equation 3).
-    NaN where a set has fewer than two rows.
+    NaN if a set has fewer than two rows.
     """
     if min(len(a), len(b)) < 2:
         return np.nan
@@ -112,7 +112,7 @@ def mmd(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
 
 
 def median_distance(features: np.ndarray) -> float:
-    """Of all pairs of rows: the bandwidth at which a kernel sees most. Above 0, even where rows are equal."""
+    """The median distance of all pairs of rows, a bandwidth for kernels. Above 0, even if rows are equal."""
     squared = squared_distances(features, features)[np.triu_indices(len(features), 1)]
     return max(1e-6, float(np.sqrt(np.median(squared)))) if len(squared) else np.nan
 
@@ -123,5 +123,5 @@ def _kernel(a: np.ndarray, b: np.ndarray, bandwidth: float) -> np.ndarray:
 
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, m): of the rows of (n, d) from those of (m, d)."""
+    """(n, m): squared distances of the rows of (n, d) from those of (m, d)."""
     return (np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T).clip(0)

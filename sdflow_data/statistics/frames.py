@@ -1,4 +1,4 @@
-"""Frames: pandas tables with a row per sample and a column per statistic."""
+"""Frames: pandas tables with one row per sample and one column per statistic."""
 
 from collections.abc import Hashable, Sequence
 
@@ -22,12 +22,12 @@ def frame_of_pairs(hr: np.ndarray, lr: np.ndarray, groups: Sequence[Hashable] | 
     Args:
         hr: (N, s*p, s*p, 3) uint8.
         lr: (N, K, p, p, 3) uint8 (or grey levels as float): K variants of each patch.
-        groups: N names of the photographs that the patches are from; samples of one photograph are not
-            independent, and comparisons respect that. None: every patch is its own.
+        groups: N names of the photographs of the patches. Samples of one photograph are not independent, and
+            comparisons respect that. None for patches of different photographs.
 
     Returns:
-        N*K rows, the variants of a patch side by side; columns ``group``, ``patch``, ``variant`` and the
-        statistics. Those of ``variants`` are the patch's own, the same in its rows.
+        N*K rows, with consecutive variants of a patch; columns ``group``, ``patch``, ``variant`` and the
+        statistics. Statistics of ``variants`` are equal in all rows of a patch.
     """
     return _frame(lr, hr, groups, tuple(STATISTICS))
 
@@ -38,9 +38,9 @@ def frame_of_patches(lr: np.ndarray, groups: Sequence[Hashable] | None = None) -
 
 
 def frame_of_images(images: Sequence[np.ndarray], size: int = 64, most: int = 2000) -> pd.DataFrame:
-    """The statistics that need no HR, of patches cut out of whole photographs (H, W, 3) uint8.
+    """The statistics that need no HR, of patches cut from whole photographs (H, W, 3) uint8.
 
-    Compare sets cut to the same ``size`` only. ``most`` patches are taken in all, from all photographs alike.
+    Compare only sets of the same ``size``. At most ``most`` patches are cut, equally from all photographs.
     """
     each = -(-most // max(1, len(images)))
     cut = [cut_patches(image, size, each) for image in images]
@@ -51,20 +51,20 @@ def frame_of_images(images: Sequence[np.ndarray], size: int = 64, most: int = 20
 
 
 def bicubic_frame(hr: np.ndarray, size: int, groups: Sequence[Hashable] | None = None) -> pd.DataFrame:
-    """`frame_of_pairs` of the bicubic LR, 8 bits, of size ``size``: what no camera ever does."""
+    """`frame_of_pairs` of the bicubic LR, 8 bits, of size ``size``."""
     return frame_of_pairs(hr, bicubic_patches(hr, size)[:, None], groups)
 
 
 def bicubic_patches(hr: np.ndarray, size: int) -> np.ndarray:
-    """(N, s*p, s*p, 3) to bicubic LR as a dataset would hold it, uint8 (N, p, p, 3)."""
+    """(N, s*p, s*p, 3) to bicubic LR, rounded to uint8 (N, p, p, 3)."""
     return np.rint(bicubic_lr(hr, size)).astype(np.uint8)
 
 
 def cut_patches(image: np.ndarray, size: int, most: int, seed: int = 0) -> np.ndarray:
-    """Up to ``most`` patches of a photograph, (M, size, size, 3), apart from one another.
+    """Up to ``most`` disjoint patches of a photograph, (M, size, size, 3).
 
-    They lie on a grid that begins at the corner and keeps to multiples of 8, so that the blocks of a JPEG
-    photograph begin at their corners; which of them depends on the seed and the photograph's size.
+    They lie on a grid from the corner in multiples of 8, so that JPEG blocks of a photograph begin at their
+    corners. The choice depends on the seed and the photograph's size.
     """
     step = -(-size // 8) * 8
     places = [

@@ -1,4 +1,4 @@
-"""The linear kernel between HR and LR, by least squares over many patches."""
+"""The linear blur kernel from HR to LR, by least squares over many patches."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +11,14 @@ from .transfer import fit_transfer, frequencies
 
 _PIXELS_PER_PATCH = 512
 _RIDGE = 0.01
-"""Of the mean energy of a tap: holds down what natural images hardly show, frequencies near HR's limit."""
+"""Ridge penalty as a share of the mean energy of a tap; damps frequencies near HR's limit."""
 
 _RESPONSE_SIZE, _MUCH = 32, 1e3
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """How LR is made of HR: ``lr[y, x] = sum taps[i, j] * hr[s*y + top + i, s*x + top + j]``.
+    """The blur kernel: ``lr[y, x] = sum taps[i, j] * hr[s*y + top + i, s*x + top + j]``.
 
     Attributes:
         taps: (n, n), in HR pixels, around the centre of the LR pixel; they sum to about 1.
@@ -30,21 +30,21 @@ class Kernel:
 
     @property
     def shift(self) -> np.ndarray:
-        """How far LR is moved by it, (right, down), in LR pixels."""
+        """The shift of LR, (right, down), in LR pixels."""
         return self._transfer[1:3]
 
     @property
     def widths(self) -> np.ndarray:
-        """Standard deviations of its blur along the longest and the shortest axis, in LR pixels.
+        """Standard deviations of the blur along the longest and the shortest axis, in LR pixels.
 
-        Of the blur beyond bicubic downscaling, which has none; negative where it sharpens.
+        The blur is relative to bicubic downscaling; negative values mean sharpening.
         """
         variances = np.linalg.eigvalsh(self._blur)[::-1]
         return np.sign(variances) * np.sqrt(np.abs(variances))
 
     @property
     def angle(self) -> float:
-        """Of the longest axis, in degrees from right towards down, in [0, 180)."""
+        """Angle of the longest axis, in degrees from right towards down, in [0, 180)."""
         right, down = np.linalg.eigh(self._blur)[1][:, -1]
         return float(np.degrees(np.arctan2(down, right)) % 180)
 
@@ -69,7 +69,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class KernelSums:
-    """What the least squares needs of any number of patches. Sums of parts are the sums of the whole."""
+    """The sums of the least squares over any number of patches; sums of parts add up."""
 
     normal: np.ndarray
     right: np.ndarray
@@ -83,19 +83,19 @@ class KernelSums:
     def solve(self) -> Kernel:
         """The kernel that fits all patches best."""
         ridge = np.full(len(self.right), _RIDGE * self.normal.diagonal()[:-1].mean() + 1e-6)
-        ridge[-1] = 0  # the constant term is no tap
+        ridge[-1] = 0  # the constant term is not a tap
         solution = np.linalg.solve(self.normal + np.diag(ridge), self.right)
         side = kernel_side(self.scale)
         return Kernel(solution[:-1].reshape(side, side), self.scale)
 
 
 def kernel_side(scale: int) -> int:
-    """Taps along a side: bicubic's own 4 * scale, and room for blur of a few HR pixels."""
+    """Taps along a side: 4 * scale for bicubic, and room for a blur of a few HR pixels."""
     return 4 * scale + 8
 
 
 def least_kernel_size(scale: int) -> int:
-    """The smallest LR patch that has pixels whose whole kernel lies inside its HR patch."""
+    """The smallest LR patch with pixels whose whole kernel lies inside the HR patch."""
     return 2 * _margin(scale) + 1
 
 
@@ -104,7 +104,7 @@ def kernel_sums(hr: np.ndarray, lr: np.ndarray) -> KernelSums:
 
     Args:
         hr: (N, s*p, s*p, 3) grey levels.
-        lr: (N, K, p, p, 3); the mean of the variants counts, which has the same kernel and less noise.
+        lr: (N, K, p, p, 3); the mean of the variants is used, which has the same kernel and less noise.
     """
     size = lr.shape[2]
     scale = hr.shape[1] // size
@@ -129,7 +129,7 @@ def _margin(scale: int) -> int:
 
 
 def _bicubic(distances: np.ndarray) -> np.ndarray:
-    """Keys' cubic with a = -0.5 at distances in LR pixels, of sum 1."""
+    """Keys' cubic kernel (a = -0.5) at distances in LR pixels, with sum 1."""
     x = np.abs(distances)
     near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))

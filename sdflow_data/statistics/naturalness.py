@@ -1,8 +1,7 @@
 """Natural-scene statistics: the 36 features of BRISQUE (Mittal, Moorthy and Bovik, IEEE TIP 2012).
 
-The features alone: they need no trained weights. Locally normalised luma (MSCN) of a photograph is close to
-Gaussian; degradations change the shape of its distribution and that of products of neighbours, each in
-their own way.
+The features need no trained weights. Locally normalised luma (MSCN) of a photograph is close to Gaussian.
+Each degradation changes the shape of its distribution, and of that of products of neighbours, differently.
 """
 
 from functools import lru_cache
@@ -57,7 +56,7 @@ def _of_scale(grey: np.ndarray) -> np.ndarray:
 
 
 def _locally_normalised(grey: np.ndarray) -> np.ndarray:
-    """MSCN coefficients: less the local mean, over the local deviation plus 1."""
+    """MSCN coefficients: luma minus the local mean, divided by the local deviation plus 1."""
     window = {"sigma": (0, _SIGMA, _SIGMA), "truncate": 2.6, "mode": "nearest"}  # 7x7
     mean = ndimage.gaussian_filter(grey, **window)
     variance = ndimage.gaussian_filter(grey * grey, **window) - mean * mean

@@ -11,13 +11,13 @@ from .batch import LUMA, Batch, at_limits
 from .registry import Statistic, measures
 
 _SIDE, _STEP = 8, 4
-"""Side of the blocks that are looked at, and the distance from one to the next: they overlap."""
+"""Side of the blocks, and their distance; they overlap."""
 
 _FLATTEST, _FLAT = 3, 24
-"""Blocks of a patch that are taken for the noise level, and for its growth, which needs many brightnesses."""
+"""Number of blocks of a patch for the noise level, and for its growth, which needs many brightnesses."""
 
 _LEAST_RANGE = 48.0
-"""Grey levels that the flat blocks must span for the growth with brightness to be seen."""
+"""Range of grey levels of the flat blocks that the growth with brightness needs."""
 
 _BRIGHTNESS_STEP, _LEAST_IN_STEP = 16, 8
 
@@ -34,7 +34,7 @@ _FREEDOM = _SURFACES.shape[0] - _SURFACES.shape[1]
 _PROJECTOR = (_SURFACES @ _SURFACES.T).reshape(_SIDE, _SIDE, _SIDE, _SIDE)
 _NEIGHBOURS = _SIDE * (_SIDE - 1)
 _LOST_CORRELATION = float(np.einsum("yxyx->yx", _PROJECTOR[:, :-1, :, 1:]).sum()) / _NEIGHBOURS
-"""What taking off the surface takes from the covariance of neighbours in white noise of variance 1."""
+"""Bias of the covariance of neighbours in white noise of variance 1 when the surface is subtracted."""
 
 
 def in_blocks(images: np.ndarray, step: int = _SIDE) -> np.ndarray:
@@ -48,9 +48,9 @@ def in_blocks(images: np.ndarray, step: int = _SIDE) -> np.ndarray:
 def flat_blocks(images: np.ndarray, count: int) -> np.ndarray:
     """(M, count): the flattest of the blocks that lie 4 pixels apart, the flattest first.
 
-    Flat is what, after a slight blur, deviates least from a quadratic surface. The blur takes most of the
-    noise away, so that the choice hardly favours blocks with little of it. Blocks with clipped pixels, where
-    noise is cut off, come last.
+    Flatness is the deviation from a quadratic surface after a slight blur. The blur removes most of the
+    noise, so the choice hardly favours blocks with little noise. Blocks with clipped pixels come last,
+    because their noise is cut off.
     """
     smoothed = ndimage.gaussian_filter(images @ LUMA, (0, 1, 1))[..., None]
     texture = np.square(_without_surface(in_blocks(smoothed, _STEP))).sum(axis=(2, 3))
@@ -60,10 +60,10 @@ def flat_blocks(images: np.ndarray, count: int) -> np.ndarray:
 
 
 def noise_in(images: np.ndarray, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Brightness of the chosen blocks, and what is left of them without the quadratic surface that fits best.
+    """Brightness of the chosen blocks, and their residual from the best quadratic surface.
 
-    Noise is left whatever its grain (a high-pass filter would miss what JPEG or blur leaves of it), and
-    shading is not.
+    The residual keeps noise of any grain and removes shading. A high-pass filter would miss the noise that
+    JPEG or blur leaves.
 
     Args:
         images: (M, p, p, 3).
@@ -121,8 +121,8 @@ def flat_level(batch: Batch) -> np.ndarray:
 def noise_growth(batch: Batch) -> np.ndarray:
     """Poisson-Gaussian noise, variance = gain * brightness + dark^2, over flat blocks and channels.
 
-    Least squares, reweighted by the fitted variance (a block's variance spreads in proportion to it) and
-    against outliers (textured blocks). NaN where the blocks span less than 48 levels of brightness.
+    Least squares, reweighted by the fitted variance (the spread of a block's variance is proportional to it)
+    and against outliers (textured blocks). NaN if the blocks span less than 48 levels of brightness.
     """
     levels, noise = batch.shared(_flat_noise)
     return fit_growth(levels.reshape(len(levels), -1), variance_of(noise).reshape(len(levels), -1))
@@ -134,7 +134,7 @@ class NoiseCurve:
 
     Attributes:
         levels, sigmas: median brightness and noise level of the samples in steps of brightness.
-        gain, dark: of the Poisson-Gaussian noise that fits them; NaN where they span too little.
+        gain, dark: parameters of the fitted Poisson-Gaussian noise; NaN if the levels span too little.
     """
 
     levels: np.ndarray
@@ -144,7 +144,7 @@ class NoiseCurve:
 
 
 def noise_curve(frame: pd.DataFrame) -> NoiseCurve:
-    """The curve of a frame's samples: far more exact than what a single sample tells."""
+    """The curve of a frame's samples, far more exact than the values of a single sample."""
     found = frame[["flat_level", "noise_sigma"]].dropna()
     steps = found.groupby((found["flat_level"] // _BRIGHTNESS_STEP).rename("step"))
     levels, sigmas = steps.median()[steps.size() >= _LEAST_IN_STEP].to_numpy(np.float64).T
@@ -175,7 +175,7 @@ def fit_growth(levels: np.ndarray, variances: np.ndarray) -> np.ndarray:
     Statistic("noise_grain", "", "lr", "correlation of the noise between neighbouring pixels", headline=True)
 )
 def noise_grain(batch: Batch) -> np.ndarray:
-    """Of the flattest areas; white noise has 0, coarse grain more. NaN where there is no noise."""
+    """Correlation in the flattest areas: 0 for white noise, more for coarse grain. NaN without noise."""
     noise = batch.shared(_flattest_noise)
     grid = noise.reshape(*noise.shape[:2], _SIDE, _SIDE, 3)
     right = (grid[:, :, :, 1:] * grid[:, :, :, :-1]).sum(axis=(1, 2, 3, 4))
@@ -191,7 +191,7 @@ def noise_grain(batch: Batch) -> np.ndarray:
     )
 )
 def noise_channels(batch: Batch) -> np.ndarray:
-    """Of the flattest areas: 0 for channels of their own, 1 for grey noise. NaN where there is no noise."""
+    """Correlation in the flattest areas: 0 for independent channels, 1 for grey noise. NaN without noise."""
     noise = batch.shared(_flattest_noise)
     energy = np.square(noise).sum(axis=(1, 2))
     products = (noise * np.roll(noise, 1, axis=3)).sum(axis=(1, 2))
