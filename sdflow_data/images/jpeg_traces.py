@@ -4,8 +4,13 @@ On the right grid, the DCT coefficients of a decoded JPEG picture lie near whole
 other pictures lie anywhere. A picture that was resized or changed after JPEG has no grid and shows no trace.
 """
 
+import math
+from functools import lru_cache
+
 import numpy as np
+import torch
 from scipy.fft import dct
+from torch.nn import functional
 
 from .codec import UNIT, Jpeg, Subsampling, standard_tables
 
@@ -31,28 +36,52 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _LEAST_EVIDENCE = 100.0
 """Threshold of the log likelihood ratio over all windows; pictures without JPEG reached up to 20."""
 
-_STEPS = {quality: np.array(standard_tables(quality)[0][1:], np.float32) for quality in QUALITIES}
+_STEPS = np.array([standard_tables(quality)[0][1:] for quality in QUALITIES], np.float32)
+"""(qualities, 63): quantisation steps of luma."""
+
+_PER_LEVEL, _MOST = 16, 128
+"""Coefficients are rounded to parts of a level, a sixth of what rounding to 8 bits does to them, and those
+beyond so many levels have no say: there are few."""
 
 
-def lattice_evidence(coefficients: np.ndarray, quality: int) -> np.ndarray:
-    """Log likelihood ratio of "whole steps of that quality, plus rounding" against "anywhere".
+def lattice_evidence(coefficients: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Log likelihood ratio of "whole steps of a quality, plus rounding" against "anywhere".
 
     Coefficients of zero can speak against a quality, but not for it.
 
     Args:
-        coefficients: (..., 63), of luma blocks, without the mean.
-        quality: one of `QUALITIES`.
+        coefficients: (M, n, 63), of n luma blocks of each of M pictures, without the means.
+        usable: (M, n): which blocks count.
 
     Returns:
-        (...): of each block.
+        (M, qualities): of each picture, for each of `QUALITIES`.
     """
-    step = _STEPS[quality]
-    whole = np.rint(coefficients / step)
-    off = (coefficients - whole * step) / _ROUNDING
-    peak = (1 - _OUTLIERS) * step / (_ROUNDING * np.sqrt(2 * np.pi))
+    sizes = np.rint(np.abs(coefficients) * _PER_LEVEL).astype(np.int64)
+    told = usable[:, :, None] & (sizes < _MOST * _PER_LEVEL)
+    rows = np.where(told, sizes, 0) + _MOST * _PER_LEVEL * np.arange(_STEPS.shape[1])
+    # Place by place, since one place's part of the table stays in the cache.
+    indices, weights = (
+        torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, 2, 0)).reshape(-1, values.shape[1]))
+        for values in (rows, told.astype(np.float32))
+    )
+    sums = functional.embedding_bag(indices, _evidence_by_size(), mode="sum", per_sample_weights=weights)
+    evidence: np.ndarray = sums.numpy().reshape(_STEPS.shape[1], len(rows), len(QUALITIES)).sum(axis=0)
+    return evidence
+
+
+@lru_cache(maxsize=1)
+def _evidence_by_size() -> torch.Tensor:
+    """(63 * sizes, qualities): of one coefficient at each place of a block, of every size up to `_MOST`."""
+    sizes = np.arange(_MOST * _PER_LEVEL, dtype=np.float32)[:, None] / _PER_LEVEL
+    steps, numbers = np.unique(_STEPS, return_inverse=True)
+    whole = np.rint(sizes / steps)
+    off = (sizes - whole * steps) / _ROUNDING
+    peak = (1 - _OUTLIERS) * steps / (_ROUNDING * math.sqrt(2 * math.pi))
     ratio = np.log(peak * np.exp(-0.5 * off * off) + _OUTLIERS)
     ratio = np.where(whole == 0, np.minimum(ratio, 0), ratio)
-    return ratio @ (step > 1).astype(np.float32)  # steps of 1 look like no compression at all
+    ratio *= steps > 1  # steps of 1 look like no compression at all
+    places = numbers.reshape(_STEPS.shape).T
+    return torch.from_numpy(np.concatenate([np.take(ratio, place, axis=1) for place in places]))
 
 
 def estimate_jpeg(picture: np.ndarray) -> Jpeg | None:
@@ -71,9 +100,9 @@ def estimate_jpeg(picture: np.ndarray) -> Jpeg | None:
     best, quality, phase = _LEAST_EVIDENCE, 0, (0, 0)
     for place in _likely_phases(greys):
         found = _coefficients(greys, clipped, place)
-        evidence = [lattice_evidence(found, q).sum() for q in QUALITIES]
-        if max(evidence) > best:
-            best, quality, phase = max(evidence), QUALITIES[int(np.argmax(evidence))], place
+        (evidence,) = lattice_evidence(found[None], np.ones((1, len(found)), bool))
+        if evidence.max() > best:
+            best, quality, phase = evidence.max(), QUALITIES[int(evidence.argmax())], place
     if not quality:
         return None
     if quality < _FINE:

@@ -69,14 +69,9 @@ def jpeg_quality(batch: Batch) -> np.ndarray:
     pixels; coefficients of zero can speak against a quality, but not for it. NaN where all is clipped.
     """
     clipped = np.any(at_limits(batch.lr), axis=3, keepdims=True)
-    usable = ~in_blocks(clipped).any(axis=(2, 3))
+    usable = np.logical_not(in_blocks(clipped).any(axis=(2, 3)))
     blocks = in_blocks(batch.grey[..., None])
-    shape = (*blocks.shape[:2], 8, 8)
-    coefficients = dctn(blocks.reshape(shape), axes=(2, 3), norm="ortho").reshape(*blocks.shape[:2], 64)[
-        :, :, 1:
-    ]
-    evidence = np.stack(
-        [(lattice_evidence(coefficients, quality) * usable).sum(axis=1) for quality in QUALITIES], axis=1
-    )
+    transformed = dctn(blocks.reshape(*usable.shape, 8, 8), axes=(2, 3), norm="ortho")
+    evidence = lattice_evidence(transformed.reshape(*usable.shape, 64)[:, :, 1:], usable)
     best = np.where(evidence.max(axis=1) > _LEAST_EVIDENCE, np.array(QUALITIES)[evidence.argmax(axis=1)], 100)
     return np.where(np.any(usable, axis=1), best, np.nan)

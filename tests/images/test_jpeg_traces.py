@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from sdflow_data.images.codec import Jpeg, Subsampling
-from sdflow_data.images.jpeg_traces import estimate_jpeg
+from sdflow_data.images.codec import Jpeg, Subsampling, standard_tables
+from sdflow_data.images.jpeg_traces import QUALITIES, estimate_jpeg, lattice_evidence
 
 
 def photograph() -> np.ndarray:
@@ -39,3 +39,26 @@ def test_pictures_without_a_grid_show_none(kind: str) -> None:
         "tiny": coded[:20, :20],
     }[kind]
     assert estimate_jpeg(picture) is None
+
+
+@pytest.mark.parametrize("quality", [20, 60, 90, 98])
+def test_whole_steps_speak_for_their_quality(quality: int) -> None:
+    """Coefficients of whole steps, a few of zero and a few of many, against such as lie anywhere."""
+    steps = np.array(standard_tables(quality)[0][1:], np.float32)
+    random = np.random.default_rng(0)
+    drawn = random.laplace(0, 12, (2, 64, 63)).astype(np.float32)
+    drawn[0] = np.rint(drawn[0] / steps) * steps
+    evidence = lattice_evidence(drawn, np.ones((2, 64), bool))
+    assert QUALITIES[int(evidence[0].argmax())] == quality
+    assert evidence[0].max() > 100
+    assert evidence[1].max() < 10
+
+
+def test_the_evidence_of_blocks_adds_up_and_those_that_do_not_count_have_none() -> None:
+    drawn = np.random.default_rng(0).normal(0, 20, (3, 16, 63)).astype(np.float32)
+    first = np.arange(16) < 5
+    parts = [lattice_evidence(drawn, np.tile(usable, (3, 1))) for usable in (first, ~first)]
+    together = lattice_evidence(drawn, np.ones((3, 16), bool))
+    np.testing.assert_allclose(parts[0] + parts[1], together, rtol=1e-4, atol=1e-2)
+    assert not lattice_evidence(drawn, np.zeros((3, 16), bool)).any()
+    np.testing.assert_allclose(lattice_evidence(-drawn, np.ones((3, 16), bool)), together)
