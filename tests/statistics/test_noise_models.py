@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdflow_data.statistics.noise_models import (
+    NOISE_FLOW,
+    SRGB_NOISE_FLOW,
     gaussian_akld,
-    histogram_akld,
-    histogram_kld,
+    kld,
     kurtosis,
+    mean_kld,
     neighbour_correlation,
     noise_measures,
 )
@@ -25,22 +27,32 @@ def divergence(ratio: float) -> float:
 
 
 @pytest.mark.parametrize("added", [0, 1])
-def test_the_divergence_of_a_set_from_itself_is_nothing(added: int) -> None:
+@pytest.mark.parametrize("edges", [NOISE_FLOW, SRGB_NOISE_FLOW])
+def test_the_divergence_of_a_set_from_itself_is_nothing(edges: np.ndarray, added: int) -> None:
     noise = gaussian(0.02, 0)
-    assert histogram_kld(noise, noise, added) == 0
+    assert kld(noise, noise, edges, added) == 0
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.5])
-@pytest.mark.parametrize("added", [0, 1])
-def test_the_divergence_of_gaussians_is_that_of_the_formula(factor: float, added: int) -> None:
+@pytest.mark.parametrize(("edges", "added", "sigma"), [(NOISE_FLOW, 0, 0.02), (SRGB_NOISE_FLOW, 1, 0.08)])
+def test_the_divergence_of_gaussians_is_that_of_the_formula(
+    edges: np.ndarray, added: int, sigma: float, factor: float
+) -> None:
     """KL(real, generated) of Gaussians, whose variances are as 1 to factor squared."""
-    found = histogram_kld(gaussian(0.02 * factor, 1), gaussian(0.02, 2), added)
-    assert found == pytest.approx(np.log(factor) + 0.5 / factor**2 - 0.5, rel=0.1)
+    found = kld(gaussian(sigma * factor, 1), gaussian(sigma, 2), edges, added)
+    assert found == pytest.approx(np.log(factor) + 0.5 / factor**2 - 0.5, rel=0.15)
 
 
 def test_a_count_added_to_every_bin_sees_what_the_other_leaves_out() -> None:
     real, generated = np.r_[np.zeros(90), np.full(10, 0.05)], np.zeros(100)
-    assert histogram_kld(generated, real) < 0 < histogram_kld(generated, real, 1)
+    assert kld(generated, real, NOISE_FLOW) < 0 < kld(generated, real, NOISE_FLOW, 1)
+
+
+def test_bins_are_those_of_the_papers() -> None:
+    assert len(NOISE_FLOW) == 64 + 2 + 1
+    assert NOISE_FLOW[1:-1] == pytest.approx(np.linspace(-0.1, 0.1, 65))
+    assert (255 * SRGB_NOISE_FLOW[[0, -1]]).round().tolist() == [-260, 260]
+    assert 255 * np.diff(SRGB_NOISE_FLOW) == pytest.approx(4)
 
 
 @settings(max_examples=10)
@@ -63,13 +75,13 @@ def test_akld_sees_noise_at_the_wrong_places_and_histograms_do_not() -> None:
         strength[:, ::-1] * gaussian(1, 5),
     )
     assert gaussian_akld(there[:, None], real) > 3 * gaussian_akld(here[:, None], real)
-    assert histogram_kld(there, real) == pytest.approx(histogram_kld(here, real), abs=0.01)
+    assert kld(there, real, NOISE_FLOW) == pytest.approx(kld(here, real, NOISE_FLOW), abs=0.01)
 
 
-def test_akld_of_histograms_is_the_mean_over_the_pictures() -> None:
+def test_papers_report_the_mean_over_the_samples() -> None:
     ours, theirs = gaussian(0.02, 6, (3, 2, 16, 16, 3)), gaussian(0.03, 7, (3, 16, 16, 3))
-    each = [histogram_kld(ours[n, k], theirs[n], 1) for n in range(3) for k in range(2)]
-    assert histogram_akld(ours, theirs) == pytest.approx(np.mean(each))
+    each = [kld(ours[n, k], theirs[n], SRGB_NOISE_FLOW, 1) for n in range(3) for k in range(2)]
+    assert mean_kld(ours, theirs, SRGB_NOISE_FLOW, 1) == pytest.approx(np.mean(each))
 
 
 def test_kurtosis_of_known_laws() -> None:
