@@ -64,6 +64,11 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
     help="With --real: train the classifiers to their end; takes minutes to an hour.",
 )
 @click.option("--no-classifier", is_flag=True, help="Train no classifiers.")
+@click.option(
+    "--model",
+    metavar="M",
+    help="The model that made the dataset, for its measured camera in the report [default: a built-in one].",
+)
 @workers_option
 @max_pixels_option
 def command(
@@ -78,6 +83,7 @@ def command(
     fail_under: float | None,
     thorough: bool,
     no_classifier: bool,
+    model: str | None,
     workers: int | None,
 ) -> int:
     """Measure the degradations of FOLDER, a dataset or photographs.
@@ -104,9 +110,11 @@ def command(
     if folder is not None and not holds_photographs(folder):
         if otf is not None:
             raise click.UsageError("--otf: expected photographs, found a dataset")
-        return _inspect_dataset(folder, real, report, json_, fail_under, thorough, no_classifier, workers)
-    if real is not None or fail_under is not None:
-        raise click.UsageError("--real, --fail-under: expected a dataset, found photographs")
+        return _inspect_dataset(
+            folder, real, report, json_, fail_under, thorough, no_classifier, model, workers
+        )
+    if real is not None or fail_under is not None or model is not None:
+        raise click.UsageError("--real, --fail-under, --model: expected a dataset, found photographs")
     sides: dict[str, tuple[Path, ...]] = (
         {"HR": hr_folders, "LR": lr_folders} if folder is None else {"": (folder,)}
     )
@@ -128,6 +136,7 @@ def _inspect_dataset(
     fail_under: float | None,
     thorough: bool,
     no_classifier: bool,
+    model: str | None,
     workers: int | None,
 ) -> int:
     from sdflow_data.dataset.manifest import read_dataset
@@ -138,9 +147,13 @@ def _inspect_dataset(
     if thorough and (no_classifier or real is None):
         raise click.UsageError("--thorough: expected --real, and not --no-classifier")
     classifier = None if no_classifier else THOROUGH if thorough else QUICK
-    inspection = inspect_dataset(read_dataset(folder), real, classifier, workers)
+    inspection = inspect_dataset(read_dataset(folder), real, classifier, workers, model)
     for skipped in [] if inspection.real is None else inspection.real.skipped:
         click.echo(f"skipped {skipped}", err=True)
+    if inspection.classified is not None:
+        effort, seconds = inspection.classified.effort, inspection.classified.seconds
+        told = f"{effort.splits} splits of at most {effort.steps:,} steps, {seconds:.0f} s"
+        click.echo(f"classifiers: {told}", err=True)
     click.echo(_table(inspection))
     for measure in inspection.noise:
         click.echo(

@@ -250,6 +250,13 @@ class MeasuredCamera(Bijection):
             getattr(self, name).copy_(torch.stack([getattr(c, name) for c in cameras] + [value] * free))
         self.shares.copy_(torch.tensor([*shares, *([0.0] * free)]) / sum(shares))
 
+    @property
+    def in_use(self) -> list[Camera]:
+        """The cameras, on the CPU, without the free places."""
+        count = int((self.shares > 0).sum())
+        parts = (part[:count].cpu() for part in (self.response, self.noise, self.strength))
+        return [Camera(*of_one) for of_one in zip(*parts)]
+
     def moments(self, content: Tensor, camera: int | Tensor = 0) -> tuple[Tensor, Tensor]:
         """Mean and deviation of z_d given the content, each (B, 3, H, W), in opponent colours."""
         with torch.autocast(content.device.type, enabled=False):

@@ -132,6 +132,11 @@ class Classification:
     effort: Effort = QUICK
     seconds: float = 0.0
 
+    @property
+    def floor(self) -> float:
+        """The mean area of photographs from one another; chance where they are too few to tell."""
+        return self.real.mean if self.real.values else 0.5
+
 
 def classify(
     generated: PatchesOf,
@@ -220,6 +225,15 @@ def auc(positive: np.ndarray, negative: np.ndarray) -> float:
     """The chance that a positive scores higher than a negative; ties count half."""
     ranks = rankdata(np.concatenate([positive, negative]))[: len(positive)]
     return float((ranks.sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative)))
+
+
+def most_area(floor: float) -> float:
+    """How large an area may be: half of the way from chance to certainty, and never less than the floor.
+
+    Args:
+        floor: the area of photographs from one another.
+    """
+    return max(0.75, floor)
 
 
 def _split(

@@ -1,6 +1,7 @@
 """All that is to be known of a dataset, in one call: what ``sdflow inspect`` prints, draws and writes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..statistics.batch import bicubic_lr
 from ..statistics.compare import KernelComparison, compare, compare_features
 from ..statistics.noise_models import NoiseMeasure, noise_measures
 from .classifier import QUICK, Classification, Effort, classify
+from .made_by import CameraOfModel, measured_cameras
 from .sets import MeasuredDataset, MeasuredPatches, measure_dataset, measure_photographs, read_partners
 from .tells import Tell, tells
 from .verdicts import Verdict, conclusion, overall, passed, verdicts
@@ -46,6 +48,7 @@ class Inspection:
         features: kernel distances of all statistics together, against ``real``.
         classified: the classifier two-sample tests against ``real``, if they were asked for.
         noise: what papers on noise models measure, where ``real`` has partners of the dataset's samples.
+        cameras: measured, of the model that made the dataset.
     """
 
     dataset: Dataset
@@ -54,6 +57,7 @@ class Inspection:
     features: KernelComparison | None = None
     classified: Classification | None = None
     noise: list[NoiseMeasure] = field(default_factory=list)
+    cameras: Sequence[CameraOfModel] = ()
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -139,6 +143,7 @@ def inspect_dataset(
     real: Path | None = None,
     classifier: Effort | None = QUICK,
     workers: int | None = None,
+    model: str | None = None,
 ) -> Inspection:
     """Measure a dataset, alone or against real photographs.
 
@@ -147,21 +152,25 @@ def inspect_dataset(
         real: a folder of real LR photographs, or a dataset of real pairs.
         classifier: how hard the classifier two-sample tests try; None for no such tests.
         workers: processes; None for one per core.
+        model: that made the dataset, if it carries a measured camera; packaged models are found by name.
 
     Raises:
-        SDFlowError: ``real`` has no photograph as large as an LR patch, or patches of another size.
+        SDFlowError: ``real`` has no photograph as large as an LR patch, or patches of another size; ``model``
+            made another dataset.
     """
+    cameras = measured_cameras(dataset, model)
     against = None if real is None else _measure_real(real, dataset, workers)
     measured = measure_dataset(dataset, workers)
     if against is None:
-        return Inspection(dataset, measured)
+        return Inspection(dataset, measured, cameras=cameras)
     sets = measured.samples, measured.bicubic, against.patches
     generated, bicubic, photographs = ((patches.pixels, patches.groups) for patches in sets)
     classified = None
     if classifier is not None:
         classified = classify(generated, bicubic, photographs, classifier, workers=workers)
     features = compare_features(sets[0].frame, sets[2].frame, sets[1].frame)
-    return Inspection(dataset, measured, against, features, classified, _measure_noise(dataset, against))
+    noise = _measure_noise(dataset, against)
+    return Inspection(dataset, measured, against, features, classified, noise, cameras)
 
 
 def _measure_real(folder: Path, dataset: Dataset, workers: int | None) -> RealSet:

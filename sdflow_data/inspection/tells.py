@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..statistics.distances import random_halves
-from .classifier import auc
+from .classifier import auc, most_area
 
 TRACES = (
     "colour_grid",
@@ -25,10 +25,6 @@ TRACES = (
     "noise_on_brightness",
     "noise_on_texture",
 )
-
-OF_PHOTOGRAPHS = ("modulation_x", "modulation_y")
-"""What photographs may have more of by the way they were made (sensor columns, an enlargement): it is
-named, and not held against samples that lack it."""
 
 _SPLITS = 20
 _LEAST = 8
@@ -51,13 +47,21 @@ class Tell:
     more: bool
 
     @property
-    def counts(self) -> bool:
-        """Whether it is held against the samples."""
-        return self.more or self.name not in OF_PHOTOGRAPHS
+    def most(self) -> float:
+        """How large its area may be."""
+        return most_area(self.floor)
+
+    @property
+    def excess(self) -> float:
+        """Its area over chance, as a share of how much that may be: above 1 samples are told."""
+        return (self.auc - 0.5) / (self.most - 0.5)
 
 
 def tells(samples: pd.DataFrame, real: pd.DataFrame, seed: int = 0) -> list[Tell]:
-    """What each of `TRACES` tells, the most telling first; without those that too few patches have."""
+    """What each of `TRACES` tells, the most telling first.
+
+    Without those that too few patches have, and those that tell photographs from one another with certainty.
+    """
     random = np.random.default_rng(seed)
     halves = random_halves(real["group"].to_numpy(), _SPLITS, random)
     found = []
@@ -74,8 +78,9 @@ def tells(samples: pd.DataFrame, real: pd.DataFrame, seed: int = 0) -> list[Tell
         ]
         # Halves hold half as many photographs as what is compared, and so differ by a root of 2 too much.
         floor = 0.5 + (float(np.quantile(floors, 0.95)) - 0.5) / np.sqrt(2)
-        found.append(Tell(name, _folded(area), floor, area > 0.5))
-    return sorted(found, key=lambda tell: tell.auc, reverse=True)
+        if floor < 1:
+            found.append(Tell(name, _folded(area), floor, area > 0.5))
+    return sorted(found, key=lambda tell: tell.excess, reverse=True)
 
 
 def _folded(area: float) -> float:

@@ -2,6 +2,12 @@
 
 Every measure is scored from 0 to 100: 100 is ideal, 50 is at the threshold. The score of a question is that
 of its worst measure, and the score of a dataset that of its worst question.
+
+What is held against photographs has one threshold: half of the way. A distance may be half of the way from
+that of photographs from one another (the floor) to that of bicubic LR (the ceiling). An area under a ROC
+curve may be half of the way from chance to certainty, 0.75, or as large as that of photographs from one
+another. Less of something counts as more of it does: a sensor's columns that samples lack give them away as
+surely as a grid of their own.
 """
 
 import math
@@ -13,13 +19,12 @@ import pandas as pd
 
 from ..statistics import STATISTICS
 from ..statistics.compare import KernelComparison
-from .classifier import Classification
+from .classifier import Classification, most_area
 from .tells import Tell
 
-MOST_KERNEL_POSITION = 0.5
-MOST_AUC = 0.8
-MOST_AUC_OF_A_NUMBER = 0.75
-LEAST_AUC_OF_BICUBIC = 0.75
+MOST_POSITION = 0.5
+"""Of the way from floor to ceiling."""
+
 LEAST_RANDOM_SHARE = 0.5
 LEAST_NOISE = 1.0
 LEAST_SPREAD_RATIO = 0.5
@@ -195,15 +200,9 @@ def _realistic(
         parts.append(_by_classifier(classified))
     measures = [measure for measure, _ in parts if measure is not None]
     notes = [note for _, note in parts if note]
-    seen = sorted((_by_number(tell) for tell in found if tell.counts), key=lambda measure: measure.score)[:1]
+    seen = [_by_number(tell) for tell in found[:1]]
     if measures or any(measure.score < 50 for measure in seen):
         measures += seen
-    notes += [
-        f"photographs have more of it: {STATISTICS[tell.name].description} tells {tell.auc:.2f} "
-        "(how they were made; it has no score)"
-        for tell in found
-        if not tell.counts and tell.auc > max(MOST_AUC_OF_A_NUMBER, tell.floor)
-    ]
     untold = "no test has the power to tell even bicubic LR from these photographs"
     return Verdict("realistic?", tuple(measures), untold, tuple(notes))
 
@@ -221,25 +220,22 @@ def _by_kernel(features: KernelComparison) -> tuple[Measure | None, str]:
         text = "of the way from real photographs to twice their own distance by kernel distance"
         return Measure(f"{place:.0%} {text}", "at most 100%", _at_most(place, 1.0)), ""
     place = max(0.0, place)
-    threshold = f"at most {MOST_KERNEL_POSITION:.0%}"
-    return Measure(f"{place:.0%} {text}", threshold, _at_most(place, MOST_KERNEL_POSITION)), ""
+    threshold = f"at most {MOST_POSITION:.0%}"
+    return Measure(f"{place:.0%} {text}", threshold, _at_most(place, MOST_POSITION)), ""
 
 
 def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
     ours, bicubic, real = classified.generated, classified.bicubic, classified.real
     references = {"real from real": real, "bicubic": bicubic}
     others = ", ".join(f"{name} {areas.mean:.2f}" for name, areas in references.items() if areas.values)
-    # Where photographs differ so much that one half is told from the other, no set can do better.
-    most = max(MOST_AUC, real.mean) if real.values else MOST_AUC
     span = f"{ours.low:.2f} to {ours.high:.2f} over {len(ours.values)} splits"
     measure = Measure(
         f"a classifier tells it from real with AUC {ours.mean:.2f}, {span}"
         + (f" [{others}]" if others else ""),
-        f"at most {most:.2g}",
-        _at_most(ours.mean - 0.5, most - 0.5),
+        *_held_against(ours.mean, classified.floor),
     )
-    powerless = bicubic.values and bicubic.mean < max(LEAST_AUC_OF_BICUBIC, real.mean if real.values else 0)
-    if powerless and measure.score >= 50:
+    powerless = bicubic.values and bicubic.mean <= most_area(classified.floor)
+    if powerless and not measure.score < 50:
         return None, (
             f"the classifier has no power here: it tells bicubic LR with AUC {bicubic.mean:.2f}, "
             f"the dataset with "
@@ -252,15 +248,19 @@ def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
 
 
 def _by_number(tell: Tell) -> Measure:
-    most = max(MOST_AUC_OF_A_NUMBER, tell.floor)
     side = "more" if tell.more else "less"
     return Measure(
         f"the number that tells most, {tell.name}, tells it from real with AUC {tell.auc:.2f}: "
         f"samples have {side} "
         f"({STATISTICS[tell.name].description}) [real from real {tell.floor:.2f}]",
-        f"at most {most:.2g}",
-        _at_most(tell.auc - 0.5, most - 0.5),
+        *_held_against(tell.auc, tell.floor),
     )
+
+
+def _held_against(area: float, floor: float) -> tuple[str, float]:
+    """The threshold of an area in words, and its score."""
+    most = most_area(floor)
+    return f"at most {most:.2f}", _at_most(area - 0.5, most - 0.5)
 
 
 def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | None) -> Verdict:

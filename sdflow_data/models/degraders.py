@@ -143,7 +143,7 @@ class SDFlowDegrader:
                 f"{checkpoint / DESCRIPTION}: expected {len(self.shares)} {CAMERAS_KEY}, found {len(cameras)}"
             )
         self.codecs = tuple(camera.codec for camera in cameras) or (NO_CODEC,) * len(self.shares)
-        self.fingerprint = _with_codecs(fingerprint(checkpoint), self.codecs)
+        self.fingerprint = fingerprint_of(checkpoint)
 
     @torch.no_grad()
     def degrade(
@@ -342,7 +342,13 @@ def _noise(strongest: float, p: float) -> albumentations.BaseCompose:
     )
 
 
-def _with_codecs(digest: str, codecs: Sequence[Codec]) -> str:
+def fingerprint_of(checkpoint: Path) -> str:
+    """Names what decides a checkpoint's samples: its weights, its architecture and its cameras' codecs.
+
+    Raises:
+        SDFlowError: no checkpoint, or cameras that cannot be used.
+    """
+    digest, codecs = fingerprint(checkpoint), [camera.codec for camera in cameras_of(checkpoint)]
     if all(codec.lossless for codec in codecs):
         return digest
     return hashlib.sha256(

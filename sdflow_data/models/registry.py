@@ -81,5 +81,10 @@ def anywhere(model: str) -> str:
     return str(folder.absolute())
 
 
+def is_packaged(name: str) -> bool:
+    """Whether a checkpoint of that name is installed with the package."""
+    return name in {path.name for path in _packaged()}
+
+
 def _packaged() -> list[Path]:
     return sorted(path.parent for path in PACKAGED.glob(f"*/{DESCRIPTION}"))

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from inspected import write_dataset, write_photographs
 
+from sdflow.camera import Camera
 from sdflow_data.inspection.classifier import Areas, Classification
 from sdflow_data.inspection.inspection import inspect_dataset
+from sdflow_data.inspection.made_by import CameraOfModel
 from sdflow_data.inspection.report import report_html
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -36,7 +38,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parts = {f"{what}, {band} cycles per pixel": 0.6 for what in ("brightness", "colours") for band in "12"}
     path = folder / "report.html"
     classified = Classification(areas, Areas.of([1.0]), areas, parts, at_the_bound=True)
-    path.write_text(report_html(replace(inspection, classified=classified)), "utf-8")
+    shown = replace(
+        inspection, classified=classified, cameras=[CameraOfModel(Camera.identity(), "all of it")]
+    )
+    path.write_text(report_html(shown), "utf-8")
     return path
 
 
@@ -157,6 +162,20 @@ def test_the_lightbox_shows_pictures_side_by_side_at_one_zoom(page: Any) -> None
     assert page.evaluate("document.activeElement.classList.contains('zoomable')")
 
 
+def test_the_buttons_of_the_lightbox_lead_from_picture_to_picture_and_patch_to_patch(page: Any) -> None:
+    pictures = (
+        page.locator("#gallery .row").nth(0).or_(page.locator("#gallery .row").nth(1)).locator(".zoomable")
+    )
+    pictures.first.click()
+    shown = []
+    for _ in range(pictures.count()):
+        shown.append(page.locator("#lightbox .current img").get_attribute("src"))
+        page.get_by_role("button", name="Next").click()
+    assert shown == [each.get_attribute("src") for each in pictures.locator("img").all()]
+    page.get_by_role("button", name="Close").click()
+    assert not page.locator("#lightbox").is_visible()
+
+
 def test_nothing_is_cut_off_and_wide_tables_say_that_they_go_on(page: Any) -> None:
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert page.locator(".components img").first.bounding_box()["width"] > 60
@@ -165,6 +184,28 @@ def test_nothing_is_cut_off_and_wide_tables_say_that_they_go_on(page: Any) -> No
         hint = table.evaluate("(host) => host.nextElementSibling?.classList.contains('hint')")
         if hidden and hint:
             assert table.evaluate("(host) => host.nextElementSibling.offsetHeight") > 0
+
+
+def test_the_first_column_of_a_table_can_be_read_and_stays_so(page: Any) -> None:
+    for _ in range(2):  # what is found to be wide must not become narrow by that, and wide again
+        widths = page.locator(".statistics tbody:not([hidden]) th").evaluate_all(
+            "(all) => all.map((th) => th.offsetWidth)"
+        )
+        assert min(widths) >= 140
+        page.evaluate("dispatchEvent(new Event('resize'))")
+    hidden = "(all) => all.map((host) => host.scrollWidth > host.clientWidth + 1)"
+    said = "(all) => all.map((host) => host.classList.contains('wide'))"
+    tables = page.locator(".scroll")
+    assert tables.evaluate_all(hidden) == tables.evaluate_all(said)
+
+
+def test_the_measured_camera_is_drawn_in_its_three_colours(page: Any) -> None:
+    for name in ("response-0", "noise-0"):
+        drawn = plot(page, name)
+        legend = drawn.locator("button[aria-pressed]").all_inner_texts()
+        assert legend == ["brightness", "R - B", "R - 2G + B"]
+        assert drawn.locator("path.line").count() == 3
+    assert "LR pixels" in page.locator("#cameras .ruler").inner_text()
 
 
 def test_the_contents_lead_to_every_section(page: Any) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from sdflow_data.inspection.classifier import Areas, Classification, Effort, auc, c2st_auc, classify
-from sdflow_data.inspection.tells import TRACES, tells
+from sdflow_data.inspection.tells import TRACES, Tell, tells
 from sdflow_data.inspection.verdicts import Verdict, conclusion, overall, passed, verdicts
 from sdflow_data.statistics import (
     STATISTICS,
@@ -271,14 +271,25 @@ def test_a_number_tells_as_surely_when_samples_have_less_of_it(shift: float, mor
     assert 0.5 <= one.auc <= 1
 
 
-def test_what_photographs_alone_have_of_their_making_is_named_without_a_score(sets: Sets) -> None:
-    real = sets.real.assign(modulation_x=sets.real["modulation_x"] + 100)
+@pytest.mark.parametrize("more", [100, -100])
+def test_more_and_less_of_a_trace_than_photographs_have_are_told_alike(sets: Sets, more: float) -> None:
+    real = sets.real.assign(modulation_x=sets.real["modulation_x"] + more)
     frame = frame_of_pairs(sets.hr, sets.samples(), sets.groups)
     answers = verdicts(
         frame, sets.bicubic, real, compare_features(frame, sets.real, sets.bicubic), None, tells(frame, real)
     )
-    assert answers[0].passed
-    assert any("sensor columns" in note for note in answers[0].notes)
+    assert answers[0].passed is False
+    assert "modulation_x" in answers[0].sentence
+
+
+@settings(max_examples=20)
+@given(st.floats(0.5, 0.99), st.floats(0, 1))
+def test_an_area_passes_half_of_the_way_to_certainty_or_to_the_floor(floor: float, way: float) -> None:
+    found = Tell("colour_grid", 0.5 + way / 2, floor, more=True)
+    features = KernelComparison(distance=0.1, floor=0.1, ceiling=1.0)
+    answer = verdicts(EMPTY, EMPTY, EMPTY, features, None, [found])[0]
+    assert answer.passed == (found.auc <= max(0.75, floor) + 1e-9)
+    assert found.excess <= 1 + 1e-9 if answer.passed else found.excess > 1
 
 
 # The classifier

@@ -14,7 +14,7 @@ from ...statistics import STATISTICS
 from ..classifier import Classification
 from ..inspection import Inspection
 from ..tables import number
-from ..verdicts import MOST_AUC, MOST_AUC_OF_A_NUMBER, Measure, Verdict
+from ..verdicts import MOST_POSITION, Measure, Verdict
 from . import gallery, plots
 
 
@@ -26,6 +26,7 @@ def report_html(inspection: Inspection) -> str:
         "statistics": ("Statistic by statistic", _statistics(inspection)),
         "noise": ("Noise, as papers measure it", _noise_measures(inspection)),
         "figures": ("Spectrum, noise, alignment, blur", _figures(inspection)),
+        "cameras": ("What the model measured of the camera", _cameras(inspection)),
         "gallery": ("Gallery", gallery.patches(inspection)),
         "components": ("Mixture components", gallery.components(inspection)),
         "origin": ("What made this dataset", _provenance(inspection)),
@@ -129,17 +130,16 @@ def _told(inspection: Inspection) -> str:
         return ""
     rows = ""
     for tell in inspection.tells:
-        good = tell.auc <= max(MOST_AUC_OF_A_NUMBER, tell.floor)
         rows += (
             f"<tr><th scope='row'>{_name(tell.name)}</th><td>{'more' if tell.more else 'less'}</td>"
             f"<td>{tell.auc:.2f}</td><td>{tell.floor:.2f}</td>"
-            f"<td>{_track(2 * tell.auc - 1, 'from 0.5 to 1', good)}</td></tr>"
+            f"<td>{_track(2 * tell.auc - 1, 'from 0.5 to 1', tell.excess <= 1)}</td></tr>"
         )
     table = _scrolled(
         "Single numbers",
         "<table><thead><tr><th scope='col'>a number alone</th><th scope='col'>samples have</th>"
-        "<th scope='col'>AUC</th><th scope='col'>real from real</th><th scope='col'>0.5 to "
-        "1</th></tr></thead>"
+        "<th scope='col'>AUC</th><th scope='col'>real from real</th>"
+        "<th scope='col'>0.5 to 1</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>",
     )
     return f"""
@@ -153,8 +153,8 @@ def _parts(classified: Classification | None) -> str:
         return ""
     rows = ""
     for part, area in sorted(classified.parts.items(), key=lambda item: -abs(item[1] - 0.5)):
-        off = abs(area - 0.5)
-        track = _track(2 * off, "from 0.5 to 1", off <= MOST_AUC - 0.5)
+        off = 2 * abs(area - 0.5)
+        track = _track(off, "from 0.5 to 1", off <= MOST_POSITION)
         rows += f"<tr><th scope='row'>{escape(part)}</th><td>{area:.2f}</td><td>{track}</td></tr>"
     effort = classified.effort
     bound = (
@@ -237,7 +237,7 @@ def _row(name: str, row: pd.Series, compared: bool) -> str:
         text += f"<td>{number(row['floor'])}</td><td>{number(row['ceiling'])}</td>"
         place = row["position"]
         if place == place:
-            told = _track(place, "of the way", place <= 0.5)
+            told = _track(place, "of the way", place <= MOST_POSITION)
         else:
             beyond = row["low"] > max(row["floor"], row["ceiling"])
             told = "<strong class='bad'>beyond both</strong>" if beyond else "cannot be told"
@@ -289,6 +289,28 @@ def _figures(inspection: Inspection) -> str:
   <p class="note">Drag across a plot to zoom into it; names switch their curves on and off.</p>"""
 
 
+def _cameras(inspection: Inspection) -> str:
+    figures = "".join(
+        f"""
+  {f"<h3>Camera {number}: {escape(camera.look)}</h3>" if camera.look else ""}
+  <div class="figures">
+    <figure><figcaption>Response <small>along rows, content to LR</small></figcaption>
+      <div class="plot" data-plot="response-{number}"></div></figure>
+    <figure><figcaption>Noise of each colour <small>standard deviation</small></figcaption>
+      <div class="plot" data-plot="noise-{number}"></div></figure>
+    {plots.camera_figure(camera.measured)}
+  </div>"""
+        for number, camera in enumerate(inspection.cameras)
+    )
+    return (
+        figures
+        and f"""{figures}
+  <p class="note">What the model begins with: the response and the noise that power spectra of the training’s
+  photographs tell, in brightness and in two differences of colours. Samples have them but for what training
+  has changed since.</p>"""
+    )
+
+
 def _provenance(inspection: Inspection) -> str:
     info = inspection.dataset.info
     facts = {"folder": inspection.dataset.folder.name} | {
@@ -331,5 +353,6 @@ def _footer() -> str:
     return """
 <footer>Grey levels run from 0 to 255; pixels are LR pixels. Made by <code>sdflow inspect</code>.</footer>
 <dialog id="lightbox" aria-label="Pictures side by side"><div class="side"></div><p></p>
+<button type="button" data-step="-1">Previous</button> <button type="button" data-step="1">Next</button>
 <button type="button">Close</button></dialog>
 <div id="tooltip" hidden></div>"""

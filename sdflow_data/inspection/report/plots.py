@@ -7,13 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sdflow.camera import Camera
+
 from ...images.writing import encode_png
 from ...statistics.kernel import Kernel
 from ...statistics.noise import noise_curve
 from ...statistics.spectrum import BANDS
+from ...training.camera import along_rows
 from ..inspection import Inspection
 
 _BINS, _POINTS = 60, 400
+_SHOWN = 13
+"""Taps of a measured camera's kernel, of 33: beyond them hardly anything is left."""
+
+_COLOURS = ("brightness", "R - B", "R - 2G + B")
 
 
 def data(inspection: Inspection) -> dict[str, Any]:
@@ -34,6 +41,7 @@ def data(inspection: Inspection) -> dict[str, Any]:
         "spectrum": {side: _spectrum(frame) for side, frame in sets.items()},
         "noise": {side: _noise(frame) for side, frame in sets.items()},
         "shift": _shift(inspection.measured.samples.frame),
+        "cameras": [_camera(camera.measured) for camera in inspection.cameras],
     }
 
 
@@ -49,10 +57,6 @@ def kernel_figure(kernel: Kernel | None) -> str:
     """The figure of the kernel: blue is positive, red negative, by the square root."""
     if kernel is None:
         return ""
-    taps = kernel.taps / kernel.taps.max()
-    strength = np.sqrt(np.abs(taps)).clip(0, 1)[..., None]
-    ink = np.where(taps[..., None] > 0, (30, 80, 170), (200, 50, 40))
-    pixels = np.rint(255 + (ink - 255) * strength).astype(np.uint8)
     wide, narrow = kernel.widths
     right, down = kernel.shift
     turned = f", longest at {kernel.angle:.0f}°" if wide - narrow > 0.05 else ""
@@ -62,12 +66,40 @@ def kernel_figure(kernel: Kernel | None) -> str:
     )
     return f"""
 <figure><figcaption>Kernel from HR to LR <small>least squares over the dataset</small></figcaption>
-  <div class="kernel"><img class="pixels" src="{picture(pixels)}" alt="Kernel. {said}"></div>
+  {_kernel_picture(kernel.taps, side / kernel.scale, f"Kernel. {said}")}
   <p>{said}</p>
-  <p>{side} × {side} taps, one for each HR pixel: {side / kernel.scale:g} LR pixels across. Blue is
-  positive, up to {kernel.taps.max():.3f} where it is darkest; red is negative; the ink grows with the
-  square root.</p>
+  <p>{side} × {side} taps, one for each HR pixel. {_ink(kernel.taps)}</p>
 </figure>"""
+
+
+def camera_figure(camera: Camera) -> str:
+    """The figure of the middle of a measured camera's kernel of brightness."""
+    kernel = camera.response[0].double().numpy()
+    middle, reach = len(kernel) // 2, _SHOWN // 2
+    taps = kernel[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
+    return f"""
+<figure><figcaption>Kernel of brightness <small>from content at LR size to LR</small></figcaption>
+  {_kernel_picture(taps, _SHOWN, "Kernel of brightness")}
+  <p>The middle {_SHOWN} × {_SHOWN} taps, one for each LR pixel. {_ink(taps)}</p>
+</figure>"""
+
+
+def _kernel_picture(taps: np.ndarray, across: float, said: str) -> str:
+    """A kernel, and a scale as wide as it is."""
+    relative = taps / taps.max()
+    strength = np.sqrt(np.abs(relative)).clip(0, 1)[..., None]
+    ink = np.where(relative[..., None] > 0, (30, 80, 170), (200, 50, 40))
+    pixels = np.rint(255 + (ink - 255) * strength).astype(np.uint8)
+    return f"""
+<div class="kernel"><img class="pixels" src="{picture(pixels)}" alt="{said}">
+<span class="ruler">{across:g} LR pixels</span></div>"""
+
+
+def _ink(taps: np.ndarray) -> str:
+    return (
+        f"Blue is positive, up to {taps.max():.3f} where it is darkest; red is negative; the ink grows with "
+        "the square root."
+    )
 
 
 def _histogram(values: dict[str, pd.Series]) -> dict[str, Any] | None:
@@ -103,6 +135,17 @@ def _noise(frame: pd.DataFrame) -> dict[str, Any]:
         fit = np.sqrt((curve.gain * x + curve.dark**2).clip(0))
         numbers["fit"] = {"x": _rounded(x), "y": _rounded(fit)}
     return numbers
+
+
+def _camera(camera: Camera) -> dict[str, Any]:
+    """Response against frequency and noise against brightness, of each opponent colour."""
+    frequency, levels = np.linspace(0, 0.5, 51), np.linspace(0, 255, camera.strength.shape[1])
+    responses = [along_rows(kernel, frequency) for kernel in camera.response]
+    noises = camera.strength.double().numpy()
+    return {
+        name: {colour: {"x": _rounded(x), "y": _rounded(curve)} for colour, curve in zip(_COLOURS, curves)}
+        for name, x, curves in (("response", frequency, responses), ("noise", levels, noises))
+    }
 
 
 def _shift(frame: pd.DataFrame) -> dict[str, list[float]]:

@@ -2,7 +2,11 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const tooltip = document.getElementById("tooltip");
-const ORDER = ["generated", "real", "bicubic"];
+const CLASSES = { // of all that plots show, in the order of their legends
+  generated: "generated", real: "real", bicubic: "bicubic",
+  brightness: "brightness", "R - B": "first-colour", "R - 2G + B": "second-colour",
+};
+const ORDER = Object.keys(CLASSES);
 const HEIGHT = 270, MARGIN = { top: 8, right: 10, bottom: 40, left: 52 };
 
 function element(name, attributes = {}, parent = null, text = null) {
@@ -49,7 +53,7 @@ class Plot {
     this.legend.replaceChildren();
     this.whole = null;
     for (const set of ORDER.filter((name) => spec.series.some((s) => s.set === name))) {
-      const button = element("button", { type: "button", class: set }, this.legend, set);
+      const button = element("button", { type: "button", class: CLASSES[set] }, this.legend, set);
       button.setAttribute("aria-pressed", !this.hidden.has(set));
       button.onclick = () => {
         this.hidden.has(set) ? this.hidden.delete(set) : this.hidden.add(set);
@@ -136,14 +140,14 @@ class Plot {
   series(group, s) {
     const path = (xs, ys) => xs.map((x, i) => `${i ? "L" : "M"}${this.toX(x).toFixed(1)} ${this.toY(ys[i]).toFixed(1)}`).join("");
     const back = (xs, ys) => path([...xs].reverse(), [...ys].reverse()).replace("M", "L");
-    if (s.low) element("path", { class: `band ${s.set}`, d: path(s.x, s.high) + back(s.x, s.low) + "Z" }, group);
+    if (s.low) element("path", { class: `band ${CLASSES[s.set]}`, d: path(s.x, s.high) + back(s.x, s.low) + "Z" }, group);
     if (s.kind === "area") {
-      element("path", { class: `area ${s.set}`, d: path(s.x, s.y) + back(s.x, s.y.map(() => 0)) + "Z" }, group);
+      element("path", { class: `area ${CLASSES[s.set]}`, d: path(s.x, s.y) + back(s.x, s.y.map(() => 0)) + "Z" }, group);
     } else if (s.kind === "points" || s.kind === "cloud") {
       const [look, r] = s.kind === "points" ? ["point", 4] : ["cloud", 2.6];
-      s.x.forEach((x, i) => element("circle", { class: `${look} ${s.set}`, cx: this.toX(x), cy: this.toY(s.y[i]), r }, group));
+      s.x.forEach((x, i) => element("circle", { class: `${look} ${CLASSES[s.set]}`, cx: this.toX(x), cy: this.toY(s.y[i]), r }, group));
     } else {
-      element("path", { class: `line ${s.kind} ${s.set}`, d: path(s.x, s.y) }, group);
+      element("path", { class: `line ${s.kind} ${CLASSES[s.set]}`, d: path(s.x, s.y) }, group);
     }
   }
 
@@ -202,7 +206,7 @@ class Plot {
     if (!lines.length) return;
     tooltip.replaceChildren(element("b", {}, null, `${this.spec.x}: ${number(place)}`));
     for (const [set, text] of lines) {
-      const line = element("span", { class: set }, tooltip);
+      const line = element("span", { class: CLASSES[set] }, tooltip);
       element("span", {}, line, set);
       element("span", {}, line, text);
     }
@@ -285,6 +289,18 @@ plots.shift.show({
   series: [{ set: "generated", kind: "cloud", ...data.shift }],
 });
 
+data.cameras.forEach((camera, number) => {
+  const curves = (found) => sets(found).map(([set, curve]) => ({ set, kind: "line", ...curve }));
+  plots[`response-${number}`].show({
+    title: `Response of camera ${number}`, x: "frequency (cycles per LR pixel)", y: "response", fromZero: true,
+    series: curves(camera.response),
+  });
+  plots[`noise-${number}`].show({
+    title: `Noise of camera ${number}`, x: "brightness (levels)", y: "noise (levels)", unit: "levels", fromZero: true,
+    series: curves(camera.noise),
+  });
+});
+
 document.getElementById("more").onclick = (event) => {
   const button = event.target, shown = button.getAttribute("aria-expanded") === "true";
   for (const rows of document.querySelectorAll(".more")) rows.hidden = shown;
@@ -332,6 +348,16 @@ function open() {
   if (!lightbox.open) lightbox.showModal();
 }
 
+/* To another patch, or another picture; behind the last picture of a patch comes the first of the next. */
+function go(patches, pictures) {
+  const count = (row) => rows[row].querySelectorAll(".zoomable").length;
+  const last = rows.length - 1, wanted = place.picture + pictures;
+  if (wanted >= count(place.row) && place.row < last) place = { row: place.row + 1, picture: 0 };
+  else if (wanted < 0 && place.row > 0) place = { row: place.row - 1, picture: count(place.row - 1) - 1 };
+  else place = { row: Math.min(Math.max(place.row + patches, 0), last), picture: wanted };
+  open();
+}
+
 rows.forEach((row, number) => row.querySelectorAll(".zoomable").forEach((button, picture) => {
   button.onclick = () => { place = { row: number, picture }; open(); };
 }));
@@ -339,12 +365,13 @@ lightbox.onkeydown = (event) => {
   const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
   if (!step) return;
   event.preventDefault();
-  place.row = Math.min(Math.max(place.row + step[0], 0), rows.length - 1);
-  place.picture += step[1];
-  open();
+  go(...step);
 };
 lightbox.onclose = () => rows[place.row].querySelectorAll(".zoomable")[place.picture].focus();
-lightbox.onclick = (event) => { if (!event.target.closest("figure")) lightbox.close(); };
+lightbox.onclick = (event) => {
+  if (event.target.dataset.step) go(0, Number(event.target.dataset.step));
+  else if (!event.target.closest("figure")) lightbox.close();
+};
 
 /* Wide tables say so, where they go on. */
 const wide = () => {
