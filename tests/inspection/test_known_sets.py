@@ -1,0 +1,60 @@
+"""Sets that are known to be good, or bad in one way, through the command line: what is said of each."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "verdicts.py"
+
+pytestmark = pytest.mark.slow
+
+
+def photographs() -> Iterator[np.ndarray]:
+    """256x256 pieces of photographs, each counting as one."""
+    left, _, _ = skimage.data.stereo_motorcycle()
+    whole = (skimage.data.astronaut(), skimage.data.rocket(), left, skimage.data.coffee())
+    for photo in (*whole, skimage.data.chelsea(), skimage.data.immunohistochemistry()):
+        for top in range(0, photo.shape[0] - 255, 256):
+            for column in range(0, photo.shape[1] - 255, 256):
+                yield photo[top : top + 256, column : column + 256]
+
+
+def judged(*arguments: object) -> dict[str, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, BENCHMARK, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, dict[str, Any]] = json.loads(Path(str(arguments[-1])).read_text("utf-8"))["results"]
+    return found
+
+
+def test_each_set_of_a_known_camera_is_judged_as_anyone_would_expect(tmp_path: Path) -> None:
+    (tmp_path / "hr").mkdir()
+    for number, photo in enumerate(photographs()):
+        Image.fromarray(photo).save(tmp_path / "hr" / f"{number:02d}.png")
+    found = judged("--hr", tmp_path / "hr", "--work", tmp_path / "sets", "--json", tmp_path / "said.json")
+    assert {name: told["answers"] for name, told in found.items() if not told["expected"]} == {}
+    assert set(found) >= {"the camera itself", "collapsed", "misaligned", "noise at the wrong places"}
+
+
+def test_each_set_of_a_real_camera_is_judged_as_anyone_would_expect(
+    tmp_path: Path, shared_path: Callable[[str], Path]
+) -> None:
+    data = shared_path("data/city100")
+    folders = [(f"--{name}", data / folder) for name, folder in _FOLDERS.items()]
+    found = judged(
+        *(part for pair in folders for part in pair),
+        *("--model", "city100-nikon-x2", "--work", tmp_path / "sets", "--json", tmp_path / "said.json"),
+    )
+    assert {name: told["answers"] for name, told in found.items() if not told["expected"]} == {}
+
+
+_FOLDERS = {"hr": "train_hr", "lr": "train_lr", "val-hr": "val_hr", "val-lr": "val_lr"}
