@@ -18,7 +18,7 @@ class SDFlowConfig:
     scale: int = 4
     """s, the ratio of HR to LR size: 2, 4 or 8."""
     hr_steps: int = 16
-    """Flow steps of each level of f_HR."""
+    """Flow steps of each level of f_HR; 0 with a measured camera: its content is a fixed picture."""
     lr_steps: int = 16
     """Flow steps of f_LR."""
     hf_steps: int = 8
@@ -46,8 +46,8 @@ class SDFlowConfig:
     mixture: MixtureLaw = "image"
     """How a component is drawn, see ``GaussianMixture``."""
     measured: bool = False
-    """Whether f_Deg starts with a measured camera (``MeasuredCamera``) and f_HR with an antialiased pyramid
-    (``Lifting``). The published weights have neither."""
+    """Whether f_Deg starts with a measured camera (``MeasuredCamera``) and f_HR is a fixed antialiased
+    pyramid (``HRFlow``). The published weights have neither."""
 
     def __post_init__(self) -> None:
         if self.scale not in (2, 4, 8):
@@ -60,8 +60,12 @@ class SDFlowConfig:
             raise ValueError(f"mixture: expected image of a measured model, got {self.mixture!r}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.type is int and not (type(value) is int and 1 <= value <= 1024):
-                raise ValueError(f"{field.name}: expected a whole number from 1 to 1024, got {value!r}")
+            least = 0 if field.name == "hr_steps" else 1
+            if field.type is int and not (type(value) is int and least <= value <= 1024):
+                raise ValueError(f"{field.name}: expected a whole number from {least} to 1024, got {value!r}")
+        if self.measured != (self.hr_steps == 0):
+            wanted = "0 with a measured camera" if self.measured else "1 or more without a measured camera"
+            raise ValueError(f"hr_steps: expected {wanted}, got {self.hr_steps}")
         if self.encoder_channels < 6:
             raise ValueError(f"encoder_channels: expected at least 6, got {self.encoder_channels}")
 

@@ -1,7 +1,6 @@
 """The four flows of SDFlow, built from the layers."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .bijection import Bijection, Chain
@@ -86,33 +85,29 @@ class HRFlow(Bijection):
     One level for each factor of two: squeeze -> transition -> flow steps. f_HR starts as a Haar pyramid: z_c
     is the mean of each s x s block, so the content latent shows the picture from the first step on.
 
+    Without flow steps it is a fixed pyramid: squeeze -> Haar -> ``Lifting``, whose z_c is Keys' antialiased
+    bicubic downscaling but for a gain. Nothing is learned, so that content stays what a camera was measured
+    on; all that f_HR could learn of z_h, f_HF can.
+
     Args:
         levels: levels of the pyramid.
         steps: flow steps of each level.
         width: hidden channels of the couplings.
-        lifting: the mean of each 2x2 block becomes Keys' bicubic downscaling, see ``Lifting``.
     """
 
-    def __init__(self, levels: int, steps: int, width: int, lifting: bool = False) -> None:
+    def __init__(self, levels: int, steps: int, width: int) -> None:
         super().__init__()
         blocks: list[Bijection] = []
         for level in range(levels):
             channels = 3 * 4 ** (level + 1)
+            means = InvertibleConv1x1(_mean_of_four(channels // 4))
+            if steps == 0:
+                blocks += [Squeeze(), means.requires_grad_(False), Lifting(channels)]
+                continue
             start = transition(channels, from_data=False)
-            start.maps[1] = InvertibleConv1x1(_mean_of_four(channels // 4))
-            antialiased = [Lifting(channels)] if lifting else []
-            blocks += [Squeeze(), start, *antialiased, flow_steps(channels, steps, width)]
+            start.maps[1] = means
+            blocks += [Squeeze(), start, flow_steps(channels, steps, width)]
         self.chain = Chain(*blocks)
-        self.levels = levels
-        self.lifting = Lifting(12) if lifting else None
-
-    def pyramid(self, y: Tensor) -> Tensor:
-        """z_c of the untrained flow: (B, 3, sH, sW) -> (B, 3, H, W)."""
-        weight = _mean_of_four(3).to(y)[:, :, None, None]
-        for _ in range(self.levels):
-            level = F.conv2d(F.pixel_unshuffle(y, 2), weight)
-            y = (level if self.lifting is None else self.lifting(level)[0])[:, :3]
-        return y
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.chain(z)

@@ -1,8 +1,9 @@
 """Flows with fixed weights, reduced to the operations that sampling needs.
 
-A folded flow is a list of stages. Neighbouring ActNorms and 1x1 convolutions are merged into one 1x1
-convolution, in float64. The factor ``exp(3 * log_gain)`` of a coupling is merged into its last convolution.
-``prepare`` computes everything that depends on the condition alone, once per condition, for all runs.
+A folded flow is a list of stages. Couplings and injectors that are the identity are left out. Neighbouring
+ActNorms and 1x1 convolutions are merged into one 1x1 convolution, in float64, and into none if it is the
+identity. The factor ``exp(3 * log_gain)`` of a coupling is merged into its last convolution. ``prepare``
+computes everything that depends on the condition alone, once per condition, for all runs.
 
 The flow's state stays fp32, channels first. The networks run in fp32 or bf16, channels last, which is the
 layout that processors convolve fastest.
@@ -41,7 +42,7 @@ class FoldedFlow:
         inverse: whether to run the inverse direction.
         dtype: type of the networks, float32 or bfloat16.
         device: the device to run on.
-        keep: leading channels of the result to compute; the flow must then end in a 1x1 convolution.
+        keep: leading channels of the result to compute.
     """
 
     def __init__(
@@ -54,18 +55,26 @@ class FoldedFlow:
     ) -> None:
         leaves = [copy.deepcopy(leaf).cpu().double() for layer in layers for leaf in leaves_of(layer)]
         self._stages: list[_Stage] = []
+        self._keep = keep
         affine: _Affine | None = None
         for leaf in reversed(leaves) if inverse else leaves:
+            if _does_nothing(leaf):
+                continue
             if isinstance(leaf, (ActNorm, InvertibleConv1x1)):
                 following = _affine(leaf, inverse)
                 affine = following if affine is None else _compose(following, affine)
                 continue
-            if affine is not None:
+            if affine is not None and not _is_identity(affine):
                 self._stages.append(_Mixing(*affine, device))
-                affine = None
+            affine = None
             self._stages.append(_stage(leaf, inverse, dtype, device))
-        if affine is not None:
+        if affine is not None and (keep is not None or not _is_identity(affine)):
             self._stages.append(_Mixing(affine[0][:keep], affine[1][:keep], device))
+
+    @property
+    def conditional(self) -> bool:
+        """Whether any stage looks at the condition."""
+        return any(stage.conditional for stage in self._stages)
 
     def prepare(self, condition: Tensor) -> list[Fields]:
         """The features of a condition (1, C', H, W) that runs use."""
@@ -79,7 +88,7 @@ class FoldedFlow:
         z = z.contiguous()  # another layout would round differently
         for stage, fields in zip(self._stages, prepared or [()] * len(self._stages)):
             z = stage(z, *fields)
-        return z
+        return z[:, : self._keep]
 
 
 def leaves_of(bijection: Bijection) -> Iterator[Bijection]:
@@ -105,12 +114,26 @@ def _affine(layer: ActNorm | InvertibleConv1x1, inverse: bool) -> _Affine:
         return (torch.diag(1 / scale), -loc) if inverse else (torch.diag(scale), scale * loc)
 
 
+def _does_nothing(layer: Bijection) -> bool:
+    """Whether a coupling or an injector is the identity: its last convolution is zero."""
+    if not isinstance(layer, (AffineCoupling, AffineInjector)):
+        return False
+    return not any(bool(value.any()) for value in layer.net.conv_out.parameters())
+
+
+def _is_identity(affine: _Affine) -> bool:
+    weight, bias = affine
+    return torch.equal(weight, torch.eye(len(weight)).to(weight)) and not bool(bias.any())
+
+
 def _compose(outer: _Affine, inner: _Affine) -> _Affine:
     return outer[0] @ inner[0], outer[0] @ inner[1] + outer[1]
 
 
 class _Stage:
     """A step of a folded flow: maps z and the features of its condition to z."""
+
+    conditional = False
 
     def prepare(self, condition: Tensor) -> Fields:
         return ()
@@ -166,6 +189,7 @@ class _Coupling(_Stage):
     ) -> None:
         self.split = layer.split
         self.net = _Net(layer.net, inverse, dtype, device, state_channels=layer.split)
+        self.conditional = self.net.conv_condition is not None
 
     def prepare(self, condition: Tensor) -> Fields:
         return self.net.prepare(condition)
@@ -177,6 +201,8 @@ class _Coupling(_Stage):
 
 
 class _Injector(_Stage):
+    conditional = True
+
     def __init__(
         self, layer: AffineInjector, inverse: bool, dtype: torch.dtype, device: torch.device
     ) -> None:

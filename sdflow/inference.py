@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .folding import Fields, FoldedFlow, leaves_of
+from .layers import AffineCoupling
 from .model import SDFlow
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -56,7 +57,9 @@ class Downscaler:
         model.require("downscale")
         _keep_freed_memory()
         dtype, device = _DTYPES[precision], next(model.parameters()).device
-        content = list(leaves_of(model.hr_flow.chain))[:-1]  # the last coupling leaves z_c as it is
+        content = list(leaves_of(model.hr_flow.chain))
+        if isinstance(content[-1], AffineCoupling):
+            del content[-1]  # it leaves z_c as it is
         self._content = FoldedFlow(content, False, dtype, device, keep=3)
         self._extractor = _frozen(model.degradation_flow.extractor, dtype)
         # f_Deg^-1 ends and f_LR^-1 begins at half size: between them, z_d is never unsqueezed
@@ -70,9 +73,9 @@ class Downscaler:
     def encode(self, hr: Tensor) -> Encoded:
         """An HR image (1, 3, sH, sW) in [-1, 1] -> its content and the features that its samples need."""
         with _exact():
-            content = self._content(hr)
-            prepared = self._degradation.prepare(self._extractor(content))
-            return Encoded(content, prepared)
+            content = self._content(hr).contiguous()
+            condition = self._extractor(content) if self._degradation.conditional else content
+            return Encoded(content, self._degradation.prepare(condition))
 
     @torch.no_grad()
     def sample(self, encoded: Encoded, latents: Tensor, components: Sequence[int] | None = None) -> Tensor:

@@ -49,7 +49,7 @@ class SDFlow(nn.Module):
         self.config = config
         levels = config.scale.bit_length() - 1
         extractor = (config.condition_channels, config.growth)
-        self.hr_flow = HRFlow(levels, config.hr_steps, config.width, lifting=config.measured)
+        self.hr_flow = HRFlow(levels, config.hr_steps, config.width)
         self.hf_flow = HFFlow(self.hf_channels, config.hf_steps, config.width, *extractor, config.hf_blocks)
         self.lr_flow = LRFlow(config.lr_steps, config.width)
         self.degradation_flow = DegradationFlow(

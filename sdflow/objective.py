@@ -1,7 +1,7 @@
 """The training objective: terms with a name, a weight and a phase, over one forward pass.
 
 The measured camera (``sdflow.camera``) sets blur, noise and colours at step 0. Training learns the other half
-of the model: f_HR and f_HF as a density of HR pictures, and E and the upscaling branch from pairs that the
+of the model: f_HF as a density of high frequencies, and E and the upscaling branch from pairs that the
 measured camera makes. The structure is that of Sun & Chen (arXiv 2310.04964). ``docs/training.md`` lists the
 terms; ``docs/experiments/`` reports what each was worth.
 """
@@ -18,10 +18,7 @@ from torch import Tensor
 from .distributed import ReplicaGroup
 from .model import SDFlow
 from .perceptual import PerceptualDistance
-from .priors import standard_normal_log_prob
 from .resample import as_stored, to_unit
-
-_CONTENT_STD = 0.5
 
 StoredBy = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Samples (B, 3, H, W) in [-1, 1] at whole levels, the component of each (B,), and uniform numbers (B, 3) to
@@ -77,11 +74,6 @@ class Step:
     def hr_log_det(self) -> Tensor:
         """log |det f_HR|, (B,)."""
         return self._encoded[1]
-
-    @cached_property
-    def content_at_start(self) -> Tensor:
-        """z_c of the untrained f_HR: an antialiased picture, (B, 3, P, P)."""
-        return self.model.hr_flow.pyramid(self.y)
 
     @cached_property
     @torch.no_grad()
@@ -157,11 +149,8 @@ def term(
 
 @term(weight=0.3)
 def likelihood_hr(step: Step) -> Tensor:
-    """Bits per dimension of HR crops under f_HR, f_HF and a Gaussian content (the paper's L_y)."""
-    density = standard_normal_log_prob(step.content / _CONTENT_STD) - step.content[0].numel() * math.log(
-        _CONTENT_STD
-    )
-    log_prob = step.hr_log_det + density + step.model.log_prob_hf(step.high_frequencies, step.content)
+    """Bits per dimension of HR crops given their content, under f_HR and f_HF (the paper's L_y)."""
+    log_prob = step.hr_log_det + step.model.log_prob_hf(step.high_frequencies, step.content)
     return _bits_per_dimension(log_prob, step.y)
 
 
@@ -170,12 +159,6 @@ def likelihood_lr(step: Step) -> Tensor:
     """Bits per dimension of real LR crops under f_LR and f_Deg, given E's content (the paper's L_x). The
     default weight is 0: the term reduces a measured camera's noise, which makes samples easier to detect."""
     return _bits_per_dimension(step.model.log_prob_lr(step.x, step.content_lr), step.x)
-
-
-@term(weight=5.0)
-def content(step: Step) -> Tensor:
-    """|z_c - the antialiased HR picture|_1, after Eq. 17: the camera was measured on this content."""
-    return F.l1_loss(step.content, step.content_at_start)
 
 
 @term(weight=10.0)

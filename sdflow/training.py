@@ -109,9 +109,10 @@ class Trainer:
             parameter.data = _like_convolutions(parameter.data)
         self.model.train()
         self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval()
-        picture_flows = [*self.model.hr_flow.parameters(), *self.model.lr_flow.parameters()]
-        inside = {id(p) for p in picture_flows}
-        others = [p for p in self.model.parameters() if id(p) not in inside]
+        learned = [p for p in self.model.parameters() if p.requires_grad]
+        carrying = {id(p) for flow in (self.model.hr_flow, self.model.lr_flow) for p in flow.parameters()}
+        picture_flows = [p for p in learned if id(p) in carrying]
+        others = [p for p in learned if id(p) not in carrying]
         self.optimizer = _adam(
             [{"params": others, "lr_ratio": 1.0}, {"params": picture_flows, "lr_ratio": config.picture_rate}],
             config.learning_rate,

@@ -59,7 +59,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sdflow_data.training.presets import preset_architecture
 
     folder = tmp_path_factory.mktemp("run") / "model"
-    config = replace(preset_architecture("tiny", 2), hr_steps=2, lr_steps=2, degradation_steps=2)
+    config = replace(preset_architecture("tiny", 2), lr_steps=2, degradation_steps=2)
     torch.manual_seed(0)
     model = randomise(SDFlow(config), 1, 0.05)
     cameras = [

@@ -8,7 +8,7 @@ from sdflow.training import TrainingConfig
 
 ARCHITECTURE = SDFlowConfig(
     scale=2,
-    hr_steps=1,
+    hr_steps=0,
     lr_steps=1,
     hf_steps=1,
     degradation_steps=1,

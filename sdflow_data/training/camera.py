@@ -91,7 +91,7 @@ def measure_cameras(
             if (picture := cut_hr.read(path)) is not None:
                 for block in cut_hr.of(picture, number):
                     with torch.no_grad():
-                        content = model.hr_flow.pyramid(to_unit(block[None]).to(device))
+                        content = model.encode_hr(to_unit(block[None]).to(device))
                     whole.add_content(to_levels(content[0]).cpu())
             bar.update(1)
 

@@ -37,7 +37,7 @@ class Preset:
 PRESETS: dict[PresetName, Preset] = {
     "tiny": Preset(  # minutes on a laptop
         architecture=SDFlowConfig(
-            hr_steps=4,
+            hr_steps=0,
             lr_steps=4,
             hf_steps=2,
             degradation_steps=4,
@@ -61,7 +61,7 @@ PRESETS: dict[PresetName, Preset] = {
     ),
     "small": Preset(  # an hour on two CPU cores
         architecture=SDFlowConfig(
-            hr_steps=6,
+            hr_steps=0,
             lr_steps=6,
             hf_steps=4,
             degradation_steps=6,
@@ -82,7 +82,7 @@ PRESETS: dict[PresetName, Preset] = {
         learning_rate=1e-3,
     ),
     "paper": Preset(  # the published sizes, for a GPU
-        architecture=SDFlowConfig(components=MOST_GROUPS, measured=True),
+        architecture=SDFlowConfig(hr_steps=0, components=MOST_GROUPS, measured=True),
         steps=250_000,
         batch_size=32,
         lr_patch=48,

@@ -81,7 +81,7 @@ CASES = {
     "f_LR": Case(lambda c: LRFlow(2, WIDTH), channels=3, side=2),
     "lifting": Case(lambda c: Lifting(12), channels=12, smallest=1),
     "measured camera": Case(lambda c: a_camera(), 3, channels=3, smallest=1),
-    "f_HR with lifting": Case(lambda c: HRFlow(2, 1, WIDTH, lifting=True), channels=3, side=4),
+    "f_HR as a fixed pyramid": Case(lambda c: HRFlow(2, 0, WIDTH), channels=3, side=4),
     "measured f_Deg": Case(
         lambda c: DegradationFlow(3, WIDTH, CONDITION, 2, 1, cameras=2), 3, channels=3, side=2
     ),

@@ -34,8 +34,8 @@ scales = pytest.mark.parametrize("scale", [2, 4, 8])
     ("part", "millions"),
     [("hr_flow", 1.06), ("hf_flow", 7.21), ("lr_flow", 0.24), ("degradation_flow", 3.81), ("encoder", 1.78)],
 )
-def test_the_paper_preset_has_the_published_number_of_parameters(part: str, millions: float) -> None:
-    module = getattr(SDFlow(preset_architecture("paper", 4)), part)
+def test_the_default_architecture_has_the_published_number_of_parameters(part: str, millions: float) -> None:
+    module = getattr(SDFlow(SDFlowConfig()), part)
     assert round(sum(p.numel() for p in module.parameters()) / 1e6, 2) == millions
 
 

@@ -69,11 +69,6 @@ def test_a_phase_without_a_rise_counts_from_its_start() -> None:
     assert [Phase(0.5, 0.5).factor(p) for p in (0.4, 0.5)] == [0, 1]
 
 
-def test_content_starts_as_the_picture_that_the_camera_was_measured_on(model: SDFlow) -> None:
-    step = a_step(model)
-    torch.testing.assert_close(step.content, step.content_at_start)
-
-
 def test_samples_are_8_bit_pictures(model: SDFlow) -> None:
     levels = (a_step(model).samples + 1) * 127.5
     torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
