@@ -51,8 +51,10 @@ _LEAST_NOISE = 0.1
 """The share of the flat windows' power that is noise at least."""
 _ROUNDS = 3
 """Noise and response each need the other."""
-_CLIPPED = 0.01
-"""The share of samples at 0 or 255 from which on a window is clipped, and its noise gone."""
+_SMOOTH = 0.5
+"""Grey levels of roughness below which all windows are alike."""
+_BLACK, _CLIPPED = 1.0, 0.01
+"""The share of samples within a level of 0 or 255 from which on a window is clipped, and its noise gone."""
 _UNIT_BELOW = 0.04
 """Cycles per pixel under which the response is 1: colours and contrast are those of the HR picture."""
 _SCENES_BELOW = 0.12
@@ -320,7 +322,7 @@ class _FlatWindows:
         """A picture (3, H, W) in grey levels and its windows (n, 3, 32, 32)."""
         low = gaussian_blur(picture[None].float().mean(1, keepdim=True), 2.0)
         roughness = windows(low, SIZE).flatten(2).std(2)[0]
-        clipped = ((cut <= 0) | (cut >= 255)).float().mean((1, 2, 3)) > _CLIPPED
+        clipped = ((cut <= _BLACK) | (cut >= 255 - _BLACK)).float().mean((1, 2, 3)) > _CLIPPED
         roughness = roughness + _LAST * clipped  # its noise is cut off: for want of others alone
         place = (cut.mean((1, 2, 3)) * (_RANGES / 256)).long().clamp(0, _RANGES - 1)
         for k in place.unique().tolist():
@@ -336,7 +338,8 @@ class _FlatWindows:
     def chosen(self) -> list[_Flat]:
         """The flat windows of each range that has some: those whose fine detail is not above the others'."""
         flattest = self._roughness[:, :_LEAST_FLAT].median(1).values
-        known = self._roughness[:, _LEAST_FLAT - 1].isfinite() & (flattest < _TEXTURED * flattest.min())
+        textured = _TEXTURED * flattest.min().clamp(min=_SMOOTH)  # a codec leaves nothing at all of some
+        known = self._roughness[:, _LEAST_FLAT - 1].isfinite() & (flattest < textured)
         chosen = []
         for k in known.nonzero()[:, 0].tolist():
             use = self._roughness[k] <= _AS_FLAT * flattest[k]
