@@ -162,6 +162,17 @@ def diagonal(kernels: Tensor) -> Tensor:
     return torch.diag_embed(kernels.movedim(-3, -1)).movedim((-2, -1), (-4, -3))
 
 
+def power_spectrum(colours: Tensor) -> Tensor:
+    """Mean power of the windows of pictures (B, 3, H, W) in opponent colours: (32, 17, 3)."""
+    return _powers(_cross_spectrum(windows(colours, SIZE).flatten(0, 1))).mean(0)
+
+
+def response_kernels(response: Tensor) -> Tensor:
+    """The kernels of a response (32, 17, 3), each of sum 1: (3, 33, 33)."""
+    kernels = _kernels(response.movedim(-1, 0), torch.hann_window(TAPS, periodic=False))
+    return kernels / kernels.sum((-2, -1), keepdim=True)
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a measurement came to.
@@ -171,11 +182,13 @@ class Measured:
         noise: deviation of the noise of a grey value at each range of brightness, with that brightness:
             pairs of grey levels.
         doubts: why the measurement may be off, a line each; empty where nothing speaks against it.
+        contents: mean power spectrum of the contents' windows, (32, 17, 3).
     """
 
     camera: Camera
     noise: list[tuple[float, float]]
     doubts: list[str]
+    contents: Tensor
 
 
 class CameraMeasurement:
@@ -234,7 +247,7 @@ class CameraMeasurement:
             ratio = excess / _powers(contents).clamp(min=1e-9)
             gain = _as_gain(ratio / _contrast(ratio))
         camera = Camera(
-            response=_unit_sum(_kernels(gain.sqrt().movedim(-1, 0), torch.hann_window(TAPS, periodic=False))),
+            response=response_kernels(gain.sqrt()),
             # A triangle's transform is nowhere negative: between the measured frequencies the root stays a
             # mean of positive matrices, and can be inverted.
             noise=_kernels(
@@ -243,7 +256,8 @@ class CameraMeasurement:
             strength=_interpolated(levels, variance).sqrt(),
         )
         noise = list(zip(levels.tolist(), (variance.sum(1) / 3).sqrt().tolist()))
-        return Measured(camera, noise, _doubts(photographs, contents, shape, len(levels)))
+        doubts = _doubts(photographs, contents, shape, len(levels))
+        return Measured(camera, noise, doubts, _powers(contents))
 
 
 def _noise(found: Tensor, texture: Tensor) -> tuple[Tensor, Tensor]:
@@ -510,10 +524,6 @@ def _kernels(responses: Tensor, fade: Tensor) -> Tensor:
     wrapped = torch.cat([torus, torus[..., :1]], -1)
     wrapped = torch.cat([wrapped, wrapped[..., :1, :]], -2)
     return (wrapped * torch.outer(fade, fade)).float()
-
-
-def _unit_sum(kernels: Tensor) -> Tensor:
-    return kernels / kernels.sum((-2, -1), keepdim=True)
 
 
 def _interpolated(levels: Tensor, values: Tensor, knots: Tensor | None = None) -> Tensor:

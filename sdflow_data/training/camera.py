@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -12,11 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sdflow.camera import ROUNDING, SIZE, Camera, CameraMeasurement, Measured, filtered
+from sdflow.camera import SIZE, Camera, CameraMeasurement, Measured
 from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
-from sdflow.resample import quantise, to_levels, to_unit
-from sdflow.spectra import opponent_colours
+from sdflow.resample import to_levels, to_unit
 
 from ..images.codec import Codec
 from ..images.finding import find_pictures
@@ -325,32 +324,3 @@ def _text(
     panel: np.ndarray, text: str, place: tuple[int, int], ink: tuple[int, int, int] = (90, 90, 90)
 ) -> None:
     cv2.putText(panel, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, ink, 1, cv2.LINE_AA)
-
-
-_FLAT_SIDE, _ROUNDS = 128, 3
-
-
-def before_codec(camera: Camera, codec: Codec, seed: int) -> Camera:
-    """The camera as it is before its codec: behind it, its noise is what was measured.
-
-    A codec takes noise away, and adds its own. Flat pictures of every brightness are photographed, compressed
-    and measured, and the strength of each colour is corrected by what comes out, three times.
-    """
-    if codec.lossless:
-        return camera
-    generator = torch.Generator().manual_seed(derive_seed(seed, 0))
-    strength = camera.strength.clone()
-    levels = torch.linspace(0, 255, strength.shape[1]).view(-1, 1, 1, 1)
-    wanted = camera.strength.square()
-    for _ in range(_ROUNDS):
-        white = torch.randn(len(levels), 3, _FLAT_SIDE, _FLAT_SIDE, generator=generator)
-        noise = strength.T[:, :, None, None] * filtered(white, camera.noise)
-        flat = quantise(levels + opponent_colours(noise, inverse=True)).permute(0, 2, 3, 1).numpy()
-        found = torch.zeros_like(strength)
-        for jpeg, share in codec.entries:
-            coded = np.stack([picture if jpeg is None else jpeg.apply(picture) for picture in flat])
-            colours = opponent_colours(torch.from_numpy(coded).permute(0, 3, 1, 2).float())
-            found += share * colours.var((2, 3)).T
-        strength *= (wanted / (found - ROUNDING).clamp(min=1e-3)).clamp(0.25, 4).sqrt()
-    strength[:, 0], strength[:, -1] = strength[:, 1], strength[:, -2]  # black and white cut half of it off
-    return replace(camera, strength=strength)

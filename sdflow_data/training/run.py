@@ -21,8 +21,9 @@ from ..models.cameras import CAMERAS_KEY, ModelCamera, cameras_of
 from ..system.folders import check_apart, check_outside
 from ..system.lock import OutputLock
 from ..system.progress import progress
+from .before_codec import before_codec
 from .budget import Budget, TrainingClock
-from .camera import before_codec, draw_cameras, in_words, measure_cameras
+from .camera import draw_cameras, in_words, measure_cameras
 from .crops import UnpairedCrops
 from .metrics_log import MetricsLog
 from .monitor import Monitor
@@ -204,7 +205,7 @@ def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Sa
         folder.save_camera(draw_cameras(measured))
         for line in in_words(measured, joined):
             say(line)
-        cameras = [before_codec(camera.measured.camera, camera.codec, seed) for camera in measured]
+        cameras = [before_codec(camera.measured, camera.codec, seed) for camera in measured]
         told = [ModelCamera(camera.look, camera.codec) for camera in measured]
     (cameras, told), *_ = all_gather_object((cameras, told))
     trainer.load_cameras(cameras, [camera.look.share for camera in told])

@@ -19,7 +19,8 @@ from sdflow_data.inspection.photographs import survey
 from sdflow_data.models.cameras import CAMERAS_KEY, ModelCamera
 from sdflow_data.models.likeness import likeness
 from sdflow_data.models.simulated_camera import SimulatedCamera
-from sdflow_data.training.camera import GroupCamera, before_codec, draw_cameras, in_words, measure_cameras
+from sdflow_data.training.before_codec import before_codec
+from sdflow_data.training.camera import GroupCamera, draw_cameras, in_words, measure_cameras
 from sdflow_data.training.presets import preset_architecture
 
 SHARP = SimulatedCamera(blur_sigma=1.0, poisson_gain=0, read_noise=1.5, strength=(1.0, 1.0), jpeg_quality=90)
@@ -88,7 +89,7 @@ def test_each_camera_has_its_own_blur(measured: list[GroupCamera]) -> None:
 
 def test_samples_of_a_component_have_its_camera_s_noise(measured: list[GroupCamera], model: SDFlow) -> None:
     assert model.degradation_flow.camera is not None
-    cameras = [before_codec(camera.measured.camera, camera.codec, 0) for camera in measured]
+    cameras = [before_codec(camera.measured, camera.codec, 0) for camera in measured]
     model.degradation_flow.camera.load(cameras, [camera.look.share for camera in measured])
     content, noise = torch.zeros(1, 3, 128, 128), torch.randn(1, *model.latent_shape_lr(128, 128))
     flat = np.full((256, 256, 3), 128, np.uint8)

@@ -1,0 +1,114 @@
+"""A measured camera as it is before its codec: behind it, samples are what was measured of photographs."""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sdflow.camera import (
+    ROUNDING,
+    SIZE,
+    Camera,
+    Measured,
+    diagonal,
+    filtered,
+    power_spectrum,
+    response_kernels,
+    transfer,
+)
+from sdflow.noise import derive_seed
+from sdflow.resample import quantise
+from sdflow.spectra import opponent_colours
+
+from ..images.codec import Codec
+
+_SIDE, _PICTURES, _BRIGHTNESS = 128, 16, 128.0
+_NOISE_ROUNDS, _COLOUR_ROUNDS = 3, 2
+_STEP = (0.5, 2.0)
+"""A round changes a power by no more."""
+
+
+def before_codec(measured: Measured, codec: Codec, seed: int) -> Camera:
+    """The camera before its codec.
+
+    A codec takes noise away, and adds its own; it takes the detail of colours away, with subsampling and
+    coarse quantisation, and a camera that was measured behind it would lose that twice. Both are corrected by
+    trial: pictures are made, coded and measured.
+
+    Args:
+        measured: behind the codec.
+        codec: as it was found in the photographs.
+        seed: of the trials.
+    """
+    if codec.lossless:
+        return measured.camera
+    generator = torch.Generator().manual_seed(derive_seed(seed, 0))
+    noisy = replace(measured.camera, strength=_strength(measured.camera, codec, generator))
+    return replace(noisy, response=_response(measured, noisy, codec, generator))
+
+
+def _strength(camera: Camera, codec: Codec, generator: torch.Generator) -> Tensor:
+    """g (3, 17) with which flat pictures of every brightness have the measured noise behind the codec."""
+    strength = camera.strength.clone()
+    levels = torch.linspace(0, 255, strength.shape[1]).view(-1, 1, 1, 1)
+    wanted = camera.strength.square()
+    for _ in range(_NOISE_ROUNDS):
+        white = torch.randn(len(levels), 3, _SIDE, _SIDE, generator=generator)
+        noise = strength.T[:, :, None, None] * filtered(white, camera.noise)
+        found = _mean([(share, colours.var((2, 3)).T) for share, colours in _coded(noise, levels, codec)])
+        strength *= (wanted / (found - ROUNDING).clamp(min=1e-3)).clamp(0.25, 4).sqrt()
+    strength[:, 0], strength[:, -1] = strength[:, 1], strength[:, -2]  # black and white cut half of it off
+    return strength
+
+
+def _response(measured: Measured, before: Camera, codec: Codec, generator: torch.Generator) -> Tensor:
+    """K (3, 33, 33) with which pictures of the contents' spectrum have the measured power behind the codec.
+
+    That of brightness stays: a codec leaves it. Colours are not made sharper than their content, where the
+    measured camera does not.
+    """
+    camera = measured.camera
+    at_128 = camera.strength.shape[1] // 2
+    amplitude = _at_size(measured.contents, _SIDE).clamp(min=0).sqrt().movedim(-1, 0)
+    white = torch.randn(_PICTURES, 3, _SIDE, _SIDE, generator=generator)
+    content = torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(_SIDE, _SIDE))
+    grain = filtered(torch.randn(content.shape, generator=generator), camera.noise)
+    noise, noise_before = (grain * one.strength[:, at_128].view(1, 3, 1, 1) for one in (camera, before))
+    wanted = power_spectrum(filtered(content, diagonal(camera.response)) + noise) + ROUNDING
+    first = transfer(camera.response, SIZE, SIZE).movedim(0, -1).clamp(min=0)  # (32, 17, 3)
+    most, response = first.clamp(min=1), first
+    for _ in range(_COLOUR_ROUNDS):
+        seen = filtered(content, diagonal(response_kernels(response))) + noise_before
+        coded = _coded(seen, _BRIGHTNESS, codec)
+        found = _mean([(share, power_spectrum(colours)) for share, colours in coded])
+        change = (wanted / found).clamp(*_STEP).sqrt()
+        change = (change + change.roll(-1, 0).flip(0)) / 2  # mirrored borders ask for symmetry
+        response = torch.minimum(response * change, most)
+        response[..., 0] = first[..., 0]
+    return torch.cat([camera.response[:1], response_kernels(response)[1:]])
+
+
+def _coded(colours: Tensor, level: Tensor | float, codec: Codec) -> list[tuple[float, Tensor]]:
+    """Pictures (B, 3, H, W) of opponent colours around a grey level, by each setting of a codec, and its
+    share."""
+    pictures = quantise(level + opponent_colours(colours, inverse=True)).permute(0, 2, 3, 1).contiguous()
+    coded = []
+    for jpeg, share in codec.entries:
+        decoded = [
+            picture if jpeg is None else torch.from_numpy(jpeg.apply(picture.numpy())) for picture in pictures
+        ]
+        coded.append((share, opponent_colours(torch.stack(decoded).permute(0, 3, 1, 2).float())))
+    return coded
+
+
+def _mean(parts: list[tuple[float, Tensor]]) -> Tensor:
+    return torch.stack([share * value for share, value in parts]).sum(0)
+
+
+def _at_size(spectrum: Tensor, side: int) -> Tensor:
+    """A spectrum (32, 17, 3) at the frequencies of larger pictures: (side, side // 2 + 1, 3)."""
+    centred = torch.cat([spectrum.roll(SIZE // 2, 0), spectrum[SIZE // 2][None]])  # -1/2 to 1/2: (33, 17, 3)
+    size = (side + 1, side // 2 + 1)
+    finer = F.interpolate(centred.movedim(-1, 0)[None], size=size, mode="bilinear", align_corners=True)
+    return finer[0].movedim(0, -1)[:-1].roll(-side // 2, 0)
