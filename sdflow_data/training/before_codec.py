@@ -23,8 +23,8 @@ from sdflow.spectra import opponent_colours
 
 from ..images.codec import Codec
 
-_SIDE, _PICTURES, _BRIGHTNESS = 128, 16, 128.0
-_NOISE_ROUNDS, _COLOUR_ROUNDS = 3, 2
+_SIDE, _PICTURES, _BRIGHTNESS = 96, 24, 128.0
+_NOISE_ROUNDS, _COLOUR_ROUNDS = 8, 2
 _STEP = (0.5, 2.0)
 """A round changes a power by no more."""
 
@@ -96,7 +96,8 @@ def _coded(colours: Tensor, level: Tensor | float, codec: Codec) -> list[tuple[f
     coded = []
     for jpeg, share in codec.entries:
         decoded = [
-            picture if jpeg is None else torch.from_numpy(jpeg.apply(picture.numpy())) for picture in pictures
+            picture if jpeg is None else torch.from_numpy(jpeg.apply(picture.numpy()).copy())
+            for picture in pictures
         ]
         coded.append((share, opponent_colours(torch.stack(decoded).permute(0, 3, 1, 2).float())))
     return coded

@@ -172,7 +172,7 @@ def test_another_model_to_begin_with_is_no_resumption(
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        ("city100-nikon-x2", "hr_steps = 4, found one with 6"),
+        ("city100-nikon-x2", "lr_steps = 4, found one with 6"),
         ("nowhere", "--init: expected a checkpoint"),
         ("bicubic", "no weights"),
     ],
