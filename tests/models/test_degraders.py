@@ -178,7 +178,9 @@ class TestLawOfTheMixture:
     @pytest.fixture
     def degrader_of(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[MixtureLaw], "Drawn"]:
         def make(law: MixtureLaw) -> Drawn:
-            config = replace(preset_architecture("tiny", 2), components=2, mixture=law, measured=False)
+            config = replace(
+                preset_architecture("tiny", 2), hr_steps=1, components=2, mixture=law, measured=False
+            )
             model = SDFlow(config)
             with torch.no_grad():
                 model.prior.means.copy_(torch.tensor([-20.0, 20.0]))

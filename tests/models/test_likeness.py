@@ -23,7 +23,7 @@ WEAK, STRONG = -4.0, -1.0
 def model() -> SDFlow:
     """A mixture from weak to strong noise; E sees nothing, so that all of a picture is degradation."""
     torch.manual_seed(0)
-    config = replace(preset_architecture("tiny", 2), components=8, measured=False)
+    config = replace(preset_architecture("tiny", 2), hr_steps=1, components=8, measured=False)
     model = randomise(SDFlow(config), 0, 0.02).eval()
     with torch.no_grad():
         model.prior.means.zero_()
