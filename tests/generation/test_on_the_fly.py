@@ -57,9 +57,9 @@ def test_a_patch_is_encoded_once_for_all_its_samples(
     degrader = pairs._maker.degrader
     original = degrader.degrade
 
-    def counted(hr: np.ndarray, *arguments: object) -> object:
+    def counted(hr: np.ndarray, *arguments: object, **options: object) -> object:
         asked.append(hr.tobytes())
-        return original(hr, *arguments)
+        return original(hr, *arguments, **options)
 
     monkeypatch.setattr(degrader, "degrade", counted)
     assert len(made(pairs)) == 3 * len(asked)
