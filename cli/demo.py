@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import new_folder, seed_option
+from .options import WholeRange, new_folder, seed_option
+from .wording import say
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--steps",
-    type=click.IntRange(min=1),
+    type=WholeRange(1),
     default=60,
     show_default=True,
     help="How long to train, after the camera was measured.",
@@ -37,10 +38,10 @@ def command(out: Path, steps: int, seed: int) -> None:
     """
     from sdflow_data.demo import run_demo
 
-    demo = run_demo(out, steps, seed, click.echo)
+    demo = run_demo(out, steps, seed, say)
     click.echo(_table(demo))
     for name, path in demo.paths.items():
-        click.echo(f"{name:<24}{path}")
+        say(f"{name:<24}{path}")
 
 
 def _table(demo: "Demo") -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .options import (
+    WholeRange,
     any_path,
     codec_option,
     device_options,
@@ -23,7 +24,7 @@ from .pictures import convert, existing_option, tile_option
 @scale_option
 @click.option(
     "--variants",
-    type=click.IntRange(min=1),
+    type=WholeRange(1),
     default=1,
     show_default=True,
     metavar="V",

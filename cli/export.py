@@ -17,7 +17,7 @@ from .options import (
     provenance_options,
     workers_option,
 )
-from .wording import counted
+from .wording import counted, say
 
 if TYPE_CHECKING:
     from sdflow_data.dataset.provenance import Provenance
@@ -98,6 +98,6 @@ def command(
     request = Request(format_, trainer, where, split, patches_per_shard, template, root, provenance)
     summary = export(read_dataset(dataset), out, request, workers)
     for name, samples in summary.samples.items():
-        click.echo(f"{out / name}: {counted(samples, 'pair')}, {summary.format}")
+        say(f"{out / name}: {counted(samples, 'pair')}, {summary.format}")
     if summary.config:
-        click.echo(f"{summary.config}: configuration for {TRAINERS[trainer or ''].title}")
+        say(f"{summary.config}: configuration for {TRAINERS[trainer or ''].title}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import (
+    WholeRange,
     codec_option,
     device_options,
     existing_folder,
@@ -20,7 +21,7 @@ from .options import (
     scale_option,
     workers_option,
 )
-from .wording import counted
+from .wording import counted, say
 
 if TYPE_CHECKING:
     from sdflow_data.generation.engines import Engine
@@ -59,7 +60,7 @@ class _ShardRange(click.ParamType):
 )
 @click.option(
     "--variants",
-    type=click.IntRange(min=1),
+    type=WholeRange(1),
     default=4,
     show_default=True,
     help="LR samples per HR patch.",
@@ -145,9 +146,9 @@ def _ranges_like(folder: Path) -> tuple[float, ...]:
 
     photographs = survey([folder])
     for name, reason in photographs.unreadable.items():
-        click.echo(f"{folder}: left out {name}: {reason}", err=True)
+        say(f"{folder}: left out {name}: {reason}", err=True)
     ranges = ranges_of(photographs)
-    click.echo(
+    say(
         f"{folder} shows blur of {ranges.blur_low:g} to {ranges.blur_high:g} pixels, noise of "
         f"{ranges.noise_low:g} to {ranges.noise_high:g} levels, and on {ranges.jpeg_share:.0%} JPEG of "
         f"quality {ranges.jpeg_low:g} to {ranges.jpeg_high:g}"
@@ -162,9 +163,9 @@ def _weights_like(folder: Path, settings: dict[str, Any]) -> tuple[float, ...]:
         raise click.UsageError("--like, --component: expected one of the two, got both")
     weights, skipped = likeness(settings["model"], folder)
     for line in skipped:
-        click.echo(f"{folder}: left out {line}", err=True)
+        say(f"{folder}: left out {line}", err=True)
     used = ", ".join(f"{k} ({weight:.0%})" for k, weight in enumerate(weights) if weight >= 0.01)
-    click.echo(f"{folder} is explained by components {used}")
+    say(f"{folder} is explained by components {used}")
     return weights
 
 
@@ -183,23 +184,23 @@ def _report(out: Path, outcome: "Outcome") -> None:
 
     if outcome.skipped:
         reasons = "says" if outcome.info else "will say, once the dataset is finished,"
-        click.echo(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} {reasons} why")
+        say(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} {reasons} why")
     if outcome.info is None:
         if outcome.missing:
             raise SDFlowError(
                 f"{out}: expected {outcome.planned} patches in these shards, {outcome.missing} of them could "
                 f"not be made; {out / 'failures.csv'} will say why, once the dataset is finished"
             )
-        click.echo(f"{out}: these shards are in place; the call that makes the last one finishes the dataset")
+        say(f"{out}: these shards are in place; the call that makes the last one finishes the dataset")
         return
     counts = outcome.info["counts"]
-    click.echo(
+    say(
         f"{out}: {counted(counts['samples'], 'sample')} of {counted(counts['patches'], 'patch', 'patches')} "
         f"from {counted(counts['sources'], 'picture')}, in {counted(counts['shards'], 'shard')}; "
         f"{outcome.info['model']} ran on {outcome.info['device']} in {outcome.info['precision']}"
     )
     if counts["redraws"]:
-        click.echo(f"{counted(counts['redraws'], 'draw')} not finite and made again")
+        say(f"{counted(counts['redraws'], 'draw')} not finite and made again")
     if outcome.missing:
         raise SDFlowError(
             f"{out}: expected {outcome.planned} patches, {outcome.missing} of them could not be made; "
@@ -217,4 +218,4 @@ def _compare(request: "GenerationRequest", hr_folders: tuple[Path, ...], out: Pa
             f"{out}: {sample_id}: expected the stored bytes, found {difference.values} of them different, "
             f"by up to {difference.largest}"
         )
-    click.echo(f"{sample_id}: made again, the same bytes")
+    say(f"{sample_id}: made again, the same bytes")

@@ -15,7 +15,7 @@ from .options import (
     provenance_options,
     workers_option,
 )
-from .wording import counted
+from .wording import counted, say
 
 if TYPE_CHECKING:
     from sdflow_data.dataset.provenance import Provenance
@@ -84,13 +84,13 @@ def command(
     outcome = import_pairs(request, hr_folder, lr_folder, out, workers)
     assert outcome.info is not None
     counts = outcome.info["counts"]
-    click.echo(
+    say(
         f"{out}: {counted(counts['samples'], 'pair')} of patches from "
         f"{counted(counts['sources'], 'pair')} of pictures, "
         f"scale {outcome.info['scale']}"
     )
     if outcome.skipped:
-        click.echo(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} says why")
+        say(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} says why")
     if outcome.missing:
         raise SDFlowError(
             f"{outcome.missing} of {outcome.planned} patches are missing; {out / 'failures.csv'} says why"

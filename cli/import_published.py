@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .options import existing_folder, new_folder
+from .wording import say
 
 
 @click.command("import-published")
@@ -30,7 +31,7 @@ def command(folder: Path, out: Path) -> None:
     digests = {name: sha256_file(folder / name) for name in files}
     save_checkpoint(out, model, training={"published_files": digests})
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    click.echo(f"{out}: {parameters:,} parameters from {', '.join(files)}, scale {model.scale}")
+    say(f"{out}: {parameters:,} parameters from {', '.join(files)}, scale {model.scale}")
     for direction in ("downscale", "upscale"):
         missing = files_of(model.missing(direction))
-        click.echo(f"{direction}: " + (f"no, it needs {' and '.join(missing)}" if missing else "yes"))
+        say(f"{direction}: " + (f"no, it needs {' and '.join(missing)}" if missing else "yes"))

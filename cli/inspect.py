@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import FiniteRange, existing_folder, max_pixels_option, workers_option
+from .options import FiniteRange, existing_folder, max_pixels_option, new_file, workers_option
+from .wording import say
 
 if TYPE_CHECKING:
     from sdflow_data.inspection.inspection import Inspection
@@ -44,14 +45,12 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 )
 @click.option(
     "--otf",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=new_file,
     metavar="FILE",
     help="For photographs: write their blur, noise and JPEG as options of Real-ESRGAN and traiNNer-redux.",
 )
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
-@click.option(
-    "--json", "json_", type=click.Path(dir_okay=False, path_type=Path), help="Write everything as JSON."
-)
+@click.option("--report", type=new_file, help="Write an HTML report.")
+@click.option("--json", "json_", type=new_file, help="Write everything as JSON.")
 @click.option(
     "--fail-under",
     type=FiniteRange(0, 100),
@@ -149,7 +148,7 @@ def _inspect_dataset(
     classifier = None if no_classifier else THOROUGH if thorough else QUICK
     inspection = inspect_dataset(read_dataset(folder), real, classifier, workers, model)
     for skipped in [] if inspection.real is None else inspection.real.skipped:
-        click.echo(f"skipped {skipped}", err=True)
+        say(f"skipped {skipped}", err=True)
     if inspection.classified is not None:
         effort, seconds = inspection.classified.effort, inspection.classified.seconds
         told = f"{effort.splits} splits of at most {effort.steps:,} steps, {seconds:.0f} s"
@@ -188,10 +187,10 @@ def _write(
 
     if json_ is not None:
         write_file(json_, _utf8(json.dumps(values(), indent=2, ensure_ascii=False) + "\n"))
-        click.echo(f"{json_}: everything as JSON")
+        say(f"{json_}: everything as JSON")
     if report is not None:
         write_file(report, _utf8(page()))
-        click.echo(f"{report}: the report, for a browser")
+        say(f"{report}: the report, for a browser")
 
 
 def _utf8(text: str) -> bytes:

@@ -1,11 +1,14 @@
 """The ``sdflow`` program: finds the command, and is the one place where errors become exit codes."""
 
 import importlib
+import io
 import sys
 import traceback
 from typing import Any
 
 import click
+
+from .wording import of_system, one_line
 
 _COMMANDS = {
     "demo": ("demo", "Train, generate and inspect on photographs that come with scikit-image."),
@@ -76,6 +79,9 @@ def program(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit: 0 all was done, 1 a failure, 2 a wrong call, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what it cannot encode
+            stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in arguments  # works before and after the command's name
     arguments = [a for a in arguments if a != "--debug"]
     sys.exit(_run(arguments, debug))
@@ -117,10 +123,8 @@ def _one_line(error: Exception, arguments: list[str]) -> str:
     from sdflow.errors import ArgumentError
 
     if isinstance(error, ArgumentError):
-        return f"{_option(error.argument, arguments[0])}: {' '.join(error.problem.split())}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    return " ".join(str(error).split())
+        return one_line(f"{_option(error.argument, arguments[0])}: {error.problem}")
+    return of_system(error) if isinstance(error, OSError) else one_line(str(error))
 
 
 def _option(argument: str, command: str) -> str:

@@ -8,10 +8,35 @@ from typing import Any
 
 import click
 
+
+class _Named(click.Path):
+    """A path that need not exist, but has a name: an empty one would be the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("expected a path, found an empty one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-new_folder = click.Path(file_okay=False, path_type=Path)
-any_path = click.Path(path_type=Path)
+new_folder = _Named(file_okay=False, path_type=Path)
+new_file = _Named(dir_okay=False, path_type=Path)
+any_path = _Named(path_type=Path)
+
+
+class WholeRange(click.IntRange):
+    """A range of whole numbers that ends, far beyond all that can be meant, before arithmetic does."""
+
+    def __init__(self, min: int, most: int = 2**31 - 1) -> None:
+        super().__init__(min)
+        self.most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number: int = super().convert(value, param, ctx)
+        if number > self.most:
+            self.fail(f"{number} is not in the range {self.min}<=x<={self.most}.", param, ctx)
+        return number
 
 
 def _into_environment(variable: str) -> Any:
@@ -102,13 +127,13 @@ def temperature_option(default: float) -> Any:
 
 
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random numbers."
+    "--seed", type=WholeRange(0, most=2**63 - 1), default=0, show_default=True, help="Of all random numbers."
 )
 
 
 def workers_option(command: Any = None, *, without: str = "one per core") -> Any:
     """``--workers``: the number of processes; ``without`` describes the default."""
-    option = click.option("--workers", type=click.IntRange(min=1), help=f"Processes.  [default: {without}]")
+    option = click.option("--workers", type=WholeRange(1), help=f"Processes.  [default: {without}]")
     return option if command is None else option(command)
 
 
@@ -130,12 +155,12 @@ def patch_options(patch_size: int | None, of_scale: str = "") -> Any:
     def add(command: Any) -> Any:
         stride = click.option(
             "--stride",
-            type=click.IntRange(min=1),
+            type=WholeRange(1),
             help=f"Distance between patches, in HR pixels{of_scale}.  [default: the patch size]",
         )
         size = click.option(
             "--patch-size",
-            type=click.IntRange(min=1),
+            type=WholeRange(1),
             default=patch_size,
             show_default=patch_size is not None,
             help=f"Side of the HR patches{of_scale}." + ("" if patch_size else "  [default: about 256]"),
@@ -149,7 +174,7 @@ def patches_per_shard_option(default: int, unit: str) -> Any:
     """``--patches-per-shard``; ``unit`` names what holds the patches."""
     return click.option(
         "--patches-per-shard",
-        type=click.IntRange(min=1),
+        type=WholeRange(1),
         default=default,
         show_default=True,
         help=f"HR patches {unit}.",
@@ -188,7 +213,7 @@ def sampling_options(command: Any) -> Any:
     component_option = click.option(
         "--component",
         "components",
-        type=click.IntRange(min=0),
+        type=WholeRange(0),
         multiple=True,
         metavar="K",
         help="Sample from mixture component K alone, counted from 0 (may be given again).",

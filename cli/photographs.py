@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .wording import counted
+from .wording import counted, one_line, say
 
 if TYPE_CHECKING:
     from sdflow_data.inspection.photographs import Survey
@@ -48,12 +48,12 @@ def inspect_photographs(
     )
     click.echo(_table(surveys))
     for warning in warnings:
-        click.echo(f"{click.style('Warning:', fg='yellow')} {warning}")
+        click.echo(f"{click.style('Warning:', fg='yellow')} {one_line(warning)}")
     if not warnings:
         click.echo("Nothing here would spoil a training.")
     if otf is not None:
         write_file(otf, otf_yaml(surveys.get("LR") or surveys[""], scale).encode())
-        click.echo(f"{otf}: options for Real-ESRGAN and traiNNer-redux")
+        say(f"{otf}: options for Real-ESRGAN and traiNNer-redux")
     return surveys, warnings
 
 
@@ -71,7 +71,7 @@ def warn_before_training(hr: tuple[Path, ...], lr: tuple[Path, ...], scale: int,
     except SDFlowError:
         return
     for warning in advice_for_training(sharp, low, scale, patch_size):
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}", err=True)
 
 
 def facts(photographs: "Survey") -> dict[str, str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .wording import counted
+from .options import WholeRange
+from .wording import counted, of_system, one_line, say
 
 if TYPE_CHECKING:
     from sdflow_data.models.tiles import Job
@@ -33,7 +34,7 @@ def tile_option(default: int) -> Any:
     """``--tile``: trades memory for speed on large pictures."""
     return click.option(
         "--tile",
-        type=click.IntRange(min=16),
+        type=WholeRange(16),
         default=default,
         show_default=True,
         metavar="PIXELS",
@@ -77,7 +78,7 @@ def convert(
     if redrawn:
         click.echo(f"{counted(redrawn, 'draw')} not finite and made again")
     kept = sum(len(job.targets) for job in jobs) - sum(len(job.targets) for job in left)
-    click.echo(f"{output}: {counted(written, 'picture')} written" + (f", {kept} kept" if kept else ""))
+    say(f"{output}: {counted(written, 'picture')} written" + (f", {kept} kept" if kept else ""))
     if failed:
         raise SDFlowError(f"{failed} of {counted(len(left), 'picture')} failed, as told above")
 
@@ -85,9 +86,7 @@ def convert(
 def _told(job: "Job", error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"{job.source}: it does not fit in memory; a smaller --tile needs less"
-    if isinstance(error, OSError):
-        return f"{error.filename or job.source}: {error.strerror}"
-    return " ".join(str(error).split())
+    return of_system(error, job.source) if isinstance(error, OSError) else one_line(str(error))
 
 
 def _left_to_do(jobs: "Sequence[Job]", existing: str) -> "Sequence[Job]":

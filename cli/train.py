@@ -7,13 +7,16 @@ import click
 
 from .options import (
     FiniteRange,
+    WholeRange,
     device_options,
+    existing_file,
     existing_folder,
     max_pixels_option,
     new_folder,
     no_lock_option,
     seed_option,
 )
+from .wording import say
 
 if TYPE_CHECKING:
     from sdflow_data.training.presets import PresetName
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--steps",
-    type=click.IntRange(min=0),
+    type=WholeRange(0),
     help="Training steps; 0 measures the camera alone.",
 )
 @click.option(
@@ -57,12 +60,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=WholeRange(1, most=2**16),
     help="HR crops, and as many LR crops, in a step, summed over all processes  [default: by preset]",
 )
-@click.option(
-    "--patch-size", type=click.IntRange(min=1), help="Side of the HR crops in pixels  [default: by preset]"
-)
+@click.option("--patch-size", type=WholeRange(1), help="Side of the HR crops in pixels  [default: by preset]")
 @click.option(
     "--val-hr",
     type=existing_folder,
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--perceptual-weights",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=existing_file,
     metavar="FILE",
     help="torchvision's weights of VGG-19 (.pth or .safetensors): switches the perceptual terms on.",
 )
@@ -154,9 +155,9 @@ def command(
         )
         if world()[0] == 0 and not resume:
             warn_before_training(hr, lr, int(scale), settings.training.patch_size)
-        train(settings, say=click.echo)
+        train(settings, say=say)
         if world()[0] == 0:
-            click.echo(
+            say(
                 f"Trained. Checkpoint: {out / 'model'}; curves: {out / 'metrics.csv'}; "
                 f"pictures: {out / 'samples'}"
             )

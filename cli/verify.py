@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .options import existing_folder
-from .wording import counted
+from .wording import counted, say
 
 
 @click.command("verify")
@@ -25,7 +25,7 @@ def command(dataset: Path) -> None:
 
     problems = verify(dataset)
     for problem in problems:
-        click.echo(problem)
+        say(problem)
     if problems:
         raise SDFlowError(
             f"{dataset}: expected a sound dataset, found {counted(len(problems), 'thing')} wrong with it; "
@@ -33,4 +33,4 @@ def command(dataset: Path) -> None:
         )
     counts = read_dataset(dataset).info["counts"]
     samples, shards = counted(counts["samples"], "sample"), counted(counts["shards"], "shard")
-    click.echo(f"{dataset}: {samples} in {shards}, all as they were made")
+    say(f"{dataset}: {samples} in {shards}, all as they were made")

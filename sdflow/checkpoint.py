@@ -2,24 +2,29 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
+from torch import Tensor
 
 from . import __version__
 from .config import SDFlowConfig
 from .errors import SDFlowError
-from .files import flush, sha256_file
+from .files import flush, read_json, sha256_file, to_json, write_file
 from .model import Direction, SDFlow
 from .published import files_of
+from .tensors import read_tensors
 
 FORMAT_VERSION = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+_KINDS = {"scale": int, "parts": list, "architecture": dict, "training": dict}
+"""Of what a description says, the types."""
+
+_FEW_LAYERS, _BYTES_PER_LAYER, _SMALL = 256, 4096, 1 << 28
+"""A model of so many layers, or so many bytes of weights, is made without a look at the file's size."""
 
 
 def save_checkpoint(folder: Path, model: SDFlow, training: dict[str, Any]) -> None:
@@ -44,14 +49,13 @@ def save_checkpoint(folder: Path, model: SDFlow, training: dict[str, Any]) -> No
         "architecture": model.config.to_dict(),
         "training": training,
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    aside = _beside(folder, "tmp")  # what a killed save left of itself has the same name
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, aside / WEIGHTS)
-        (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        for path in (aside / WEIGHTS, aside / DESCRIPTION, aside):
-            flush(path)
-        aside.chmod(0o755)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        write_file(aside / WEIGHTS, save(weights))
+        write_file(aside / DESCRIPTION, to_json(description))
         _replace_folder(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -66,10 +70,15 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
+def _beside(folder: Path, ending: str) -> Path:
+    folder = folder.absolute()  # "." has no name
+    return folder.parent / f".{folder.name}.{ending}"
+
+
 def _replace_folder(new: Path, folder: Path) -> None:
-    """Replace ``folder`` by ``new``. After a crash between the two renames the older checkpoint lies beside
-    it, where ``_newest_complete`` finds it."""
-    old = folder.with_name(f".{folder.name}.old")
+    """Put ``new`` in the place of ``folder``. A crash between the two renames leaves the older one beside it,
+    where ``_newest_complete`` finds it."""
+    old = _beside(folder, "old")
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
@@ -79,7 +88,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
 
 
 def _newest_complete(folder: Path) -> Path:
-    old = folder.with_name(f".{folder.name}.old")
+    old = _beside(folder, "old")
     return old if not folder.exists() and old.exists() else folder
 
 
@@ -99,13 +108,14 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"{folder}: expected a checkpoint ({WEIGHTS} and {DESCRIPTION}), found no {DESCRIPTION}"
         )
     path = _newest_complete(folder) / DESCRIPTION
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        version = description["format_version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SDFlowError(f"{path}: expected a checkpoint's description as JSON, found {error!r}") from error
-    if version != FORMAT_VERSION:
-        raise SDFlowError(f"{path}: expected checkpoint format {FORMAT_VERSION}, found {version}")
+    description = read_json(path, "the description of a checkpoint as JSON")
+    if (version := description.get("format_version")) != FORMAT_VERSION:
+        raise SDFlowError(f"{path}: expected checkpoint format {FORMAT_VERSION}, found {version!r:.40}")
+    for name, kind in _KINDS.items():
+        if type(value := description.get(name)) is not kind:
+            raise SDFlowError(f"{path}: expected {name} of the type {kind.__name__}, found {value!r:.40}")
+    if description["scale"] != description["architecture"].get("scale", SDFlowConfig.scale):
+        raise SDFlowError(f"{path}: expected the scale of its architecture, found {description['scale']}")
     return description
 
 
@@ -126,40 +136,68 @@ def load_checkpoint(
     description = read_description(folder)
     folder = _newest_complete(folder)
     try:
-        model = SDFlow(SDFlowConfig.from_dict(description["architecture"]))
-        model.drop(set(model.parts) - set(description["parts"]))
-    except (ValueError, TypeError, KeyError) as error:
-        raise SDFlowError(f"{folder / DESCRIPTION}: unusable architecture: {error!r}") from error
+        config, parts = SDFlowConfig.from_dict(description["architecture"]), set(description["parts"])
+    except (ValueError, TypeError) as error:
+        raise SDFlowError(f"{folder / DESCRIPTION}: unusable architecture: {error}") from error
+    path = folder / WEIGHTS
+    _check_size(path, config)
+    model = SDFlow(config)
+    model.drop(set(model.parts) - parts)
+    state = _read_weights(path, model)
     for direction in needs:
         if missing := files_of(model.missing(direction)):
             raise SDFlowError(
                 f"{folder}: expected a checkpoint that can {direction}, found one that was imported without "
                 f"{' and '.join(missing)}; `sdflow import-published` again, with that beside the others"
             )
-    path = folder / WEIGHTS
-    try:
-        if not path.is_file() and path.exists():  # reading a named pipe would wait
-            raise SDFlowError(f"{path}: expected a file, found something else")
-        state = load_file(path)
-    except FileNotFoundError as error:
-        raise SDFlowError(f"{folder}: expected {WEIGHTS} beside {DESCRIPTION}, found none") from error
-    except SafetensorError as error:
+    model.load_state_dict(state)
+    return model.eval().to(device)
+
+
+def _check_size(path: Path, config: SDFlowConfig) -> None:
+    """Hold an architecture against the size of the file of its weights, before memory is asked for: the
+    description of a model of terabytes takes a kilobyte.
+
+    Raises:
+        SDFlowError: the file is missing, or too small by far.
+    """
+    if not path.is_file():  # a named pipe would be waited for
+        found = "something else" if path.exists() else "none"
+        raise SDFlowError(f"{path.parent}: expected {WEIGHTS} beside {DESCRIPTION}, found {found}")
+    size = path.stat().st_size
+    if config.layers > max(size // _BYTES_PER_LAYER, _FEW_LAYERS) or config.least_weights * 4 > max(
+        size, _SMALL
+    ):
         raise SDFlowError(
-            f"{path}: expected whole safetensors weights, found a damaged file ({error})"
-        ) from error
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in state.items()}
-    if expected != found:
-        differing = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+            f"{path}: expected the {config.least_weights} and more weights of its own architecture, found "
+            f"a file of {size} bytes"
+        )
+
+
+def _read_weights(path: Path, model: SDFlow) -> dict[str, Tensor]:
+    """What is stored for each of a model's weights.
+
+    Raises:
+        SDFlowError: a damaged file, or weights of other names, shapes or types, or that are not finite.
+    """
+    try:
+        state, _ = read_tensors(path)
+    except ValueError as error:
+        raise SDFlowError(f"{path}: expected whole weights, found a damaged file: {error}") from error
+    expected = model.state_dict()
+    if differing := sorted(
+        name
+        for name in expected.keys() | state.keys()
+        if name not in expected or name not in state or expected[name].shape != state[name].shape
+    ):
         raise SDFlowError(
             f"{path}: expected the weights of its own architecture, found {len(differing)} that are missing, "
             f"extra or of another shape (first: {differing[0]})"
         )
-    for name, value in model.state_dict().items():
-        if state[name].dtype != value.dtype or not torch.isfinite(state[name]).all():
-            raise SDFlowError(f"{path}: expected finite weights of 32 bits, found others in {name}")
-    model.load_state_dict(state)
-    return model.eval().to(device)
+    for name, value in state.items():
+        if value.dtype != expected[name].dtype or not torch.isfinite(value).all():
+            raise SDFlowError(f"{path}: expected finite {expected[name].dtype}, found others in {name}")
+    return state
 
 
 def fingerprint(folder: Path) -> str:

@@ -69,6 +69,35 @@ class SDFlowConfig:
         if self.encoder_channels < 6:
             raise ValueError(f"encoder_channels: expected at least 6, got {self.encoder_channels}")
 
+    @property
+    def layers(self) -> int:
+        """How many layers there are at the least: of flows, condition extractors and E."""
+        plain, conditional = self._flow_steps
+        extractors = self.hf_blocks + self.degradation_blocks
+        return plain + conditional + extractors + self.encoder_blocks + self.encoder_modulation
+
+    @property
+    def least_weights(self) -> int:
+        """How many weights those layers have at the least, without making one."""
+        plain, conditional = self._flow_steps
+        width, features, growth, content = (
+            *(self.width, self.condition_channels, self.growth),
+            self.encoder_channels,
+        )
+        step = width * width
+        dense = (4 * features + 6 * growth) * growth + (features + 4 * growth) * features
+        return (
+            plain * step
+            + conditional * 2 * (step + 9 * width * features)
+            + (self.hf_blocks + self.degradation_blocks) * 27 * dense
+            + (22 * self.encoder_blocks + 9 * self.encoder_modulation) * content * content
+        )
+
+    @property
+    def _flow_steps(self) -> tuple[int, int]:
+        levels = self.scale.bit_length() - 1
+        return levels * self.hr_steps + self.lr_steps, self.hf_steps + self.degradation_steps
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return dataclasses.asdict(self)

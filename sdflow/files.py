@@ -1,12 +1,38 @@
-"""Atomic writing of files (to a temporary name, flushed, then renamed), and SHA-256 of files."""
+"""Atomic writing of files (temporary name, flush, rename), reading of untrusted ones, and SHA-256."""
 
+import errno
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import SDFlowError
 
 _LONGEST_NAME = 255  # bytes, on most file systems
+_LARGEST_JSON = 1 << 26  # bytes
+NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+"""What file systems say that lack locks or fsync, as some of clusters and network storage do."""
+
+
+class WriteError(OSError):
+    """The system refused to write a file; ``filename`` is the one that was to be written."""
+
+
+@contextmanager
+def writing(path: Path, aside: Path | None = None) -> Iterator[None]:
+    """What the system refuses of ``path`` inside the block, or of the name ``aside`` that it is written by,
+    is a `WriteError` of ``path``. Errors of other files stay."""
+    try:
+        yield
+    except OSError as error:
+        named = error.filename  # a full disk shows in write(), which does not say where
+        if isinstance(named, (str, bytes, Path)) and Path(os.fsdecode(named)) not in (path, aside):
+            raise
+        raise WriteError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 @contextmanager
@@ -16,16 +42,19 @@ def replacing(path: Path) -> Iterator[Path]:
     A path always has the same temporary name (``.NAME.tmp``, or a hash if that would be too long), so that a
     new process overwrites the remains of a killed one. The caller must prevent two writers of one path at a
     time. If the block raises, the temporary file is removed and ``path`` stays unchanged.
+
+    Raises:
+        WriteError: of ``path``.
     """
     aside = path.with_name(_aside(path.name))
     try:
-        yield aside
-        flush(aside)
-        aside.replace(path)
-    except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # write() reports a full disk without naming the file
-        aside.unlink(missing_ok=True)
+        with writing(path, aside):
+            yield aside
+            flush(aside)
+            aside.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what went wrong before says more
+            aside.unlink()
         raise
     flush(path.parent)
 
@@ -43,7 +72,7 @@ def _aside(name: str) -> str:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk.
+    """Wait until a file, or a folder's list of names, is on the disk, if the file system supports that.
 
     For folders this is best effort: some file systems, and Windows, refuse it.
     """
@@ -58,15 +87,84 @@ def _flush(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """A file, open for reading; every error of the system names it.
+
+    Raises:
+        OSError: it cannot be opened or read, or is none: a folder, or a pipe, which would be waited for.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:  # Path.open takes no opener
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "expected a file, found something else")
+            yield file
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no named pipes among its files
 
 
 def sha256_file(path: Path, start: int = 0, *, prefix: bytes = b"") -> str:
     """The SHA-256 of ``prefix`` followed by a file's bytes from ``start`` on, in hexadecimal."""
     digest = hashlib.sha256(prefix)
-    with path.open("rb") as file:
+    with reading(path) as file:
         file.seek(start)
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def parse_json(content: bytes | str) -> dict[str, Any]:
+    """A JSON object, of whoever wrote it.
+
+    Raises:
+        ValueError: it is no JSON, is too large or too deep, or is no object. The message is one short line.
+    """
+    if len(content) > _LARGEST_JSON:
+        raise ValueError(f"{len(content)} bytes, more than {_LARGEST_JSON}")
+    try:
+        values = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("bytes that are no UTF-8") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"JSON that is no object but a {type(values).__name__}")
+    return values
+
+
+def to_json(values: Mapping[str, Any]) -> bytes:
+    """A JSON object for people to read too; what is no UTF-8 in it becomes escapes."""
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """The JSON object in a file; see `parse_json`.
+
+    Args:
+        path: of the file.
+        expected: what it ought to be, for the message: "the description of a dataset".
+
+    Raises:
+        SDFlowError: it is something else.
+        OSError: it cannot be read.
+    """
+    with reading(path) as file:
+        content = file.read(_LARGEST_JSON + 1)
+    try:
+        return parse_json(content)
+    except ValueError as error:
+        raise SDFlowError(f"{path}: expected {expected}, found {error}") from error

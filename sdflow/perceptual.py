@@ -4,12 +4,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .errors import SDFlowError
 from .published import read_pickled
+from .tensors import read_tensors
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Statistics of ImageNet, for images in [0, 1]."""
@@ -67,8 +66,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix != ".safetensors":
         return read_pickled(path)
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        return read_tensors(path)[0]
+    except ValueError as error:
         raise SDFlowError(f"{path}: expected a whole safetensors file, found {error}") from error
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .bijection import Chain
 from .config import SDFlowConfig
 from .errors import SDFlowError
+from .files import reading
 from .layers import ActNorm, AffineCoupling, AffineInjector, InvertibleConv1x1, ScaleShiftNet
 from .model import SDFlow
 from .networks import RRDB, ConditionExtractor, DenseBlock, FeatureModulation, ModulatedBlock
@@ -78,8 +79,9 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols; the checks below find real faults
-            values = torch.load(path, map_location="cpu", weights_only=True)
+            warnings.simplefilter("ignore")  # of pickle protocols; the checks below say what matters
+            with reading(path) as file:
+                values = torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # a hostile or damaged pickle can raise anything

@@ -223,8 +223,7 @@ class Trainer:
         Raises:
             ValueError: the state is of another architecture or objective.
         """
-        if missing := set(_COUNTERS) - set(state.counters):
-            raise ValueError(f"training state: expected {', '.join(_COUNTERS)}, found no {min(missing)}")
+        _check_counters(state.counters)
         self.load_weights(state)
         for name in _COUNTERS:
             setattr(self, name, state.counters[name])
@@ -233,8 +232,9 @@ class Trainer:
         """Restore the weights and the optimizer of a ``state_dict``, but not its step number.
 
         Raises:
-            ValueError: the state is of another architecture or objective.
+            ValueError: the state is of another architecture or objective, or no optimizer leads to it.
         """
+        self._check_tensors(state.tensors)
         try:
             for part, module in self._modules().items():
                 module.load_state_dict(_under(state.tensors, part))
@@ -246,8 +246,52 @@ class Trainer:
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"training state of another model: {str(error).splitlines()[0]}") from error
 
+    def _check_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Hold tensors against the weights and the optimizer; what PyTorch would convert is refused.
+
+        Raises:
+            ValueError: names the first one that does not fit.
+        """
+        expected = {
+            f"{part}.{name}": value
+            for part, module in self._modules().items()
+            for name, value in module.state_dict().items()
+        }
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for index, parameter in enumerate(parameters):
+            like = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
+            moments = {f"optimizer.{index}.{name}": value for name, value in like.items()}
+            if moments.keys() & tensors.keys():  # a parameter without a gradient so far has none
+                expected |= moments
+        if differing := sorted(expected.keys() ^ tensors.keys()):
+            raise ValueError(f"training state of another model: {differing[0]} is extra or missing")
+        for name, value in tensors.items():
+            if (value.shape, value.dtype) != (expected[name].shape, expected[name].dtype):
+                found = f"{value.dtype} {tuple(value.shape)}"
+                raise ValueError(f"training state of another model: {name} is {found}")
+            if not torch.isfinite(value).all():
+                raise ValueError(f"training state with values that are not finite in {name}")
+            if name.startswith("optimizer.") and not name.endswith(".exp_avg") and value.min() < 0:
+                raise ValueError(f"training state with values below 0 in {name}")
+
     def _modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "ema_model": self.ema_model}
+
+
+def _check_counters(counters: dict[str, float]) -> None:
+    """Refuse counts that no training has.
+
+    Raises:
+        ValueError: names the counter.
+    """
+    for name in _COUNTERS:
+        value = counters.get(name)
+        types = (int, float) if name == "lr_scale" else (int,)
+        if type(value) not in types or not 0 <= value < 2**53:  # type: ignore[operator]  # it is a number
+            raise ValueError(f"training state: expected {name} to be a count, found {value!r:.40}")
+    if not 0 < counters["lr_scale"] <= 1 or counters["skipped"] > counters["step_number"]:
+        found = {name: counters[name] for name in _COUNTERS}
+        raise ValueError(f"training state: expected possible counts, found {found}")
 
 
 def _adam(parameters: Any, rate: float) -> torch.optim.Adam:

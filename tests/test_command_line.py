@@ -9,6 +9,7 @@ import pytest
 from sdflow_cli.main import main
 
 from sdflow.errors import ArgumentError, SDFlowError
+from sdflow.files import WriteError
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +51,7 @@ def told(command: str, error: Exception, capsys: pytest.CaptureFixture[str]) -> 
 def test_an_argument_of_the_library_is_told_as_the_option_that_gave_it(
     command: str, argument: str, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    error = ArgumentError(argument, "expected one\nthing,  found another")
+    error = ArgumentError(argument, "expected one\n  thing, found another")
     assert told(command, error, capsys) == (1, f"Error: {option}: expected one thing, found another\n")
 
 
@@ -59,8 +60,8 @@ def test_an_error_of_a_file_is_told_as_it_is(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_full_disk_is_told_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    error = OSError(28, "No space left on device", "a.h5")
-    assert told("generate", error, capsys) == (1, "Error: a.h5: No space left on device\n")
+    error = WriteError(28, "No space left on device", "a.h5")
+    assert told("generate", error, capsys) == (1, "Error: a.h5: cannot be written: No space left on device\n")
 
 
 def test_a_bug_is_told_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:

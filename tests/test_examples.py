@@ -26,3 +26,23 @@ def test_the_plain_example_trains_and_compares_in_under_60_lines(tmp_path: Path)
     assert re.fullmatch(r"step 100: L1 0\.\d+\nPSNR \d+\.\d\d dB; bicubic \d+\.\d\d dB\n", done.stdout), (
         done.stdout
     )
+
+
+def test_the_loader_of_the_readme_works_where_workers_are_spawned(tmp_path: Path) -> None:
+    (source,) = re.findall(
+        r"```python\n(.*?PairedShards.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    source = source.replace("range(100)", "range(1)").replace("num_workers=4", "num_workers=1")
+    spawn = 'import torch\ntorch.multiprocessing.set_start_method("spawn", force=True)\n'
+    (tmp_path / "readme.py").write_text(
+        spawn + source.replace("...", "print(tuple(hr.shape), tuple(lr.shape))")
+    )
+    write_dataset(tmp_path / "pairs", photographs=1, patch_size=192)
+    done = subprocess.run(
+        [sys.executable, "readme.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "(6, 3, 192, 192) (6, 3, 96, 96)\n", done.stderr

@@ -4,13 +4,12 @@ Addresses in it are names of terms; nothing is ever fetched from them. It says n
 place, so that the same pairs have the same bytes; whoever publishes it adds ``datePublished`` and ``url``.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sdflow.files import sha256_file
+from sdflow.files import sha256_file, to_json
 
 from ..system.processes import cores
 from .layout import Layout
@@ -110,7 +109,7 @@ def croissant(layout: Layout, folder: Path, files: Iterable[Path]) -> bytes:
     }
     if layout.provenance.licenses:
         description["license"] = list(layout.provenance.licenses)
-    return (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
+    return to_json(description)
 
 
 def _distribution(layout: Layout, folder: Path, paths: list[Path]) -> Iterator[dict[str, Any]]:

@@ -13,9 +13,8 @@ The manifest is a function of the shards alone. It is written and read in pieces
 
 import csv
 import io
-import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,21 +27,23 @@ import pyarrow.parquet as pq
 
 import sdflow
 from sdflow.errors import SDFlowError
-from sdflow.files import replacing, sha256_file, write_file
+from sdflow.files import read_json, reading, sha256_file, to_json, write_file
 
+from ..system.folders import refuse_links_out
+from ..system.names import printable
 from .croissant import croissant
 from .layout import Layout
 from .provenance import DESCRIPTION, Provenance
-from .schema import COLUMNS, PLACES
-from .shards import Failure, ShardReader, shard_path
+from .schema import COLUMNS, OF_SHARDS, PLACES, check_types
+from .shards import MAX_SHARDS, Failure, ShardReader, Sizes, shard_path
+from .tables import reading_table, writing_table
 
 FORMAT_VERSION = 1
 INFO, MANIFEST, FAILURES = "dataset.json", "manifest.parquet", "failures.csv"
 
 _PROMISED = {"scale", "patch_size", "variants", "counts", "files"}
+_COUNTS = ("sources", "patches", "samples", "shards", "failures", "redraws")
 _ROWS_PER_GROUP = 1 << 16
-MAX_SHARDS = 10**6
-"""Shards have names of six digits."""
 
 
 class Patch(NamedTuple):
@@ -72,48 +73,59 @@ class Dataset:
 
     def columns(self, names: Sequence[str] | None) -> pd.DataFrame:
         """Some columns of the manifest (None: all)."""
-        path = self.folder / MANIFEST
-        try:
-            table = pd.read_parquet(path, columns=None if names is None else list(names))
-            self._check_places(path, table)
-            return table
-        except (OSError, pa.ArrowException) as error:
-            raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
+        with self._reading() as table:
+            if missing := set(names or ()) - set(table.schema_arrow.names):
+                raise ValueError(f"no column {min(missing)}")
+            found = table.read(None if names is None else list(names))
+            if nulls := [name for name in found.column_names if name in COLUMNS and found[name].null_count]:
+                raise ValueError(f"empty places in its column {nulls[0]}")
+            return self._checked(found.to_pandas())
 
-    def _check_places(self, path: Path, table: pd.DataFrame) -> None:
-        """Check that the position of every sample lies in a shard."""
+    @contextmanager
+    def _reading(self) -> Iterator[pq.ParquetFile]:
+        with reading_table(self.folder / MANIFEST, "the manifest") as table:
+            found, counts = table.metadata.num_rows, self.info["counts"]
+            if not found == counts["samples"] == counts["patches"] * self.info["variants"]:
+                raise ValueError(
+                    f"{found} rows, where {INFO} tells of {counts['samples']} samples of {counts['patches']} "
+                    f"patches in {self.info['variants']} variants"
+                )
+            check_types({column.name: column.type.to_pandas_dtype() for column in table.schema_arrow})
+            yield table
+
+    def _checked(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Refuse places of samples that lie in no shard.
+
+        Raises:
+            ValueError: names the column.
+        """
         counts = self.info["counts"]
-        ends = zip(PLACES, (counts["shards"], counts.get("patches", 1 << 50), self.info["variants"]))
-        for name, end in ends:
+        for name, end in zip(PLACES, (counts["shards"], counts["patches"], self.info["variants"])):
             if name not in table or not len(table):
                 continue
             values = table[name]
-            if not pd.api.types.is_integer_dtype(values.dtype):
-                raise SDFlowError(
-                    f"{path}: expected whole numbers in its column {name}, found {values.dtype}"
-                )
             if values.min() < 0 or values.max() >= end:
-                found = f"{values.min()} to {values.max()}"
-                raise SDFlowError(f"{path}: expected {name} from 0 to {end - 1}, found {found}")
+                raise ValueError(f"{name} from {values.min()} to {values.max()}, none from 0 to {end - 1}")
+        return table
 
     def column_types(self) -> dict[str, str]:
-        """The columns of the manifest and their types, in pyarrow's notation."""
-        path = self.folder / MANIFEST
-        try:
-            return {column.name: str(column.type) for column in pq.read_schema(path)}
-        except (OSError, pa.ArrowException) as error:
-            raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
+        """The columns of the manifest and their types, as pyarrow names them."""
+        with self._reading() as table:
+            return {column.name: str(column.type) for column in table.schema_arrow}
 
     def patches_per_shard(self) -> np.ndarray:
         """Number of patches in each shard: int64 (shards,). Memory is bounded."""
         samples = np.zeros(self.info["counts"]["shards"], np.int64)
-        path = self.folder / MANIFEST
-        try:
-            for batch in pq.ParquetFile(path).iter_batches(columns=["shard"]):
-                samples += np.bincount(batch["shard"].to_numpy(), minlength=len(samples))
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise SDFlowError(f"{path}: expected the manifest, found: {error}") from error
+        with self._reading() as table:
+            for batch in table.iter_batches(columns=["shard"]):
+                numbers = self._checked(batch.to_pandas())["shard"].to_numpy()
+                samples += np.bincount(numbers, minlength=len(samples))
         return samples // self.info["variants"]
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of the pictures in every shard."""
+        return Sizes(self.info["patch_size"], self.info["scale"], self.info["variants"])
 
     def shard(self, number: int) -> ShardReader:
         """Open shard ``number``.
@@ -121,29 +133,13 @@ class Dataset:
         Raises:
             SDFlowError: the shard is missing or damaged, or its pictures have other sizes than planned.
         """
-        path, size = shard_path(self.folder, int(number)), self.info["patch_size"]
-        low = size // self.info["scale"]
-        shard = ShardReader(path)
-        try:
-            for images, shape in (
-                (shard.hr, (size, size, 3)),
-                (shard.lr, (self.info["variants"], low, low, 3)),
-            ):
-                if images.shape[1:] != shape:
-                    raise SDFlowError(f"{path}: expected pictures of {shape}, found {images.shape[1:]}")
-        except SDFlowError:
-            shard.close()
-            raise
-        return shard
+        return ShardReader(shard_path(self.folder, int(number)), self.sizes)
 
     def patches(self) -> Iterator[Patch]:
         """Every patch, in the order of the manifest."""
         for number, in_shard in self.manifest.groupby("shard", sort=True):
             with self.shard(number) as shard:
                 for row, rows in in_shard.groupby("row", sort=True):
-                    if row >= len(shard):
-                        path = shard_path(self.folder, int(number))
-                        raise SDFlowError(f"{path}: expected a row {row}, found {len(shard)} rows")
                     yield Patch(shard.hr[row], shard.lr[row], rows)
 
 
@@ -154,23 +150,24 @@ def read_dataset(folder: Path) -> Dataset:
         SDFlowError: the folder is not a dataset, not a finished one, or has another format version.
     """
     path = folder / INFO
+    refuse_links_out(folder)
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-        version = info["format_version"]
-        missing = _PROMISED - info.keys()
+        info = read_json(path, "the description of a dataset")
     except FileNotFoundError:
         raise SDFlowError(
             f"{folder}: expected a dataset, found no {INFO} in it "
             "(an unfinished one is finished by the same command that began it)"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NotADirectoryError) as error:
-        raise SDFlowError(f"{path}: expected the description of a dataset, found: {error}") from error
-    if version != FORMAT_VERSION:
-        raise SDFlowError(f"{path}: expected dataset format {FORMAT_VERSION}, found {version}")
-    if missing:
+    except OSError as error:
+        found = error.strerror
+        raise SDFlowError(f"{path}: expected the description of a dataset, found: {found}") from error
+    if "format_version" not in info:
+        raise SDFlowError(f"{path}: expected the description of a dataset, found no format_version in it")
+    if (version := info["format_version"]) != FORMAT_VERSION:
+        raise SDFlowError(f"{path}: expected dataset format {FORMAT_VERSION}, found {version!r:.40}")
+    if missing := _PROMISED - info.keys():
         raise SDFlowError(f"{path}: expected {', '.join(sorted(missing))} in it, found none")
     _check_info(path, info)
-    _refuse_links_out(folder)
     return Dataset(folder, info)
 
 
@@ -181,23 +178,15 @@ def _check_info(path: Path, info: dict[str, Any]) -> None:
         raise SDFlowError(f"{path}: expected counts and files by their names, found other JSON")
     limits = {"scale": (1, 64), "patch_size": (1, 1 << 16), "variants": (1, 1 << 20)}
     values = {name: (info[name], *limit) for name, limit in limits.items()}
-    values |= {f"counts.{name}": (value, 0, 1 << 50) for name, value in counts.items()}
-    values |= {"counts.shards": (counts.get("shards"), 1, MAX_SHARDS)}
+    limits = dict.fromkeys((*_COUNTS, *counts), (0, 1 << 50))
+    limits |= {"patches": (1, 1 << 50), "samples": (1, 1 << 50), "shards": (1, MAX_SHARDS)}
+    values |= {f"counts.{name}": (counts.get(name), *limit) for name, limit in limits.items()}
     for name, (value, low, high) in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise SDFlowError(f"{path}: expected {name} from {low} to {high}, found {value!r:.40}")
     if info["patch_size"] % info["scale"]:
         found = f"{info['patch_size']} and {info['scale']}"
         raise SDFlowError(f"{path}: expected a patch_size that the scale divides, found {found}")
-
-
-def _refuse_links_out(folder: Path) -> None:
-    """Refuse links that lead out of the folder: a dataset may come from an untrusted source."""
-    inside = folder.resolve()
-    shards = folder / "shards"
-    for path in [*folder.iterdir(), *(shards.iterdir() if shards.is_dir() else ())]:
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            raise SDFlowError(f"{path}: expected a file of the dataset, found a link that leads out of it")
 
 
 def finish_dataset(
@@ -225,7 +214,7 @@ def finish_dataset(
     Raises:
         SDFlowError: there is no sample; failures.csv gives the reasons.
     """
-    counts = dict.fromkeys(("sources", "patches", "samples", "shards", "failures", "redraws"), 0)
+    counts = dict.fromkeys(_COUNTS, 0)
     sources: set[str] = set()
     failures: set[Failure] = set()  # an unreadable picture fails in each of its shards
 
@@ -255,7 +244,7 @@ def finish_dataset(
         _describe(folder, info, [*(folder / name for name in names), *made])
         names.append(DESCRIPTION)
     info["files"] = {name: sha256_file(folder / name) for name in sorted(names)}
-    write_file(folder / INFO, (json.dumps(info, indent=2, ensure_ascii=False) + "\n").encode())
+    write_file(folder / INFO, to_json(info))
     return info
 
 
@@ -275,12 +264,18 @@ def _describe(folder: Path, info: dict[str, Any], files: Iterable[Path]) -> None
 
 
 def shard_table(shard: ShardReader, number: int) -> pa.Table:
-    """The manifest rows of a shard: ``sample_id``, ``shard``, ``row``, ``variant``, then its own columns."""
+    """The manifest rows of a shard: ``sample_id``, ``shard``, ``row``, ``variant``, then its own columns.
+
+    Raises:
+        SDFlowError: the shard lacks a column, or has one of another type.
+    """
     count, variants = shard.lr.shape[:2]
     rows, variant = np.mgrid[:count, :variants]
     at = dict(zip(PLACES, (np.full((count, variants), number), rows, variant)))
     places = {name: values.astype(COLUMNS[name].type) for name, values in at.items()}
     columns = shard.columns()
+    if missing := [name for name in OF_SHARDS if columns and name not in columns]:
+        raise SDFlowError(f"{shard.path}: expected the columns {', '.join(OF_SHARDS)}, found no {missing[0]}")
     ordered = {"sample_id": columns.pop("sample_id"), **places, **columns} if columns else places
     flat = {
         name: np.broadcast_to(values if values.ndim == 2 else values[:, None], (count, variants)).ravel()
@@ -295,15 +290,33 @@ def failures_csv(failures: Iterable[Failure]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Failure._fields)
     for failure in failures:
-        writer.writerow([_printable(value) if isinstance(value, str) else value for value in failure])
+        writer.writerow([printable(value) if isinstance(value, str) else value for value in failure])
     return text.getvalue().encode("utf-8")
 
 
-def _printable(text: str) -> str:
-    """Escape control characters in names of files, because a terminal would interpret them."""
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs") else c for c in text
-    )
+def read_failures(folder: Path) -> list[Failure]:
+    """What failures.csv in a dataset's folder lists.
+
+    Raises:
+        SDFlowError: it is something else.
+    """
+    path = folder / FAILURES
+    try:
+        with reading(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            rows = list(csv.DictReader(text, strict=True))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("rows of different lengths")
+        return [
+            Failure(row["source"], _place(row["top"]), _place(row["left"]), row["reason"]) for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise SDFlowError(
+            f"{path}: expected the columns {', '.join(Failure._fields)}, found: {error!r:.200}"
+        ) from error
+
+
+def _place(text: str) -> int | None:
+    return int(text) if text else None
 
 
 def _write_manifest(path: Path, tables: Iterator[pa.Table]) -> int:
@@ -315,7 +328,7 @@ def _write_manifest(path: Path, tables: Iterator[pa.Table]) -> int:
     if first is None:
         return 0
     total = 0
-    with replacing(path) as aside, pq.ParquetWriter(aside, first.schema) as writer:
+    with writing_table(path, first.schema) as writer:
         pending = [first]
         for table in tables:
             pending.append(table)

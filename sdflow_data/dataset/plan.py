@@ -8,6 +8,7 @@ separate shards, so that planned patches never move.
 import bisect
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -15,18 +16,19 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sdflow.errors import SDFlowError
-from sdflow.files import replacing, sha256_file
+from sdflow.files import parse_json, sha256_file
 
 from ..images.finding import search
 from ..images.picture import PictureError
-from ..images.reading import read_header
+from ..images.reading import MAX_SIDE, read_header
+from ..system.folders import refuse_links_out
+from ..system.names import as_displayed, displayed
 from ..system.progress import progress
 from .identity import PatchId
 from .recipe import PatchGrid, Recipe
-from .shards import Failure
+from .shards import MAX_SHARDS, Failure
+from .tables import reading_table, writing_table
 
 PLAN = "plan.parquet"
 
@@ -80,8 +82,8 @@ class Cut:
         return self.end - self.first
 
     def patches(self, grid: PatchGrid) -> list[PatchId]:
-        """The patches, in order."""
-        places = grid.places(self.picture.height, self.picture.width)[self.first : self.end]
+        """Which patches, in order."""
+        places = grid.places(self.picture.height, self.picture.width, self.first, self.end)
         return [PatchId(self.picture.sha256, top, left) for top, left in places]
 
 
@@ -99,7 +101,7 @@ def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
 
     def examine(file: tuple[Path, Path]) -> FoundPicture | Failure:
         path, relative = file
-        source = _displayed(relative)
+        source = displayed(relative)
         try:
             header = read_header(path)
             return FoundPicture(source, sha256_file(path), header.height, header.width, path)
@@ -110,7 +112,7 @@ def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
 
     found: list[FoundPicture] = []
     failures = [
-        Failure(_displayed(error.path.relative_to(folder)), None, None, error.reason)
+        Failure(displayed(error.path.relative_to(folder)), None, None, error.reason)
         for folder, found_in in searched
         for error in found_in.skipped
     ]
@@ -122,10 +124,6 @@ def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
                 failures.append(result)
             bar.update()
     return sorted(found), failures
-
-
-def _displayed(path: Path) -> str:
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True)
@@ -203,33 +201,58 @@ class Plan:
         rows = [{**asdict(picture), "left_out": None} for picture in self.pictures]
         rows += [{"source": failure.source, "left_out": failure.reason} for failure in self.skipped]
         table = pa.Table.from_pylist(rows, schema=_SCHEMA)
-        recipe = json.dumps(self.recipe.to_json())
-        with replacing(folder / PLAN) as aside:
-            pq.write_table(table.replace_schema_metadata({"recipe": recipe}), aside)
+        schema = _SCHEMA.with_metadata({"recipe": json.dumps(self.recipe.to_json())})
+        with writing_table(folder / PLAN, schema) as file:
+            file.write_table(table.cast(schema))
 
     @classmethod
     def load(cls, folder: Path) -> "Plan | None":
         """The plan in a dataset's folder; None if there is none.
 
         Raises:
-            SDFlowError: the plan is damaged.
+            SDFlowError: it is damaged, contradicts itself, or has a link beside it that leads out.
         """
         path = folder / PLAN
         if not path.exists():
             return None
-        try:
-            table = pq.read_table(path)
-            recipe = Recipe.from_json(json.loads(table.schema.metadata[b"recipe"]))
-            rows = table.select(_SCHEMA.names).to_pylist()
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-            raise SDFlowError(f"{path}: expected the plan of a dataset, found: {error}") from error
-        pictures = [
-            PlannedPicture(*(row[field.name] for field in fields(PlannedPicture)))
-            for row in rows
-            if row["left_out"] is None
-        ]
-        skipped = [Failure(row["source"], None, None, row["left_out"]) for row in rows if row["left_out"]]
-        return cls(recipe, tuple(pictures), tuple(skipped))
+        refuse_links_out(folder)
+        with reading_table(path, "the plan of a dataset") as file:
+            metadata = file.schema_arrow.metadata or {}
+            recipe = Recipe.from_json(parse_json(metadata[b"recipe"]))
+            rows = file.read(_SCHEMA.names).select(_SCHEMA.names).cast(_SCHEMA).to_pylist()
+            pictures = [
+                PlannedPicture(*(row[field.name] for field in fields(PlannedPicture)))
+                for row in rows
+                if row["left_out"] is None
+            ]
+            skipped = [Failure(row["source"], None, None, row["left_out"]) for row in rows if row["left_out"]]
+            _check(pictures, recipe.grid)
+            if any(failure.source is None for failure in skipped):
+                raise ValueError("an input without a name")
+            return cls(recipe, tuple(pictures), tuple(skipped))
+
+
+def _check(pictures: Sequence[PlannedPicture], grid: PatchGrid) -> None:
+    """Refuse pictures and slots that no plan has, before anything is done with them.
+
+    Raises:
+        ValueError: names the first picture of which something is not so.
+    """
+    end = 0
+    for picture in pictures:
+        if picture.source is None or not re.fullmatch("[0-9a-f]{64}", picture.sha256 or ""):
+            raise ValueError(f"{picture.source!r:.80}, sha256 {picture.sha256!r:.80}")
+        sides = picture.height, picture.width
+        if not all(side is not None and 0 < side <= MAX_SIDE for side in sides):
+            raise ValueError(f"{picture.source!r:.80} of {picture.width}x{picture.height} pixels")
+        if not picture.patches or picture.patches != grid.count(*sides):
+            raise ValueError(f"{picture.patches} patches of {picture.source!r:.80}, not {grid.count(*sides)}")
+        next_shard = -(-end // grid.patches_per_shard) * grid.patches_per_shard
+        if picture.slot not in (end, next_shard):
+            raise ValueError(f"slot {picture.slot} for {picture.source!r:.80}, not {end} or {next_shard}")
+        end = picture.slot + picture.patches
+    if end > MAX_SHARDS * grid.patches_per_shard:
+        raise ValueError(f"{end // grid.patches_per_shard} shards, more than {MAX_SHARDS}")
 
 
 def shard_key(recipe: Recipe, cuts: Sequence[Cut], statistics: Sequence[str]) -> str:
@@ -252,9 +275,9 @@ def locate(pictures: Sequence[Picture], folders: Sequence[Path]) -> dict[str, Pa
     paths = {}
     for picture in pictures:
         source = PurePath(picture.source)
-        if source.is_absolute() or ".." in source.parts:
-            continue  # an untrusted plan must not name files outside the folders
-        there = [folder / picture.source for folder in folders if (folder / picture.source).is_file()]
+        if source.anchor or ".." in source.parts:
+            continue  # a plan of others names no file outside of the folders
+        there = [path for folder in folders for path in as_displayed(folder, picture.source)]
         if len(there) > 1:
             there = [path for path in there if sha256_file(path) == picture.sha256]
         if there:

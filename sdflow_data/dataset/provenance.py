@@ -1,17 +1,14 @@
 """Licences and origins of the photographs of a dataset: what no program can know, and people say."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdflow.errors import SDFlowError
+from sdflow.files import read_json
 
 DESCRIPTION = "croissant.json"
 """The description of a data set for machines, in Croissant: ours, and that of others beside photographs."""
-
-_LARGEST = 2**26  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +59,7 @@ UNSAID = Provenance()
 
 def _read(path: Path) -> Provenance:
     """What a Croissant description says."""
-    try:
-        size = path.stat().st_size
-        if size > _LARGEST:
-            raise SDFlowError(f"{path}: expected at most {_LARGEST} bytes, found {size}")
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SDFlowError(f"{path}: expected a Croissant description (JSON-LD), found: {error}") from error
-    if not isinstance(described, dict):
-        raise SDFlowError(f"{path}: expected a Croissant description (JSON-LD), found other JSON")
+    described = read_json(path, "a Croissant description (JSON-LD)")
     return Provenance(licenses=_texts(described.get("license")), source_urls=_texts(described.get("url")))
 
 

@@ -13,6 +13,7 @@ torchdata's ``StatefulDataLoader``. The state holds the epoch, so ``set_epoch`` 
 """
 
 import os
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from sdflow.distributed import world
 from sdflow.errors import SDFlowError
 
 from .remote import Source, open_source
-from .shards import ShardReader, shard_path
+from .shards import ShardReader, Sizes, shard_path
 
 _MOST_OPEN = 16
 
@@ -77,10 +78,8 @@ class PairedShards(Dataset[Pair]):
         self.samples_per_shard: np.ndarray = dataset.patches_per_shard() * self.variants
         self._ends = np.cumsum(self.samples_per_shard)
         self._crop, self._augment, self._as_uint8 = crop, augment, as_uint8
-        self._epoch = torch.zeros(
-            (), dtype=torch.int64
-        ).share_memory_()  # shared memory: persistent workers see changes
-        self._shards = _OpenShards(source)
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+        self._shards = _OpenShards(source, dataset.sizes)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -114,8 +113,7 @@ class PairedShards(Dataset[Pair]):
         number = int(np.searchsorted(self._ends, index, side="right"))
         place = index - int(self._ends[number] - self.samples_per_shard[number])
         row, variant = divmod(place, self.variants)
-        shard = self._shards.get(number)
-        hr, lr = shard.hr[row], shard.lr[row, variant]
+        hr, lr = self._shards.read(number, row, variant)
         if self._crop is not None or self._augment:
             hr, lr = self._vary(hr, lr, index)
         return self._tensor(hr), self._tensor(lr)
@@ -285,17 +283,23 @@ class _OpenShards:
     not share HDF5's state, and they are not pickled.
     """
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, source: Source, sizes: Sizes) -> None:
+        self._source, self._sizes = source, sizes
         self._open: OrderedDict[int, ShardReader] = OrderedDict()
         _ALL_OPEN.add(self)
 
-    def get(self, number: int) -> ShardReader:
+    def read(self, number: int, row: int, variant: int) -> tuple[np.ndarray, np.ndarray]:
+        """HR and LR of a sample. One thread at a time: HDF5 takes no two at once, and none during a fork."""
+        with _READING:
+            shard = self._get(number)
+            return shard.hr[row], shard.lr[row, variant]
+
+    def _get(self, number: int) -> ShardReader:
         if number not in self._open:
             if len(self._open) == _MOST_OPEN:
                 self._open.popitem(last=False)[1].close()
             path = self._source.local(shard_path(self._source.folder, number))
-            self._open[number] = ShardReader(path)
+            self._open[number] = ShardReader(path, self._sizes)
         self._open.move_to_end(number)
         return self._open[number]
 
@@ -303,20 +307,25 @@ class _OpenShards:
         while self._open:
             self._open.popitem()[1].close()
 
-    def __getstate__(self) -> Source:
-        return self._source
-
-    def __setstate__(self, source: Source) -> None:
-        self.__init__(source)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type, tuple[Source, Sizes]]:
+        return _OpenShards, (self._source, self._sizes)
 
 
 _ALL_OPEN: "weakref.WeakSet[_OpenShards]" = weakref.WeakSet()
 
 
-def _close_all() -> None:
+_READING = threading.RLock()
+
+
+def _before_fork() -> None:
+    _READING.acquire()  # until other threads have read, and so that they open nothing before the fork is over
     for shards in list(_ALL_OPEN):
         shards.close()
 
 
+def _after_fork() -> None:
+    _READING.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_close_all)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdflow.errors import ArgumentError
 
-from ..images.patches import grid, grid_size
+from ..images.patches import grid, grid_size, positions
 from ..system.settings import check_same
 
 PAIRS = "pairs"
@@ -40,8 +40,8 @@ class PatchGrid:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if value < 1:
-                raise ArgumentError(name, f"expected at least 1, found {value}")
+            if type(value) is not int or value < 1:
+                raise ArgumentError(name, f"expected a whole number from 1 up, found {value!r:.40}")
         shard_bytes = self.patches_per_shard * self.patch_size**2 * 3 * (1 + self.variants / self.scale**2)
         if shard_bytes > _LARGEST_SHARD:
             raise ArgumentError(
@@ -50,9 +50,18 @@ class PatchGrid:
                 f"({self.patches_per_shard} patches of {self.patch_size} with {self.variants} variants)",
             )
 
-    def places(self, height: int, width: int) -> list[tuple[int, int]]:
-        """(top, left) of every patch of a picture of that size, row by row."""
-        return grid(height, width, self.patch_size, self.stride)
+    def places(
+        self, height: int, width: int, first: int = 0, end: int | None = None
+    ) -> list[tuple[int, int]]:
+        """(top, left) of the patches of a picture of that size, row by row, from ``first`` up to ``end``."""
+        return grid(height, width, self.patch_size, self.stride, first, end)
+
+    def index(self, height: int, width: int, place: tuple[int, int]) -> int | None:
+        """Which patch of a picture of that size lies at (top, left); None if none does."""
+        tops, lefts = (positions(side, self.patch_size, self.stride) for side in (height, width))
+        if place[0] not in tops or place[1] not in lefts:
+            return None
+        return tops.index(place[0]) * len(lefts) + lefts.index(place[1])
 
     def count(self, height: int, width: int) -> int:
         """Number of patches in a picture of that size."""
@@ -88,10 +97,10 @@ class Sampling:
     ranges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ArgumentError("seed", f"expected at least 0, found {self.seed}")
-        if not 0 <= self.temperature < float("inf"):
-            raise ArgumentError("temperature", f"expected a number from 0 up, found {self.temperature}")
+        if type(self.seed) is not int or self.seed < 0:
+            raise ArgumentError("seed", f"expected a whole number from 0 up, found {self.seed!r:.40}")
+        if type(self.temperature) not in (int, float) or not 0 <= self.temperature < float("inf"):
+            raise ArgumentError("temperature", f"expected a number from 0 up, found {self.temperature!r:.40}")
 
 
 _STORED = (

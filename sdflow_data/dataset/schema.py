@@ -1,6 +1,6 @@
 """The columns of shards and manifests: one list for all code that writes or checks them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -39,6 +39,28 @@ COLUMNS: dict[str, Column] = {
 
 PLACES = ("shard", "row", "variant")
 """The position of a sample. Manifests store these columns; shards do not."""
+
+OF_SHARDS = ("sample_id", "source", "source_sha256")
+"""Columns that no shard of a dataset lacks."""
+
+
+def check_types(types: Mapping[str, type], needed: Collection[str] = (*OF_SHARDS, *PLACES)) -> None:
+    """Refuse columns that are missing or hold something else than `COLUMNS` says.
+
+    Args:
+        types: of columns by their names, as NumPy's; ``numpy.object_`` is text.
+        needed: columns that have to be there.
+
+    Raises:
+        ValueError: names the first one.
+    """
+    if missing := [name for name in needed if name not in types]:
+        raise ValueError(f"no column {missing[0]}")
+    kinds = {str: np.object_, np.float64: np.floating, np.int32: np.integer, np.int64: np.integer}
+    for name, found in types.items():
+        kind = kinds[COLUMNS[name].type] if name in COLUMNS else np.number
+        if not np.issubdtype(found, kind):
+            raise ValueError(f"{np.dtype(found)} in its column {name}")
 
 
 def statistics_in(names: Collection[str]) -> list[str]:

@@ -17,7 +17,8 @@ the SHA-256 of all following bytes.
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -27,13 +28,16 @@ import h5py
 import numpy as np
 
 from sdflow.errors import SDFlowError
-from sdflow.files import sha256_file
+from sdflow.files import parse_json, reading, sha256_file
 
-from .schema import as_column
+from .schema import as_column, check_types
 
 _SEAL_SIZE = 512
 CHUNK_FILTER: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
 """Chosen by measurement (benchmarks/storage.py); higher levels cost time and save almost nothing."""
+
+MAX_SHARDS = 10**6
+"""Their names have six digits."""
 
 _TEXT = h5py.string_dtype()
 
@@ -45,6 +49,19 @@ class Failure(NamedTuple):
     top: int | None
     left: int | None
     reason: str
+
+
+class Sizes(NamedTuple):
+    """Of the pictures in a shard: P, s and K."""
+
+    patch_size: int
+    scale: int
+    variants: int
+
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of the HR picture of a patch, and of its LR pictures."""
+        low = self.patch_size // self.scale
+        return (self.patch_size, self.patch_size, 3), (self.variants, low, low, 3)
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -141,7 +158,7 @@ def _seal(size: int, sha256: str) -> bytes:
 def is_whole(path: Path) -> bool:
     """Whether a shard exists and all its bytes match its checksum. Reads the whole file."""
     try:
-        with path.open("rb") as file:
+        with reading(path) as file:
             seal = file.read(_SEAL_SIZE)
         return seal == _seal(path.stat().st_size, sha256_file(path, _SEAL_SIZE))
     except FileNotFoundError:
@@ -163,11 +180,18 @@ class ShardReader:
     ...         is_whole(path), shard.lr[0, 0].shape, shard.columns()["source"], shard.metadata
     (True, (2, 2, 3), array(['a.png'], dtype=object), {'scale': 2})
 
+    Args:
+        path: of the file.
+        sizes: what it is to hold; None for whatever it holds.
+
     Raises:
-        SDFlowError: the file is missing or is not a shard. Use :func:`is_whole` to find other damage.
+        SDFlowError: the file is missing, is not a shard or holds pictures of other sizes; later, a picture
+            that is not there or cannot be decoded. Other damage goes unseen; see :func:`is_whole`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sizes: Sizes | None = None) -> None:
+        if path.exists() and not path.is_file():  # a named pipe would be waited for
+            raise SDFlowError(f"{path}: expected a shard, found something that is not a file")
         try:
             self._file = h5py.File(
                 path, "r", locking=False
@@ -178,14 +202,15 @@ class ShardReader:
             raise SDFlowError(f"{path}: expected a shard, found a damaged file: {error}") from error
         try:
             _refuse_what_leads_elsewhere(self._file)
-            self.hr: h5py.Dataset = self._file["hr"]
-            self.lr: h5py.Dataset = self._file["lr"]
-            self.metadata: dict[str, Any] = json.loads(self._file.attrs["facts"])
-            self.key: str = self._file.attrs["key"]
-            _check_images(self.hr, self.lr)
-        except (KeyError, ValueError, AttributeError, TypeError, OSError, RecursionError) as error:
+            hr, lr = self._file["hr"], self._file["lr"]
+            _check_images(hr, lr, sizes)
+            self.hr, self.lr = StoredPictures(path, hr), StoredPictures(path, lr)
+            self.metadata: dict[str, Any] = parse_json(self._file.attrs["facts"])
+            self.key = str(self._file.attrs["key"])
+        except (*_DAMAGE, AttributeError) as error:
             self.close()
             raise SDFlowError(f"{path}: expected a shard, found other HDF5: {error}") from error
+        self.path = path
 
     def __len__(self) -> int:
         """N, the number of patches."""
@@ -193,15 +218,23 @@ class ShardReader:
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every column by its name: (N,) of patches or (N, K) of samples; text as arrays of str objects."""
-        return {name: _read_column(column) for name, column in self._file.get("columns", {}).items()}
+        shapes = ((len(self),), self.lr.shape[:2])
+        with _told(self.path):
+            stored = dict(self._file.get("columns", {}))
+            columns = {name: _read_column(name, column, shapes) for name, column in stored.items()}
+            check_types({name: column.dtype.type for name, column in columns.items()}, needed=())
+            return columns
 
     def failures(self) -> list[Failure]:
-        """Planned patches that are missing from this shard."""
-        columns = [_read_column(self._file[f"failures/{name}"]).tolist() for name in Failure._fields]
-        return [
-            Failure(source, None if top < 0 else top, None if left < 0 else left, reason)
-            for source, top, left, reason in zip(*columns)
-        ]
+        """What was planned for this shard and is not in it."""
+        with _told(self.path):
+            stored = [self._file[f"failures/{name}"] for name in Failure._fields]
+            shapes = (stored[0].shape,) if stored[0].ndim == 1 else ()
+            columns = [_read_column(name, each, shapes) for name, each in zip(Failure._fields, stored)]
+            return [
+                Failure(str(source), _place(top), _place(left), str(reason))
+                for source, top, left, reason in zip(*columns)
+            ]
 
     def close(self) -> None:
         """Close the file."""
@@ -216,8 +249,45 @@ class ShardReader:
         self.close()
 
 
-def _check_images(hr: h5py.Dataset, lr: h5py.Dataset) -> None:
-    """Refuse data that would take more memory or time to read than one picture of a patch.
+def _place(stored: int) -> int | None:
+    return None if stored < 0 else int(stored)
+
+
+class StoredPictures:
+    """The HR or LR pictures of a shard, uint8 RGB: decoded when they are asked for, by their places."""
+
+    def __init__(self, path: Path, stored: h5py.Dataset) -> None:
+        self._path, self._stored = path, stored
+        self.shape: tuple[int, ...] = stored.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, place: Any) -> np.ndarray:
+        """Some of them, as h5py takes places.
+
+        Raises:
+            SDFlowError: there is none at that place, or it cannot be decoded.
+        """
+        with _told(self._path):
+            pictures: np.ndarray = self._stored[place]
+            return pictures
+
+
+_DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError)
+"""What h5py raises of files that are damaged or made by others."""
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        raise SDFlowError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _check_images(hr: h5py.Dataset, lr: h5py.Dataset, sizes: Sizes | None) -> None:
+    """Refuse what would take more memory or time to read than a picture of a patch does.
 
     Raises:
         ValueError: other types or dimensions, chunks of many pictures, or missing chunks.
@@ -225,6 +295,12 @@ def _check_images(hr: h5py.Dataset, lr: h5py.Dataset) -> None:
     if (hr.dtype, hr.ndim, lr.dtype, lr.ndim) != (np.uint8, 4, np.uint8, 5) or len(hr) != len(lr):
         found = f"{hr.dtype} {hr.shape}, {lr.dtype} {lr.shape}"
         raise ValueError(f"expected uint8 (N, P, P, 3) and (N, K, p, p, 3), found {found}")
+    low, high = lr.shape[-2], hr.shape[-2]
+    if sizes is None:
+        sizes = Sizes(high, high // max(low, 1) or 1, lr.shape[1])
+    if (hr.shape[1:], lr.shape[1:]) != sizes.shapes():
+        expected = "pictures of {} and {}".format(*sizes.shapes())
+        raise ValueError(f"expected {expected}, found {hr.shape[1:]} and {lr.shape[1:]}")
     for images in (hr, lr):
         if images.chunks is None or prod(images.chunks) > prod(images.shape[-3:]):
             raise ValueError(f"expected a chunk for each picture, found chunks of {images.chunks}")
@@ -248,6 +324,19 @@ def _refuse_what_leads_elsewhere(group: h5py.Group, depth: int = 0) -> None:
             raise ValueError(f"expected datasets of its own, found {name} to be elsewhere")
 
 
-def _read_column(column: h5py.Dataset) -> np.ndarray:
-    values: np.ndarray = column.asstr()[:] if h5py.check_string_dtype(column.dtype) else column[:]
+def _read_column(name: str, column: h5py.Dataset, shapes: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """The values of a column.
+
+    Raises:
+        ValueError: it has none of the shapes, is neither text nor numbers, or says that it holds more than
+            the file does.
+    """
+    text = h5py.check_string_dtype(column.dtype) is not None
+    if column.shape not in shapes or not (text or column.dtype.kind in "biuf"):
+        found = f"{column.dtype} {column.shape}"
+        expected = " or ".join(map(str, shapes))
+        raise ValueError(f"expected text or numbers of {expected} in {name}, found {found}")
+    if column.nbytes > column.id.get_storage_size():
+        raise ValueError(f"expected all of {column.shape} in {name}, found less")
+    values: np.ndarray = column.asstr()[:] if text else column[:]
     return values

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdflow.files import flush, write_file
+from sdflow.files import flush, write_file, writing
 
 from ..dataset.manifest import Patch
 from .parts import Pair, Part, encode
@@ -40,8 +40,9 @@ class FolderWriter:
             _write(lr, pair.lr)
             written += [hr, lr]
             previous = pair
-        for path in written:  # after all are written: syncing one by one would be slow
-            flush(path)
+        for path in written:  # after all were written: one by one the disk would wait for each
+            with writing(path):
+                flush(path)
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
         """Write the three files about the samples."""
@@ -57,11 +58,8 @@ class FolderWriter:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
+    with writing(path):
         path.write_bytes(content)
-    except OSError as error:
-        error.filename = str(path)  # write() reports a full disk without naming the file
-        raise
 
 
 def _link(source: Path, path: Path) -> bool:

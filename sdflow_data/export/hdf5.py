@@ -1,6 +1,5 @@
 """Pairs as a dataset of this toolkit: other shards, filtered, or one dataset per part of a split."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ import pandas as pd
 
 from sdflow.files import write_file
 
-from ..dataset.manifest import FAILURES, Dataset, Patch, finish_dataset
-from ..dataset.shards import Failure, ShardWriter, shard_path
+from ..dataset.manifest import Dataset, Patch, finish_dataset, read_failures
+from ..dataset.shards import ShardWriter, shard_path
 from .parts import Part
 from .staging import Staging
 
@@ -57,18 +56,6 @@ class HDF5Writer:
         write_file(path, shard.finish(self.facts))
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """Write the manifest, the failures of the exported dataset and dataset.json."""
-        failures = _read_failures(self.source / FAILURES)
+        """The manifest, the failures (those of the dataset that is exported) and dataset.json."""
+        failures = read_failures(self.source)
         finish_dataset(staging.folder(split), len(parts), self.facts, failures)
-
-
-def _read_failures(path: Path) -> list[Failure]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Failure(row["source"], _place(row["top"]), _place(row["left"]), row["reason"])
-            for row in csv.DictReader(file)
-        ]
-
-
-def _place(text: str) -> int | None:
-    return int(text) if text else None

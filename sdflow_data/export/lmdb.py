@@ -1,5 +1,7 @@
 """Pairs as two LMDB databases in the layout of BasicSR."""
 
+import errno
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import lmdb
 import pandas as pd
 
 from sdflow.errors import SDFlowError
-from sdflow.files import write_file
+from sdflow.files import WriteError, write_file
 
 from ..dataset.manifest import Patch
 from .parts import Part
@@ -20,6 +22,7 @@ from .webdataset import write_tar
 
 _FIRST_MAP_SIZE = 64 << 20
 _SAMPLES_PER_TRANSACTION = 256
+_SLACK = 1 << 20  # what LMDB may write of its own at a time
 
 _PNG_LEVEL = 1  # the compression in meta_info.txt; no reader uses it
 
@@ -69,14 +72,18 @@ def _pictures(path: Path, kind: str) -> Iterator[tuple[bytes, bytes]]:
 
 def _write_database(path: Path, items: Iterator[tuple[bytes, bytes]]) -> None:
     shutil.rmtree(path, ignore_errors=True)  # from an interrupted run
-    # Without the lock, whose file would hold process numbers. No other process uses this folder yet.
+    # Without the lock, whose file would hold process numbers. Nobody else knows of this folder yet.
+    size = 0
     try:
-        with lmdb.open(str(path), map_size=_FIRST_MAP_SIZE, lock=False, sync=False) as environment:
+        with lmdb.open(os.fsencode(path), map_size=_FIRST_MAP_SIZE, lock=False, sync=False) as environment:
             while batch := list(islice(items, _SAMPLES_PER_TRANSACTION)):
+                size = sum(len(value) for _, value in batch)
                 while not _put(environment, batch):
                     environment.set_mapsize(2 * environment.info()["map_size"])
             environment.sync(True)
     except lmdb.Error as error:
+        if shutil.disk_usage(path.parent).free < 2 * size + _SLACK:  # LMDB calls that an input/output error
+            raise WriteError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise SDFlowError(f"{path}: cannot be written: {error}") from error
     write_file(path / "lock.mdb", b"")
 

@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-
-from sdflow.files import replacing
 
 from ..dataset.manifest import Patch
+from ..dataset.tables import writing_table
 from .parts import Part, encode
 from .staging import Staging
 
@@ -32,7 +30,7 @@ class ParquetWriter:
         schema = pa.schema([("hr", _PICTURE), ("lr", _PICTURE), *columns])
         schema = schema.with_metadata({"huggingface": _features(columns)})
         path = folder / f"pairs-{part.index:06d}.parquet"
-        with replacing(path) as aside, pq.ParquetWriter(aside, schema, compression="none") as table:
+        with writing_table(path, schema, compression="none") as table:
             group: list[dict[str, object]] = []
             for pair in encode(patches):
                 pictures = {"hr": pair.hr, "lr": pair.lr}

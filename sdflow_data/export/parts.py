@@ -11,7 +11,7 @@ import pandas as pd
 from sdflow.errors import SDFlowError
 
 from ..dataset.manifest import Patch
-from ..dataset.shards import ShardReader, shard_path
+from ..dataset.shards import ShardReader, Sizes, shard_path
 from ..images.writing import encode_png
 
 
@@ -64,16 +64,22 @@ def cut(rows: pd.DataFrame, splits: pd.Series | None, patches_per_part: int) -> 
 
 def _check_names(names: pd.Series) -> None:
     for name in names:
-        if not re.fullmatch("[A-Za-z0-9_-]+", name):
-            raise SDFlowError(f"manifest: expected a sample_id of letters, digits, - and _, found {name!r}")
+        if not re.fullmatch("[A-Za-z0-9_-]{1,90}", name):
+            raise SDFlowError(
+                f"manifest: expected a sample_id of letters, digits, - and _, 90 at most, found {name!r:.200}"
+            )
     if names.duplicated().any():
         raise SDFlowError(f"manifest: the sample_id {names[names.duplicated()].iloc[0]!r} comes twice")
 
 
-def read_patches(dataset: Path, part: Part) -> Iterator[Patch]:
-    """The patches of a part, in order, each with its selected variants; an HR patch is read once."""
+def read_patches(dataset: Path, sizes: Sizes, part: Part) -> Iterator[Patch]:
+    """The patches of a part, in order, each with its selected variants; an HR patch is read once.
+
+    Raises:
+        SDFlowError: a shard is missing or damaged, or holds something else than the dataset says.
+    """
     for shard, in_shard in part.rows.groupby("shard", sort=False):
-        with ShardReader(shard_path(dataset, int(shard))) as reader:
+        with ShardReader(shard_path(dataset, int(shard)), sizes) as reader:
             for row, rows in in_shard.groupby("row", sort=False):
                 variants = [reader.lr[row, variant] for variant in rows["variant"]]
                 yield Patch(reader.hr[row], np.stack(variants), rows)

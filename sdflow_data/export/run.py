@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from sdflow.errors import ArgumentError
-from sdflow.files import sha256_file, write_file
+from sdflow.files import reading, sha256_file, write_file
 
 from ..dataset.croissant import croissant
 from ..dataset.layout import Layout
 from ..dataset.manifest import INFO, Dataset, Patch
 from ..dataset.provenance import DESCRIPTION, UNSAID, Provenance
+from ..dataset.shards import Sizes
 from ..system.folders import check_outside
 from ..system.lock import OutputLock
 from ..system.processes import in_processes
@@ -111,16 +112,21 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
         raise ValueError(f"format: expected one of {FORMATS}, got {format!r}")
     template = None if request.template is None else _read_template(request.template)
     layout = _layout(dataset, out, request, format, samples)
-    config = None if trainer is None else trainer.text(layout, template)
+    try:
+        config = None if trainer is None else trainer.text(layout, template)
+    except RecursionError as error:
+        raise ArgumentError("template", "expected a configuration, found one nested too deeply") from error
     settings = _settings(dataset, request, format, samples, template)
 
     check_outside(out, [dataset.folder])
     with OutputLock(out, None):
         staging = open_staging(out, settings)
         if staging is not None and not staging.is_finished():
-            _write(_writer(dataset, request, format, _all(splits)), staging, dataset.folder, splits, workers)
+            _write(_writer(dataset, request, format, _all(splits)), staging, dataset, splits, workers)
             if trainer is not None and config is not None:
-                write_file(staging.folder("") / trainer.config_name, config.encode())
+                write_file(
+                    staging.folder("") / trainer.config_name, config.encode("utf-8", "backslashreplace")
+                )
             folder = staging.folder("")
             write_file(folder / DESCRIPTION, croissant(layout, folder, _files(format, folder)))
             staging.mark_finished()
@@ -131,7 +137,8 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
 
 def _read_template(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with reading(path) as file:
+            return file.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ArgumentError("template", f"expected a text file, cannot read {path}: {error}") from error
 
@@ -210,21 +217,22 @@ def _writer(dataset: Dataset, request: Request, format: str, parts: list[Part]) 
 
 
 def _write(
-    writer: Writer, staging: Staging, dataset: Path, splits: dict[str, list[Part]], workers: int | None
+    writer: Writer, staging: Staging, dataset: Dataset, splits: dict[str, list[Part]], workers: int | None
 ) -> None:
     """Write the missing parts, then the files that need all parts."""
     parts = _all(splits)
     pending = [part for part in parts if not staging.is_done(part.number)]
     with progress(_samples(parts), "exporting", "pairs") as bar:
         bar.update(_samples(parts) - _samples(pending))
-        for written in in_processes(partial(_write_part, writer, staging, dataset), pending, workers):
+        write_part = partial(_write_part, writer, staging, dataset.folder, dataset.sizes)
+        for written in in_processes(write_part, pending, workers):
             bar.update(written)
     for name, members in splits.items():
         writer.finish(staging, name, members)
 
 
-def _write_part(writer: Writer, staging: Staging, dataset: Path, part: Part) -> int:
-    writer.write_part(staging, part, read_patches(dataset, part))
+def _write_part(writer: Writer, staging: Staging, dataset: Path, sizes: Sizes, part: Part) -> int:
+    writer.write_part(staging, part, read_patches(dataset, sizes, part))
     staging.mark_done(part.number)
     return len(part.rows)
 

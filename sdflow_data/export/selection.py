@@ -7,6 +7,8 @@ import pandas as pd
 
 from sdflow.errors import ArgumentError
 
+from ..system.names import is_reserved
+
 _ALLOWED = (
     ast.Expression,
     ast.BoolOp,
@@ -55,7 +57,10 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
             raise ArgumentError(
                 "where", f"expected comparisons, arithmetic and and/or/not on columns, found {found!r}"
             )
-        if isinstance(node, ast.BinOp) and any(_is_text_or_list(side) for side in (node.left, node.right)):
+        if isinstance(node, ast.BinOp) and not (
+            isinstance(node.op, (ast.BitAnd, ast.BitOr))
+            or all(_is_number(side, manifest) for side in (node.left, node.right))
+        ):
             raise ArgumentError("where", f"expected arithmetic on numbers, found {ast.unparse(node)!r}")
         if isinstance(node, ast.Name) and node.id not in manifest.columns:
             raise ArgumentError("where", f"no column {node.id!r}; there are {', '.join(manifest.columns)}")
@@ -68,11 +73,15 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
     return manifest[mask]
 
 
-def _is_text_or_list(node: ast.expr) -> bool:
-    """What a factor would repeat, as often as it says."""
+def _is_number(node: ast.expr, manifest: pd.DataFrame) -> bool:
+    """Whether arithmetic on it gives numbers. Text and lists a factor would repeat, as often as it says."""
     if isinstance(node, ast.Constant):
-        return not isinstance(node.value, (int, float))
-    return isinstance(node, (ast.List, ast.Tuple))
+        return isinstance(node.value, (int, float))
+    if isinstance(node, ast.Name):
+        return node.id in manifest and pd.api.types.is_numeric_dtype(manifest[node.id])
+    if isinstance(node, ast.UnaryOp):
+        return _is_number(node.operand, manifest)
+    return isinstance(node, (ast.BinOp, ast.Compare))  # whose own sides are looked at too
 
 
 def _parse(condition: str) -> ast.Expression:
@@ -96,7 +105,9 @@ def parse_split(text: str) -> dict[str, float]:
             name, fraction = match[1], float(match[2])  # type: ignore[index]  # the TypeError is caught
         except (TypeError, ValueError) as error:
             raise ArgumentError("split", f"expected the like of train=0.9,val=0.1, found {text!r}") from error
-        if name in fractions:
+        if is_reserved(name):
+            raise ArgumentError("split", f"expected names of folders on every system, found {name!r}")
+        if name.lower() in map(str.lower, fractions):
             raise ArgumentError("split", f"{name!r} is given twice")
         if not 0 < fraction <= 1:
             raise ArgumentError("split", f"expected fractions above 0 and up to 1, found {item.strip()!r}")

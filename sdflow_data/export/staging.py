@@ -1,12 +1,10 @@
 """The staging folder of an export: hidden in its output folder until the export is complete."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdflow.errors import SDFlowError
-from sdflow.files import write_file
+from sdflow.files import read_json, to_json, write_file
 
 from ..system.lock import check_new_or_empty
 from ..system.settings import check_same
@@ -55,7 +53,7 @@ class Staging:
         """Move everything to the output folder, the marker last, and remove the staging folder."""
         for entry in sorted(self.folder("").iterdir()):
             entry.rename(self.out / entry.name)
-        write_file(self.out / MARKER, _to_json(settings))
+        write_file(self.out / MARKER, to_json(settings))
         shutil.rmtree(self.out / _PARTIAL)
 
     def _made(self, name: str) -> Path:
@@ -93,19 +91,9 @@ def open_staging(out: Path, settings: dict[str, object]) -> Staging | None:
         return Staging(out)
     check_new_or_empty(out, [_PARTIAL])
     begun.parent.mkdir(exist_ok=True)
-    write_file(begun, _to_json(settings))
+    write_file(begun, to_json(settings))
     return Staging(out)
 
 
 def _check_settings(out: Path, marker: Path, settings: dict[str, object]) -> None:
-    try:
-        there = json.loads(marker.read_bytes())
-    except ValueError as error:
-        raise SDFlowError(f"{marker}: expected the settings of an export, found something else") from error
-    if not isinstance(there, dict):
-        raise SDFlowError(f"{marker}: expected the settings of an export, found something else")
-    check_same(out, there, settings)
-
-
-def _to_json(settings: dict[str, object]) -> bytes:
-    return (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode()
+    check_same(out, read_json(marker, "the settings of an export"), settings)

@@ -7,6 +7,7 @@ from typing import Any
 from sdflow.errors import ArgumentError
 
 from ..dataset.layout import Layout
+from ..system.names import displayed
 from .card import dataset_card
 from .templates import TOML, YAML, Changes, CommentedJSON, Notation
 
@@ -131,6 +132,10 @@ class SRTrainer:
                     "root", f"{self.title} reads no path with {text!r} in it, found {layout.root}"
                 )
         if self.configuration is not None:
+            if displayed(layout.root) != layout.root:
+                raise ArgumentError(
+                    "root", f"expected a path in UTF-8 for a configuration to name, found {layout.root}"
+                )
             return self.configuration.text(self.title, layout, template)
         if template is not None:
             raise ArgumentError("template", f"{self.title} takes none")

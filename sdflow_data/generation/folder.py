@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdflow.errors import SDFlowError
+from sdflow.errors import ArgumentError, SDFlowError
 
 from ..dataset.manifest import INFO, finish_dataset, read_dataset
 from ..dataset.plan import PLAN, Plan, shard_key
 from ..dataset.provenance import Provenance
-from ..dataset.shards import Failure, ShardReader, is_whole, shard_path
+from ..dataset.shards import MAX_SHARDS, Failure, ShardReader, is_whole, shard_path
 from ..system.lock import check_new_or_empty
 
 
@@ -48,6 +48,10 @@ def check_claimable(out: Path) -> None:
 
 def store_plan(out: Path, plan: Plan, begun: Plan | None) -> None:
     """Write a plan that differs from the stored one; the dataset is then no longer whole."""
+    if plan.shards > MAX_SHARDS:
+        raise ArgumentError(
+            "patches_per_shard", f"expected at most {MAX_SHARDS} shards, found {plan.shards}; more make fewer"
+        )
     if plan != begun:
         (out / INFO).unlink(missing_ok=True)
         plan.save(out)
@@ -82,7 +86,7 @@ def finish(out: Path, plan: Plan, provenance: Provenance) -> dict[str, Any]:
     A dataset that is whole already stays as it is, unless something else is said of its photographs.
     """
     if (out / INFO).exists():
-        info = read_dataset(out).info
+        info = plan.recipe.to_json() | read_dataset(out).info
         stored = Provenance.of_dataset(info)
         provenance = provenance.or_else(stored)
         if provenance == stored:

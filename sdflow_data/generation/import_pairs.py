@@ -167,7 +167,7 @@ def _by_name(pictures: Sequence[FoundPicture], argument: str, pattern: str) -> d
         path = PurePosixPath(picture.source)
         middle = path.stem.removeprefix(before).removesuffix(after)
         if middle and before + middle + after == path.stem:
-            by_name.setdefault(str(path.with_name(middle)), []).append(picture)
+            by_name.setdefault(f"{path.parent}/{middle}", []).append(picture)
     return by_name
 
 

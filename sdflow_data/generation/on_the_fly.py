@@ -157,7 +157,7 @@ class OnTheFly:
         if pixels is None:
             return None
         picture, size = self._pictures[key[0]], self._grid.patch_size
-        top, left = self._grid.places(picture.height, picture.width)[key[1]]
+        ((top, left),) = self._grid.places(picture.height, picture.width, key[1], key[1] + 1)
         hr = pixels[top : top + size, left : left + size].copy()
         with _one_thread():
             samples = self._maker.draw(hr, PatchId(picture.sha256, top, left))

@@ -65,9 +65,9 @@ def _find(plan: Plan, out: Path, sample_id: str) -> _Stored:
     for picture in plan.pictures:
         if not picture.sha256.startswith(named.sha256):
             continue
-        places = grid.places(picture.height, picture.width)
-        if place in places:
-            number = (picture.slot + places.index(place)) // grid.patches_per_shard
+        index = grid.index(picture.height, picture.width, place)
+        if index is not None:
+            number = (picture.slot + index) // grid.patches_per_shard
             with ShardReader(shard_path(out, number)) as shard:
                 ids = shard.columns().get("sample_id", np.empty((0, 0), object))
                 for row, variant in np.argwhere(ids == sample_id):

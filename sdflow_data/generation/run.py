@@ -198,7 +198,7 @@ def _plan(
     if begun is not None:
         begun.recipe.check_same(out, recipe)
         if shards is not None:
-            needed = {cut.picture for number in shards for cut in begun.shard(number)}
+            needed = {cut.picture for number in _numbers(begun, shards) for cut in begun.shard(number)}
             return begun, locate(sorted(needed), folders)
     found, failures = scan(folders)
     plan = (begun or Plan(recipe)).extended(found, failures)

@@ -17,14 +17,17 @@ def positions(length: int, patch: int, stride: int) -> list[int]:
     return starts if starts[-1] == length - patch else [*starts, length - patch]
 
 
-def grid(height: int, width: int, patch: int, stride: int) -> list[tuple[int, int]]:
-    """(top, left) of every square patch of a picture, row by row.
+def grid(
+    height: int, width: int, patch: int, stride: int, first: int = 0, end: int | None = None
+) -> list[tuple[int, int]]:
+    """(top, left) of the square patches of a picture, row by row; of those from ``first`` up to ``end``.
 
     >>> grid(256, 600, 256, 256)
     [(0, 0), (0, 256), (0, 344)]
     """
-    lefts = positions(width, patch, stride)
-    return [(top, left) for top in positions(height, patch, stride) for left in lefts]
+    tops, lefts = positions(height, patch, stride), positions(width, patch, stride)
+    chosen = range(len(tops) * len(lefts))[first:end]
+    return [(tops[index // len(lefts)], lefts[index % len(lefts)]) for index in chosen]
 
 
 def grid_size(height: int, width: int, patch: int, stride: int) -> int:

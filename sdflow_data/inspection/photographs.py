@@ -5,6 +5,7 @@ two folders with the same names the same ones are looked at.
 """
 
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ def survey(folders: Sequence[Path], most: int = MOST_MEASURED, workers: int | No
         name, reason = next(iter(unreadable.items()))
         where = ", ".join(map(str, folders))
         raise SDFlowError(f"{where}: expected photographs, found none that can be read ({name}: {reason})")
-    chosen = sorted(usable, key=lambda place: hashlib.sha256(place[1].stem.encode()).digest())[:most]
+    chosen = sorted(usable, key=lambda place: hashlib.sha256(os.fsencode(place[1].stem)).digest())[:most]
     few = 1 if len(chosen) < _WORTH_A_PROCESS else workers
     seen = in_order(_measure, chosen, [1] * len(chosen), few, "Measuring photographs", "photographs")
     unreadable |= {name: reason for measured, name, reason in seen if measured is None}

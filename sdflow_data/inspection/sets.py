@@ -9,7 +9,7 @@ import pandas as pd
 from sdflow.errors import SDFlowError
 
 from ..dataset.manifest import Dataset
-from ..dataset.shards import ShardReader, shard_path
+from ..dataset.shards import ShardReader, Sizes, shard_path
 from ..images.finding import search
 from ..images.picture import PictureError
 from ..images.reading import read_picture
@@ -67,6 +67,7 @@ class _Rows:
     in the kernel, counted from the first patch of the dataset, which is ``before`` patches before."""
 
     shard: Path
+    sizes: Sizes
     start: int
     stop: int
     before: int
@@ -98,7 +99,8 @@ def measure_dataset(dataset: Dataset, workers: int | None = None) -> MeasuredDat
         for start in range(0, rows, _PATCHES_PER_TASK):
             stop = min(start + _PATCHES_PER_TASK, rows)
             fitted = -(-patches // _MOST_FOR_KERNEL)
-            tasks.append(_Rows(shard_path(dataset.folder, number), start, stop, before + start, kept, fitted))
+            path = shard_path(dataset.folder, number)
+            tasks.append(_Rows(path, dataset.sizes, start, stop, before + start, kept, fitted))
         before += rows
     if patches < _WORTH_A_PROCESS:
         workers = 1
@@ -182,7 +184,7 @@ def _measure_photograph(task: _Photograph) -> tuple[pd.DataFrame, np.ndarray] | 
 
 
 def _measure_rows(task: _Rows) -> _RowsMeasured:
-    with ShardReader(task.shard) as shard:
+    with ShardReader(task.shard, task.sizes) as shard:
         hr, lr = shard.hr[task.start : task.stop], shard.lr[task.start : task.stop]
     numbers = task.before + np.arange(len(hr))
     kept, fitted = numbers % task.kept == 0, numbers % task.fitted == 0

@@ -293,8 +293,9 @@ def _diverse(samples: pd.DataFrame, real: pd.DataFrame | None) -> Verdict:
         measures.append(_variants_differ(spread))
     if real is not None:
         ratios = [_spread(samples[name]) / _spread(real[name]) for name in _DIVERSITY if _spread(real[name])]
-        ratio = float(np.nanmedian(ratios)) if ratios else math.nan
-        if not math.isnan(ratio):
+        ratios = [ratio for ratio in ratios if not math.isnan(ratio)]
+        if ratios:
+            ratio = float(np.median(ratios))
             measures.append(
                 Measure(
                     f"degradations are spread {ratio:.1f} times as widely as among real photographs",

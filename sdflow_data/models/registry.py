@@ -50,6 +50,8 @@ def find_checkpoint(model: str, argument: str = "model") -> Path:
     Raises:
         SDFlowError: none of these.
     """
+    if not model:
+        raise ArgumentError(argument, "expected the name of a model, found an empty one")
     folder = Path(model)
     for candidate in (folder / "model", folder):
         if is_checkpoint(candidate):

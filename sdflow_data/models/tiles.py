@@ -26,6 +26,7 @@ from ..images.kinds import read_suffixes
 from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..images.writing import writing_png
+from ..system import names
 from ..system.folders import check_outside
 from .degraders import MAX_DRAWS, Degrader, draw_codec
 from .upscaler import SDFlowUpscaler
@@ -152,9 +153,16 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
     else:
         _refuse_files(output, "a folder or a file that ends in .png")
         pairs = [(source, output / f"{source.stem}.png")]
-    jobs = [Job(path, _variant_names(target, variants)) for path, target in pairs]
+    jobs = [_job(path, _variant_names(target, variants)) for path, target in pairs]
     _refuse_collisions(jobs)
     return jobs + skipped
+
+
+def _job(source: Path, targets: tuple[Path, ...]) -> Job:
+    reserved = [target.name for target in targets if names.ON_WINDOWS and names.is_reserved(target.name)]
+    if reserved:
+        return Job(source, (), problem=PictureError(source, f"Windows has no file of the name {reserved[0]}"))
+    return Job(source, targets)
 
 
 def _refuse_files(output: Path, expected: str) -> None:

@@ -109,6 +109,8 @@ def _noise(patches: np.ndarray) -> tuple[float, float]:
         return np.nan, np.nan
     found = measure(Batch(patches[:, None]), _STATISTICS)
     sigma, grain = found["noise_sigma"], found["noise_grain"]
+    if np.isnan(sigma).all():
+        return np.nan, np.nan
     flatter = sigma <= np.nanmedian(sigma)
     return float(np.nanmedian(sigma[flatter])), float(np.median(grain[flatter]))
 

@@ -31,6 +31,20 @@ def check_outside(output: Path, inputs: Iterable[Path]) -> None:
             raise SDFlowError(f"{output}: expected an output outside of the input {folder}, found it inside")
 
 
+def refuse_links_out(folder: Path) -> None:
+    """No link is followed out of the folder of a dataset, which may be somebody else's, whatever its name.
+
+    Raises:
+        SDFlowError: names the first link that leads out.
+    """
+    inside = folder.resolve()
+    shards = folder / "shards"
+    folders = [each for each in (folder, shards) if each.is_dir()]
+    for path in (path for each in folders for path in each.iterdir()):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise SDFlowError(f"{path}: expected a file of the dataset, found a link that leads out of it")
+
+
 def check_apart(hr: Iterable[Path], lr: Iterable[Path]) -> None:
     """Refuse HR and LR folders that share pictures, because one is or contains the other.
 

@@ -1,22 +1,21 @@
 """Output folders, and locks on them that a killed process releases."""
 
-import errno
 import os
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile, gettempdir
+from tempfile import gettempdir, mkstemp
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from sdflow.errors import SDFlowError
+from sdflow.files import NOT_SUPPORTED
 
 from .folders import is_junk
 
 LOCK = ".lock"
 NO_LOCK_VARIABLE = "SDFLOW_NO_LOCK"
-_REFUSED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 
 
 def check_new_or_empty(folder: Path, ours: Collection[str] = ()) -> None:
@@ -78,7 +77,8 @@ class OutputLock:
     def __exit__(self, *_: object) -> None:
         if self._held is not None:
             if not self._others():
-                (self._folder / LOCK).unlink(missing_ok=True)
+                with suppress(OSError):  # not there, or on Windows: open elsewhere
+                    (self._folder / LOCK).unlink()
             _give_back(self._held)
         if self._made:
             with suppress(OSError):  # not empty
@@ -145,16 +145,21 @@ def _acquire(path: Path, *, wait: bool) -> BaseFileLock:
 
 
 def _kind_of_lock(folder: Path) -> type[BaseFileLock]:
-    """The system's locks, or files as locks if the file system refuses them."""
-    with NamedTemporaryFile(dir=folder, prefix=LOCK + ".") as probe, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # filelock's, that it falls back itself
-        try:
-            FileLock(probe.name).acquire(timeout=0).lock.release()
-            return FileLock
-        except (OSError, NotImplementedError, Timeout) as error:  # nobody else holds it: a fallback's
-            if isinstance(error, OSError) and error.errno not in _REFUSED and not isinstance(error, Timeout):
-                raise
-            return SoftFileLock
+    """The system's locks, or files as locks where the file system refuses them."""
+    descriptor, name = mkstemp(dir=folder, prefix=LOCK + ".")
+    os.close(descriptor)  # Windows locks no file that is open elsewhere
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # filelock's, that it falls back itself
+            FileLock(name).acquire(timeout=0).lock.release()
+        return FileLock
+    except (OSError, NotImplementedError, Timeout) as error:  # nobody else holds it: a fallback's
+        if isinstance(error, OSError) and error.errno not in NOT_SUPPORTED and not isinstance(error, Timeout):
+            raise
+        return SoftFileLock
+    finally:
+        with suppress(OSError):  # the lock may have removed it
+            Path(name).unlink()
 
 
 def _in_use(folder: Path) -> SDFlowError:

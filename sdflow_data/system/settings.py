@@ -6,6 +6,8 @@ from typing import Any
 
 from sdflow.errors import ArgumentError
 
+_LONGEST = 200
+
 
 def check_same(folder: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Refuse to continue ``folder``, which was begun with ``stored`` settings, with other settings.
@@ -38,4 +40,5 @@ def check_same(folder: Path, stored: Mapping[str, Any], given: Mapping[str, Any]
 def _text(value: Any) -> str:
     if value in (None, [], ()):
         return "none"
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sdflow.errors import SDFlowError
-from sdflow.files import write_file
+from sdflow.files import reading, write_file
 
 from .curves import Curves
 
@@ -76,10 +76,10 @@ class MetricsLog:
 
 def _read(path: Path) -> list[dict[str, float]]:
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with reading(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as stream:
             rows = [{name: float(v) for name, v in row.items() if v} for row in csv.DictReader(stream)]
-        if any("step" not in row for row in rows):
+        if any(not row.get("step", -1) >= 0 or not row["step"].is_integer() for row in rows):
             raise ValueError("a row without a step")
-    except (ValueError, AttributeError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, AttributeError, TypeError, csv.Error) as error:
         raise SDFlowError(f"{path}: expected the metrics of this run, found {error}") from error
     return rows

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from sdflow import __version__
 from sdflow.checkpoint import save_checkpoint
 from sdflow.errors import ArgumentError, SDFlowError
-from sdflow.files import write_file
+from sdflow.files import parse_json, read_json, to_json, write_file
+from sdflow.tensors import read_tensors
 from sdflow.training import Trainer, TrainingState
 
 from ..images.writing import encode_png
@@ -46,13 +46,11 @@ class RunState:
 def _check_finite(tensors: Mapping[str, Tensor]) -> None:
     """Refuse weights and moments that are not finite, because training cannot recover from them.
 
-    Statistics of the objective are not checked; a statistic not measured yet may be NaN.
-
     Raises:
         ValueError: names the first one.
     """
     for name, value in tensors.items():
-        if not name.startswith("objective.") and not torch.isfinite(value).all():
+        if not torch.isfinite(value).all():
             raise ValueError(f"{name} with values that are not finite")
 
 
@@ -86,11 +84,8 @@ class RunFolder:
         path = self.path / SETTINGS
         if not path.exists():
             return None
-        try:
-            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            found = stored.get("format_version", 1)
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise SDFlowError(f"{path}: expected the settings of a run as JSON, found {error}") from error
+        stored = read_json(path, "the settings of a run")
+        found = stored.get("format_version", 1)
         if found != FORMAT_VERSION:
             raise SDFlowError(
                 f"{self.path}: expected a run of format {FORMAT_VERSION}, found format {found} of another "
@@ -126,7 +121,7 @@ class RunFolder:
             return
         if not (self.path / SETTINGS).exists():
             settings = {"format_version": FORMAT_VERSION, "library_version": __version__, **identity}
-            write_file(self.path / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+            write_file(self.path / SETTINGS, to_json(settings))
         (self.path / SAMPLES).mkdir(exist_ok=True)
 
     def load(self, restore: Callable[[TrainingState], None]) -> RunState | None:
@@ -142,14 +137,14 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            with safe_open(path, framework="pt") as stored:
-                plain = json.loads(stored.metadata()["run"])
-                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            tensors, text = read_tensors(path)
+            plain = parse_json(text["run"])
             state = RunState(**plain["state"])
             _check_state(state)
-            _check_finite(tensors)
+            if plain["trainer"]["step_number"] != state.step:
+                raise ValueError(f"a step of {state.step} and {plain['trainer']['step_number']!r:.40}")
             restore(TrainingState(tensors, plain["trainer"]))
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SDFlowError(f"{path}: expected the state of this run, found {error}") from error
         return state
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +129,10 @@ def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], objec
     save_file(weights, folder / "model.safetensors")
 
 
+def cast_means(weights: dict[str, torch.Tensor], kind: torch.dtype) -> None:
+    weights["prior.means"] = weights["prior.means"].to(kind)
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -148,7 +154,18 @@ def truncate(path: Path) -> None:
         (lambda f: edit_description(f, lambda d: d.pop("parts")), "parts"),
         (lambda f: edit_description(f, lambda d: d["parts"].remove("encoder")), "extra"),
         (lambda f: edit_description(f, lambda d: d.update(architecture=[])), "architecture"),
+        (lambda f: edit_description(f, lambda d: d.update(scale=4)), "scale"),
+        (lambda f: edit_description(f, lambda d: d.update(scale="2")), "scale"),
+        (lambda f: edit_description(f, lambda d: d.update(training=None)), "training"),
+        (lambda f: edit_description(f, lambda d: d.update(parts="encoder")), "parts"),
+        (lambda f: edit_description(f, lambda d: d.update(parts=[["encoder"]])), "architecture"),
+        (lambda f: (f / "model.json").write_text("[" * 100_000), "as JSON"),
         (lambda f: edit_weights(f, lambda w: w.pop("prior.means")), "prior.means"),
+        *(
+            (lambda f, kind=kind: edit_weights(f, lambda w: cast_means(w, kind)), "prior.means")
+            for kind in (torch.int32, torch.float64, torch.bfloat16)
+        ),
+        (lambda f: edit_weights(f, lambda w: w["prior.means"].fill_(float("nan"))), "prior.means"),
         (lambda f: edit_weights(f, lambda w: w.update(more=torch.ones(1))), "more"),
     ],
 )
@@ -162,6 +179,55 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(
     assert message.startswith(str(folder))
     assert told in message
     assert "\n" not in message
+
+
+LARGE = [
+    field.name for field in dataclasses.fields(SDFlowConfig) if field.type is int and field.name != "scale"
+]
+
+
+@pytest.mark.parametrize(
+    "names", [LARGE, ["hf_blocks"], ["encoder_blocks", "encoder_channels"], ["width", "growth"]]
+)
+@pytest.mark.parametrize("parts", [None, ["prior"]])
+def test_a_model_larger_than_its_file_takes_no_memory(
+    folder: Path, names: list[str], parts: list[str] | None
+) -> None:
+    edit_description(folder, lambda d: d["architecture"].update(dict.fromkeys(names, 1024)))
+    if parts is not None:
+        edit_description(folder, lambda d: d.update(parts=parts))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SDFlowError) as error:
+        load_checkpoint(folder)
+    assert "\n" not in str(error.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # KiB
+
+
+@pytest.mark.parametrize("config", [CONFIG, preset_architecture("tiny", 2), preset_architecture("tiny", 4)])
+def test_an_architecture_knows_how_large_it_is_at_the_least(config: SDFlowConfig) -> None:
+    model = SDFlow(config)
+    assert config.least_weights <= sum(parameter.numel() for parameter in model.parameters())
+    assert config.layers < len(model.state_dict())
+    assert config.layers * 4096 < sum(value.nbytes for value in model.state_dict().values())
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+@pytest.mark.parametrize("read", [load_checkpoint, fingerprint])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(
+    folder: Path, name: str, read: Callable[[Path], object]
+) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises((SDFlowError, OSError), match="model"):
+        read(folder)
+
+
+def test_what_a_killed_save_left_is_taken_away_by_the_next(model: SDFlow, folder: Path) -> None:
+    aside = folder.with_name(".model.tmp")
+    aside.mkdir()
+    (aside / ".model.safetensors.tmp").write_bytes(b"half")
+    save_checkpoint(folder, model, {})
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import hashlib
 import io
 import json
+import os
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,17 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import torch
+from factory import make, write_pictures
 from pairs import write_dataset
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.dataset.reading import PairedShards
 from sdflow_data.dataset.verify import verify
+from sdflow_data.export.run import Request, export
 
 
 @pytest.fixture
@@ -122,6 +129,196 @@ def test_shards_that_were_sealed_anew_are_seen_through(
     seal_anew(dataset / "shards" / "000000.h5", edit)
     problems = verify(dataset)
     assert problems and all("\n" not in problem for problem in problems)
+
+
+def with_an_unknown_filter(file: h5py.File) -> None:
+    pixels = file["hr"][:]
+    del file["hr"]
+    images = file.create_dataset(
+        "hr", pixels.shape, np.uint8, chunks=(1, *pixels.shape[1:]), compression="lzf"
+    )
+    for row in range(len(pixels)):
+        images.id.write_direct_chunk((row, 0, 0, 0), pixels[row].tobytes())
+
+
+def with_text_for_numbers(file: h5py.File) -> None:
+    del file["columns/top"]
+    file["columns/top"] = ["1"] * len(file["hr"])
+
+
+def with_numbers_for_text(file: h5py.File) -> None:
+    del file["columns/sample_id"]
+    file["columns/sample_id"] = np.zeros(file["lr"].shape[:2], np.int64)
+
+
+def with_a_column_that_is_not_stored(file: h5py.File) -> None:
+    del file["columns/top"]
+    file.create_dataset("columns/top", (len(file["hr"]),), np.int64, chunks=(1,))
+
+
+def with_failures_without_end(file: h5py.File) -> None:
+    del file["failures/top"]
+    file.create_dataset("failures/top", (2**40,), np.int64, chunks=(1024,))
+
+
+def with_deep_facts(file: h5py.File) -> None:
+    file.attrs["facts"] = "[" * 60_000
+
+
+def of_another_size(file: h5py.File) -> None:
+    pixels = file["lr"][:, :, :4, :4]
+    del file["lr"]
+    file.create_dataset("lr", data=pixels, chunks=(1, 1, *pixels.shape[2:]))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(with_an_unknown_filter, with_text_for_numbers, with_numbers_for_text, with_deep_facts),
+        *(with_a_column_that_is_not_stored, with_failures_without_end, of_another_size),
+    ],
+)
+def test_what_a_seal_cannot_prove_is_read_and_told(dataset: Path, edit: Callable[[h5py.File], None]) -> None:
+    path = dataset / "shards" / "000000.h5"
+    seal_anew(path, edit)
+    problems = verify(dataset)
+    assert problems and all(problem.startswith(f"{dataset}/") and "\n" not in problem for problem in problems)
+
+
+@pytest.mark.parametrize("format", ["hdf5", "folder"])
+@pytest.mark.parametrize("edit", [with_a_random_chunk, with_an_unknown_filter, of_another_size, resized])
+def test_no_export_of_shards_that_lie(
+    dataset: Path, tmp_path: Path, edit: Callable[[h5py.File], None], format: str
+) -> None:
+    seal_anew(dataset / "shards" / "000000.h5", edit)
+    with pytest.raises(SDFlowError, match=r"000000\.h5: "):
+        export(read_dataset(dataset), tmp_path / "out", Request(format), workers=1)
+    assert not (tmp_path / "out" / "export.json").exists()
+
+
+@pytest.mark.parametrize("values", [{"patch_size": 8}, {"variants": 1, "samples": 10}, {"scale": 4}])
+def test_a_description_that_lies_of_the_shards_gives_no_pairs(
+    dataset: Path, tmp_path: Path, values: dict[str, int]
+) -> None:
+    edit_info(dataset, **values)
+    with pytest.raises(SDFlowError):
+        export(read_dataset(dataset), tmp_path / "out", Request("folder"), workers=1)
+    with pytest.raises(SDFlowError):
+        PairedShards(dataset)[0]
+    assert verify(dataset)
+
+
+def with_rows(dataset: Path, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    path = dataset / "manifest.parquet"
+    edit(pd.read_parquet(path)).to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda rows: rows.iloc[:-1],
+        lambda rows: pd.concat([rows, rows]),
+        lambda rows: rows.drop(columns="source_sha256"),
+        lambda rows: rows.assign(sample_id=None),
+        lambda rows: rows.assign(sample_id=7),
+        lambda rows: rows.assign(sample_id="x" * 180),
+        lambda rows: rows.assign(sample_id=rows["sample_id"].str.slice(0, 3) + "/../x"),
+        lambda rows: rows.assign(top="0"),
+        lambda rows: rows.assign(noise_sigma="0"),
+    ],
+)
+def test_a_manifest_that_is_none_of_these_samples(
+    dataset: Path, tmp_path: Path, edit: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    with_rows(dataset, edit)
+    with pytest.raises(SDFlowError, match="manifest"):
+        export(read_dataset(dataset), tmp_path / "out", Request("folder"), workers=1)
+    assert verify(dataset)
+
+
+def test_a_manifest_of_more_rows_than_bytes_is_not_read(dataset: Path) -> None:
+    path, rows = dataset / "manifest.parquet", 2 * 10**6
+    table = pq.read_table(path).slice(0, 1)
+    pq.write_table(table.take(np.zeros(rows, np.int64)), path)
+    edit_info(dataset, samples=rows, patches=rows)
+    with pytest.raises(SDFlowError, match=f"{rows} rows in"):
+        read_dataset(dataset).columns(["shard"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "source,top\na,1\n",
+        "source,top,left,reason\na,x,,b\n",
+        "source,top,left,reason\n\xff,,,\n",
+        "source,top,left,reason\na\n",
+    ],
+)
+def test_a_list_of_failures_that_is_none(dataset: Path, tmp_path: Path, text: str) -> None:
+    (dataset / "failures.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(SDFlowError, match=r"failures\.csv: expected the columns"):
+        export(read_dataset(dataset), tmp_path / "out", Request("hdf5"), workers=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize(
+    "name", ["dataset.json", "manifest.parquet", "failures.csv", "shards/000000.h5", "plan.parquet"]
+)
+def test_a_pipe_is_not_waited_for(dataset: Path, tmp_path: Path, name: str) -> None:
+    (dataset / name).unlink(missing_ok=True)
+    os.mkfifo(dataset / name)
+    try:
+        problems = verify(dataset)
+    except (SDFlowError, OSError) as error:
+        problems = [str(error)]
+    assert any(name in problem for problem in problems)
+    if name != "plan.parquet":
+        with pytest.raises((SDFlowError, OSError), match=name.replace(".", r"\.")):
+            export(read_dataset(dataset), tmp_path / "out", Request("hdf5"), workers=1)
+
+
+@pytest.mark.parametrize("name", ["plan.parquet", "dataset.json", "shards"])
+def test_no_link_leads_out_of_a_dataset_that_is_gone_on_with(tmp_path: Path, name: str) -> None:
+    hr, out = write_pictures(tmp_path / "hr"), tmp_path / "out"
+    make(hr, out)
+    (out / name).rename(tmp_path / "elsewhere")
+    (out / name).symlink_to(tmp_path / "elsewhere")
+    for use in (lambda: make(hr, out), lambda: verify(out)):
+        with pytest.raises(SDFlowError, match="a link that leads out of it"):
+            use()
+
+
+def test_threads_read_while_the_process_forks(dataset: Path) -> None:
+    pairs = PairedShards(dataset, as_uint8=True)
+    expected = [pairs[index] for index in range(len(pairs))]
+    stop, wrong = threading.Event(), []
+
+    def read(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        while not stop.is_set():
+            index = int(random.integers(len(pairs)))
+            try:
+                if not all(torch.equal(*both) for both in zip(pairs[index], expected[index])):
+                    wrong.append(index)
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(20):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                same = torch.equal(pairs[number % len(pairs)][1], expected[number % len(pairs)][1])
+                os._exit(0 if same else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
 
 
 def test_the_systems_own_files_do_not_make_a_dataset_unsound(dataset: Path) -> None:

@@ -34,10 +34,10 @@ def test_what_dataset_json_says_has_one_order_and_keeps_its_names() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"variants": 0}, "variants: expected at least 1, found 0"),
-        ({"stride": 0}, "stride: expected at least 1, found 0"),
-        ({"patches_per_shard": 0}, "patches_per_shard: expected at least 1, found 0"),
-        ({"seed": -1}, "seed: expected at least 0, found -1"),
+        ({"variants": 0}, "variants: expected a whole number from 1 up, found 0"),
+        ({"stride": 0}, "stride: expected a whole number from 1 up, found 0"),
+        ({"patches_per_shard": 0}, "patches_per_shard: expected a whole number from 1 up, found 0"),
+        ({"seed": -1}, "seed: expected a whole number from 0 up, found -1"),
         ({"temperature": -0.1}, "temperature: expected a number from 0 up, found -0.1"),
         ({"temperature": float("nan")}, "temperature: expected a number from 0 up, found nan"),
         ({"patches_per_shard": 10**6}, "patches_per_shard: expected shards of at most 2 GiB"),

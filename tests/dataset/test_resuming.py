@@ -98,9 +98,9 @@ def test_a_stream_reads_nothing_on_its_way_to_where_it_goes_on(
     opened = []
     original = ShardReader.__init__
 
-    def counted(self: ShardReader, path: Path) -> None:
+    def counted(self: ShardReader, path: Path, *others: Any) -> None:
         opened.append(path)
-        original(self, path)
+        original(self, path, *others)
 
     monkeypatch.setattr(ShardReader, "__init__", counted)
     after.load_state_dict(before.state_dict())

@@ -23,6 +23,7 @@ from pairs import write_dataset
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import Dataset, read_dataset
+from sdflow_data.dataset.shards import Sizes
 from sdflow_data.dataset.verify import verify
 from sdflow_data.export import FORMATS, run
 from sdflow_data.export import lmdb as lmdb_module
@@ -147,9 +148,9 @@ def test_an_interrupted_export_shows_nothing_and_goes_on_where_it_stopped(
 
     read: list[int] = []
 
-    def counted(folder: Path, part: Part) -> Iterator[Patch]:
+    def counted(folder: Path, sizes: Sizes, part: Part) -> Iterator[Patch]:
         read.append(part.number)
-        for patch in original(folder, part):
+        for patch in original(folder, sizes, part):
             yield patch
             if len(read) == 3:  # in the middle of the third part
                 raise Stop

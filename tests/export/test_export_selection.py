@@ -57,6 +57,27 @@ def test_a_condition_is_comparisons_and_nothing_more(condition: str) -> None:
         where(ROWS, condition)
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "'a' * 2000000000 < 'b'",
+        "2000000000 * 'a' < 'b'",
+        "source * 2000000000 == 'b'",
+        "(source) * 9 == 'b'",
+        "('a' + 'b') * 9 == 'b'",
+        "(source or source) * 9 == 'b'",
+        "component in [1] * 2000000000",
+        "(1, 2) * 2000000000 == component",
+        "b'a' * 2000000000 == source",
+        "source + source + source == ''",
+        "-source * 9 == 'b'",
+    ],
+)
+def test_arithmetic_is_on_numbers_alone(condition: str) -> None:
+    with pytest.raises(SDFlowError, match="where: expected arithmetic on numbers"):
+        where(ROWS, condition)
+
+
 @pytest.mark.parametrize("condition", ["", "component ==", "@secret > 1", "component = 1", "a; b", "(" * 500])
 def test_what_is_no_expression_is_refused_in_one_line(condition: str) -> None:
     with pytest.raises(SDFlowError, match="where: expected a condition") as caught:

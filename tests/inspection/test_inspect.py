@@ -1,21 +1,27 @@
 """``sdflow inspect`` on datasets on disk: what it measures, prints, writes and how it ends."""
 
 import json
+import warnings
 from pathlib import Path
 
 import click
 import numpy as np
+import pairs
 import pandas as pd
 import pytest
 from calls import call
 from click.testing import CliRunner, Result
 from inspected import SCALE, SIZE, VARIANTS, write_dataset, write_photographs
+from PIL import Image
 from sdflow_cli.inspect import command
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.inspection.classifier import Effort
 from sdflow_data.inspection.inspection import inspect_dataset
+from sdflow_data.inspection.otf import otf_yaml
+from sdflow_data.inspection.photographs import survey
+from sdflow_data.inspection.report import report_html
 from sdflow_data.inspection.sets import measure_dataset, measure_photographs, read_partners
 from sdflow_data.statistics import CHEAP_COLUMNS, STATISTICS, frame_of_pairs
 
@@ -201,3 +207,28 @@ def test_a_folder_that_is_no_dataset_is_refused_in_one_line(tmp_path: Path) -> N
     assert done.stderr.startswith("Error: ")
     assert "dataset.json" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("size", [4, 8, 16])
+def test_patches_of_a_few_pixels_are_measured_without_a_warning(size: int, tmp_path: Path) -> None:
+    dataset = pairs.write_dataset(tmp_path / "pairs", patch_size=size)
+    real = pairs.write_dataset(tmp_path / "real", photographs=4, patch_size=size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inspection = inspect_dataset(dataset, real.folder, None, workers=1)
+        assert json.dumps(inspection.to_json())
+        assert report_html(inspection)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("size", [1, 9, 64])
+def test_photographs_of_one_colour_are_measured_without_a_warning(
+    level: int, size: int, tmp_path: Path
+) -> None:
+    for number in range(2):
+        Image.new("RGB", (size + number, size), (level, level, level)).save(tmp_path / f"{number}.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = survey([tmp_path], workers=1)
+        assert json.dumps(found.to_json())
+        assert otf_yaml(found, 4)

@@ -1,5 +1,6 @@
 """Locks on an output folder, between real processes."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sdflow.errors import SDFlowError
-from sdflow_data.system.lock import LOCK, OutputLock, check_new_or_empty
+from sdflow_data.system.lock import LOCK, NO_LOCK_VARIABLE, OutputLock, check_new_or_empty
 
 
 def _hold(folder: Path, shards: range | None, connection: Connection) -> None:
@@ -122,3 +123,46 @@ def test_a_file_is_no_output_folder(tmp_path: Path) -> None:
     for use in (check_new_or_empty, lambda folder: OutputLock(folder, None).__enter__()):
         with pytest.raises(SDFlowError, match="out: expected a folder, found a file"):
             use(tmp_path / "out")
+
+
+@pytest.fixture(params=["ENOSYS", "ENOLCK", "EOPNOTSUPP", "EINVAL"])
+def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that refuses locks, as some of clusters and network storage do."""
+    fcntl = pytest.importorskip("fcntl")
+    number = getattr(errno, request.param)
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+
+
+def test_where_locks_are_refused_files_keep_runs_apart(tmp_path: Path, without_locks: None) -> None:
+    with OutputLock(tmp_path, range(0, 2)) as lock, lock.plan():
+        with pytest.raises(SDFlowError, match="another run is at work"), OutputLock(tmp_path, None):
+            pass
+        with OutputLock(tmp_path, range(2, 4)):
+            pass
+    with OutputLock(tmp_path, None):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_cannot_be_asked_for_is_told_with_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+    with pytest.raises(SDFlowError, match=rf"{tmp_path}/\.lock-all: cannot be locked \(Input/output error\)"):
+        OutputLock(tmp_path, None).__enter__()
+
+
+def test_without_locks_at_all_nothing_is_asked_for(
+    tmp_path: Path, without_locks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NO_LOCK_VARIABLE, "1")
+    with OutputLock(tmp_path / "out", None) as lock, lock.plan(), OutputLock(tmp_path / "out", None):
+        assert list((tmp_path / "out").iterdir()) == []

@@ -44,7 +44,15 @@ def test_a_log_without_steps_writes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "metrics.csv").exists()
 
 
-@pytest.mark.parametrize("content", ["step,cycle\n1,high\n", "cycle\n1\n", "step,cycle\n1,2,3\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "step,cycle\n1,high\n",
+        "cycle\n1\n",
+        "step,cycle\n1,2,3\n",
+        *(f"step,cycle\n{step},1\n" for step in ("nan", "inf", "-1", "0.5")),
+    ],
+)
 def test_a_file_that_holds_no_metrics_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "metrics.csv").write_text(content, encoding="utf-8")
     with pytest.raises(SDFlowError, match=r"metrics\.csv: expected the metrics"):

@@ -102,6 +102,8 @@ def components(inspection: Inspection) -> str:
         return ""
     shared = _shared_patches(manifest)
     weights = inspection.dataset.info.get("weights")
+    if not isinstance(weights, list) or len(weights) <= counts.index.max():
+        weights = None  # of all components alike
     heads = (
         "component",
         "samples",
@@ -121,7 +123,7 @@ def components(inspection: Inspection) -> str:
             for patch in shared
         ]
         frame = inspection.measured.samples.frame[of.to_numpy()]
-        cells = [f"{counts[component]:,}", *([f"{weights[component]:.1%}"] if weights else [])]
+        cells = [f"{counts[component]:,}", *([f"{float(weights[component]):.1%}"] if weights else [])]
         cells += [number(frame[name].dropna().median()) for name in ("noise_sigma", "sharpness")]
         strip = picture(np.concatenate(tiles, axis=1))
         rows.append(

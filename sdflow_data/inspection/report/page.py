@@ -66,7 +66,7 @@ def _header(inspection: Inspection) -> str:
         f"{counts['samples']:,} samples",
         f"{counts['patches']:,} patches of {size} px from {counts['sources']:,} photographs",
         f"scale {info['scale']}",
-        f"model {_plain(info['model'])}",
+        f"model {_plain(info.get('model', 'unknown'))}",
     ]
     if inspection.real is not None:
         frame = inspection.real.patches.frame
