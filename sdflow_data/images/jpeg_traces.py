@@ -54,8 +54,10 @@ def lattice_evidence(coefficients: np.ndarray, usable: np.ndarray) -> np.ndarray
         usable: (M, n): which blocks count.
 
     Returns:
-        (M, qualities): of each picture, for each of `QUALITIES`.
+        (M, qualities): of each picture, for each of `QUALITIES`; zeros where there is no block.
     """
+    if not usable.size:
+        return np.zeros((len(usable), len(QUALITIES)), np.float32)
     sizes = np.rint(np.abs(coefficients) * _PER_LEVEL).astype(np.int64)
     told = usable[:, :, None] & (sizes < _MOST * _PER_LEVEL)
     rows = np.where(told, sizes, 0) + _MOST * _PER_LEVEL * np.arange(_STEPS.shape[1])

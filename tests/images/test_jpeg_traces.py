@@ -62,3 +62,8 @@ def test_the_evidence_of_blocks_adds_up_and_those_that_do_not_count_have_none() 
     np.testing.assert_allclose(parts[0] + parts[1], together, rtol=1e-4, atol=1e-2)
     assert not lattice_evidence(drawn, np.zeros((3, 16), bool)).any()
     np.testing.assert_allclose(lattice_evidence(-drawn, np.ones((3, 16), bool)), together)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_picture_of_clipped_pixels_alone_tells_nothing(level: int) -> None:
+    assert estimate_jpeg(np.full((96, 96, 3), level, np.uint8)) is None

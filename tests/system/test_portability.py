@@ -62,6 +62,8 @@ class OpenFiles:
         self.refused: list[str] = []
         for name in ("replace", "rename", "unlink", "rmdir"):
             monkeypatch.setattr(Path, name, self._guarded(getattr(Path, name)))
+        # Windows' rmtree goes by paths.
+        monkeypatch.setattr("shutil._use_fd_functions", False)
         opened = os.open
 
         def open_file(path: Any, *arguments: Any, **options: Any) -> int:
