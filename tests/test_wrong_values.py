@@ -38,7 +38,7 @@ TEXTS = {
     "hr_name": ["", "x", "{}{}", "{", "no{}such"],
     "lr_name": ["", "x", "{}{}", "{", "no{}such"],
 }
-ANY_TEXT = {"license_", "source_urls", "root", "address"}
+ANY_TEXT = {"licenses", "source_urls", "root", "address"}
 
 COMPANIONS = {
     ("export", "template"): {"format_": [], "trainer": ["--for", "basicsr"]},

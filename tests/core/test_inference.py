@@ -176,14 +176,14 @@ def test_neighbouring_actnorms_and_1x1_convolutions_become_one() -> None:
 
 
 def test_other_devices_always_see_groups_of_one_size() -> None:
-    groups: list[int] = []
+    groups: list[tuple[int, int]] = []
 
-    def decode(latents: Tensor) -> Tensor:
-        groups.append(len(latents))
+    def decode(latents: Tensor, first: int) -> Tensor:
+        groups.append((len(latents), first))
         return latents
 
     assert inference._in_groups(decode, torch.empty(11, 12, 2, 2, device="meta"), 8).shape[0] == 11
-    assert groups == [8, 8]
+    assert groups == [(8, 0), (8, 8)]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from factory import QUICK, files_of, make, write_pictures
 
 from sdflow.errors import SDFlowError
+from sdflow.files import WriteError
 from sdflow_data.generation.engines import Made
 from sdflow_data.generation.engines.local import LocalEngine
 from sdflow_data.generation.run import generate
@@ -84,7 +85,7 @@ def test_an_error_in_a_worker_ends_the_run_by_its_own_name_and_stops_the_workers
             (job.folder / "shards").write_text("in the way")
             yield from super().run(job, tasks)
 
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(WriteError, match="Not a directory"):
         generate(QUICK, [hr], tmp_path / "out", Breaking(1))
     assert multiprocessing.active_children() == []
 
