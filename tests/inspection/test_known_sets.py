@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +43,3 @@ def test_each_set_of_a_known_camera_is_judged_as_anyone_would_expect(tmp_path: P
     found = judged("--hr", tmp_path / "hr", "--work", tmp_path / "sets", "--json", tmp_path / "said.json")
     assert {name: told["answers"] for name, told in found.items() if not told["expected"]} == {}
     assert set(found) >= {"the camera itself", "collapsed", "misaligned", "noise at the wrong places"}
-
-
-def test_each_set_of_a_real_camera_is_judged_as_anyone_would_expect(
-    tmp_path: Path, shared_path: Callable[[str], Path]
-) -> None:
-    data = shared_path("data/city100")
-    folders = [(f"--{name}", data / folder) for name, folder in _FOLDERS.items()]
-    found = judged(
-        *(part for pair in folders for part in pair),
-        *("--model", "city100-nikon-x2", "--work", tmp_path / "sets", "--json", tmp_path / "said.json"),
-    )
-    assert {name: told["answers"] for name, told in found.items() if not told["expected"]} == {}
-
-
-_FOLDERS = {"hr": "train_hr", "lr": "train_lr", "val-hr": "val_hr", "val-lr": "val_lr"}
