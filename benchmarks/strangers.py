@@ -18,19 +18,18 @@ import cv2
 import numpy as np
 import pandas as pd
 import skimage
+from camera import psnr, sample  # type: ignore[import-not-found]
+from noisy_camera import write  # type: ignore[import-not-found]
 from results import json_option, record  # type: ignore[import-not-found]
 
 from sdflow_data.images.finding import find_pictures
 from sdflow_data.images.reading import read_picture
-from sdflow_data.images.writing import encode_png
 from sdflow_data.models.degraders import BicubicDegrader, Degrader, load_degrader
 from sdflow_data.models.simulated_camera import SimulatedCamera
-from sdflow_data.models.tiles import downscale_picture, plan_pictures
 from sdflow_data.training.presets import preset_settings
 from sdflow_data.training.run import train
 
-BORDER, SAMPLES = 12, 8
-LUMA = np.array([0.299, 0.587, 0.114])
+SAMPLES = 8
 HR = ("astronaut.png", "coffee.png", "camera.png", "motorcycle_left.png", "brick.png", "moon.png")
 LR = ("chelsea.png", "rocket.jpg", "retina.jpg", "ihc.png", "gravel.png", "coins.png", "grass.png")
 JUDGES = ("astronaut.png", "coffee.png", "motorcycle_right.png", "moon.png")
@@ -71,11 +70,11 @@ def judged(camera: SimulatedCamera, photographs: Path | None) -> dict[str, objec
         folder = Path(name)
         hr, lr, judges = scenes(photographs)
         for path in hr:
-            write(folder / "hr", path, scene(path, camera.scale))
+            write(folder / "hr" / path.name, scene(path, camera.scale))
         for number, path in enumerate(lr):
-            write(folder / "lr", path, camera(scene(path, camera.scale), number))
+            write(folder / "lr" / path.name, camera(scene(path, camera.scale), number))
         for path in judges:
-            write(folder / "judges", path, scene(path, camera.scale))
+            write(folder / "judges" / path.name, scene(path, camera.scale))
         begun = time.perf_counter()
         settings = preset_settings(
             "small",
@@ -99,8 +98,8 @@ def of_judges(camera: SimulatedCamera, degrader: Degrader, paths: list[Path]) ->
     for number, path in enumerate(paths):
         picture = read_picture(path)
         clean = camera.noise_free(picture)
-        drawn = samples(path, degrader, SAMPLES)
-        (bicubic,) = samples(path, BicubicDegrader(camera.scale), 1)
+        drawn = sample(path, degrader, SAMPLES, 1.0)
+        (bicubic,) = sample(path, BicubicDegrader(camera.scale), 1, 0)
         found.append((psnr(bicubic, clean), psnr(drawn.astype(np.float32).mean(0), clean)))
         first, second = (camera(picture, 10_000 + 2 * number + again).astype(np.float32) for again in (0, 1))
         levels.append(clean.mean(2).ravel())
@@ -133,25 +132,6 @@ def scene(path: Path, scale: int) -> np.ndarray:
     picture = read_picture(path)
     height, width = (side // (2 * scale) * 2 * scale for side in picture.shape[:2])
     return picture[:height, :width]
-
-
-def write(folder: Path, path: Path, picture: np.ndarray) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / f"{path.stem}.png").write_bytes(encode_png(picture))
-
-
-def samples(path: Path, degrader: Degrader, count: int) -> np.ndarray:
-    """LR samples of a picture, uint8 (count, H/s, W/s, 3)."""
-    with tempfile.TemporaryDirectory() as folder:
-        (job,) = plan_pictures(path, Path(folder), count)
-        downscale_picture(job, degrader)
-        return np.stack([read_picture(target) for target in job.targets])
-
-
-def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    """Grey, border cropped, dB."""
-    first, second = ((picture @ LUMA)[BORDER:-BORDER, BORDER:-BORDER] for picture in (one, other))
-    return float(10 * np.log10(255**2 / np.square(first - second).mean()))
 
 
 if __name__ == "__main__":
