@@ -11,9 +11,10 @@ from .wording import counted, say
 @click.command("verify")
 @click.argument("dataset", type=existing_folder)
 def command(dataset: Path) -> None:
-    """Read a whole dataset and check every checksum and count.
+    """Read and decode a whole dataset, and check every checksum and count.
 
-    Prints a line for each fault, and exits with status 1 if there is one.
+    Prints a line for each fault, and exits with status 1 if there is one. Checksums show damage; they do not
+    show who wrote a file.
 
     \b
     Example:
@@ -33,4 +34,4 @@ def command(dataset: Path) -> None:
         )
     counts = read_dataset(dataset).info["counts"]
     samples, shards = counted(counts["samples"], "sample"), counted(counts["shards"], "shard")
-    say(f"{dataset}: {samples} in {shards}, all as they were made")
+    say(f"{dataset}: {samples} in {shards}, all decoded; checksums and counts agree")

@@ -90,7 +90,7 @@ def test_generate_finds_its_pictures_again(run: Run, folders: tuple[Path, Path],
 
 
 def test_verify_and_inspect(run: Run, folders: tuple[Path, Path], dataset: Path, tmp_path: Path) -> None:
-    assert "all as they were made" in run("verify", dataset)
+    assert "all decoded; checksums and counts agree" in run("verify", dataset)
     report, values, otf = (tmp_path / f"{NAME}.{ending}" for ending in ("html", "json", "yml"))
     run("inspect", dataset, "--no-classifier", "--workers", "1", "--report", report, "--json", values)
     assert report.exists() and values.exists()

@@ -35,7 +35,7 @@ from .croissant import croissant
 from .layout import Layout
 from .provenance import DESCRIPTION, Provenance
 from .schema import COLUMNS, OF_SHARDS, PLACES, check_types
-from .shards import MAX_SHARDS, Failure, ShardReader, Sizes, shard_path
+from .shards import MAX_PATCH_BYTES, MAX_SHARDS, Failure, ShardReader, Sizes, shard_path
 from .tables import reading_table, writing_table
 
 FORMAT_VERSION = 1
@@ -187,6 +187,10 @@ def _check_info(path: Path, info: dict[str, Any]) -> None:
     if info["patch_size"] % info["scale"]:
         found = f"{info['patch_size']} and {info['scale']}"
         raise SDFlowError(f"{path}: expected a patch_size that the scale divides, found {found}")
+    size = Sizes(info["patch_size"], info["scale"], info["variants"]).nbytes
+    if size > MAX_PATCH_BYTES:
+        expected = f"patches of at most {MAX_PATCH_BYTES} bytes with their variants"
+        raise SDFlowError(f"{path}: expected {expected}, found {size}")
 
 
 def finish_dataset(

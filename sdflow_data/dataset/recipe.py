@@ -10,6 +10,7 @@ from sdflow.errors import ArgumentError
 
 from ..images.patches import grid, grid_size, positions
 from ..system.settings import check_same
+from .shards import MAX_PATCH_BYTES, Sizes
 
 PAIRS = "pairs"
 """The model name of a dataset whose LR patches were cut from LR pictures instead of sampled."""
@@ -42,7 +43,14 @@ class PatchGrid:
         for name, value in dataclasses.asdict(self).items():
             if type(value) is not int or value < 1:
                 raise ArgumentError(name, f"expected a whole number from 1 up, found {value!r:.40}")
-        shard_bytes = self.patches_per_shard * self.patch_size**2 * 3 * (1 + self.variants / self.scale**2)
+        patch_bytes = Sizes(self.patch_size, self.scale, self.variants).nbytes
+        if patch_bytes > MAX_PATCH_BYTES:
+            raise ArgumentError(
+                "patch_size",
+                f"expected patches of at most {MAX_PATCH_BYTES >> 20} MiB with their variants, found "
+                f"{patch_bytes >> 20} MiB ({self.variants} variants of {self.patch_size})",
+            )
+        shard_bytes = self.patches_per_shard * patch_bytes
         if shard_bytes > _LARGEST_SHARD:
             raise ArgumentError(
                 "patches_per_shard",

@@ -17,6 +17,7 @@ the SHA-256 of all following bytes.
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -38,6 +39,15 @@ CHUNK_FILTER: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
 
 MAX_SHARDS = 10**6
 """Their names have six digits."""
+
+MAX_PATCH_BYTES = 1 << 28
+"""Of an HR patch with its variants. Readers hold one in memory, whoever made it."""
+
+_MAX_FILE = 1 << 32
+"""Bytes of a shard; those that are made have less than 2 GiB of pixels."""
+
+_INDEX_ENTRY = 8
+"""The least bytes of a chunk's place in HDF5."""
 
 _TEXT = h5py.string_dtype()
 
@@ -62,6 +72,11 @@ class Sizes(NamedTuple):
         """Of the HR picture of a patch, and of its LR pictures."""
         low = self.patch_size // self.scale
         return (self.patch_size, self.patch_size, 3), (self.variants, low, low, 3)
+
+    @property
+    def nbytes(self) -> int:
+        """Of a patch: its HR picture and its LR pictures."""
+        return sum(prod(shape) for shape in self.shapes())
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -160,7 +175,8 @@ def is_whole(path: Path) -> bool:
     try:
         with reading(path) as file:
             seal = file.read(_SEAL_SIZE)
-        return seal == _seal(path.stat().st_size, sha256_file(path, _SEAL_SIZE))
+        size = path.stat().st_size
+        return size <= _MAX_FILE and seal == _seal(size, sha256_file(path, _SEAL_SIZE))
     except FileNotFoundError:
         return False
 
@@ -254,28 +270,54 @@ def _place(stored: int) -> int | None:
 
 
 class StoredPictures:
-    """The HR or LR pictures of a shard, uint8 RGB: decoded when they are asked for, by their places."""
+    """The HR or LR pictures of a shard, uint8 RGB: decoded when they are asked for, by their places.
+
+    Pictures are inflated here and not by HDF5, which takes as much memory as a chunk inflates to.
+    """
 
     def __init__(self, path: Path, stored: h5py.Dataset) -> None:
         self._path, self._stored = path, stored
         self.shape: tuple[int, ...] = stored.shape
+        self._picture = self.shape[-3:]
+        self._numbers = np.arange(prod(self.shape[:-3])).reshape(self.shape[:-3])
+        self._last = -1, np.empty(0, np.uint8)  # variants one after the other read their HR again
+        size = prod(self._picture)
+        self._deflated = bytearray(size + size // 100 + 64)  # zlib makes no picture larger
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, place: Any) -> np.ndarray:
-        """Some of them, as h5py takes places.
+        """Some of them, as NumPy takes places.
 
         Raises:
             SDFlowError: there is none at that place, or it cannot be decoded.
         """
         with _told(self._path):
-            pictures: np.ndarray = self._stored[place]
-            return pictures
+            numbers = self._numbers[place]
+            pictures = np.empty((numbers.size, *self._picture), np.uint8)
+            for picture, number in zip(pictures, numbers.flat):
+                if number != self._last[0]:
+                    self._last = number, self._decoded(np.unravel_index(number, self._numbers.shape))
+                picture[:] = self._last[1]
+            return pictures.reshape(*numbers.shape, *self._picture)
+
+    def _decoded(self, place: Sequence[np.intp]) -> np.ndarray:
+        mask, stored = self._stored.id.read_direct_chunk((*map(int, place), 0, 0, 0), out=self._deflated)
+        size = prod(self._picture)
+        if not (self._stored.compression and mask == 0):  # HDF5 leaves what does not deflate as it is
+            pixels = bytes(stored)
+        else:
+            pixels = zlib.decompressobj().decompress(stored, size + 1)
+        if len(pixels) != size:
+            raise ValueError(
+                f"expected a picture of {size} bytes, found {'more' if len(pixels) > size else 'less'}"
+            )
+        return np.frombuffer(pixels, np.uint8).reshape(self._picture)
 
 
-_DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError)
-"""What h5py raises of files that are damaged or made by others."""
+_DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError, zlib.error)
+"""What h5py and zlib raise of files that are damaged or made by others."""
 
 
 @contextmanager
@@ -290,7 +332,7 @@ def _check_images(hr: h5py.Dataset, lr: h5py.Dataset, sizes: Sizes | None) -> No
     """Refuse what would take more memory or time to read than a picture of a patch does.
 
     Raises:
-        ValueError: other types or dimensions, chunks of many pictures, or missing chunks.
+        ValueError: other types, dimensions, chunks or filters, or missing chunks.
     """
     if (hr.dtype, hr.ndim, lr.dtype, lr.ndim) != (np.uint8, 4, np.uint8, 5) or len(hr) != len(lr):
         found = f"{hr.dtype} {hr.shape}, {lr.dtype} {lr.shape}"
@@ -301,13 +343,21 @@ def _check_images(hr: h5py.Dataset, lr: h5py.Dataset, sizes: Sizes | None) -> No
     if (hr.shape[1:], lr.shape[1:]) != sizes.shapes():
         expected = "pictures of {} and {}".format(*sizes.shapes())
         raise ValueError(f"expected {expected}, found {hr.shape[1:]} and {lr.shape[1:]}")
+    if sizes.nbytes > MAX_PATCH_BYTES:
+        raise ValueError(f"expected patches of at most {MAX_PATCH_BYTES} bytes, found {sizes.nbytes}")
     for images in (hr, lr):
-        if images.chunks is None or prod(images.chunks) > prod(images.shape[-3:]):
+        if images.chunks != (*(1 for _ in images.shape[:-3]), *images.shape[-3:]):
             raise ValueError(f"expected a chunk for each picture, found chunks of {images.chunks}")
-        if images.id.get_num_chunks() != prod(-(-s // c) for s, c in zip(images.shape, images.chunks)):
-            raise ValueError(
-                f"expected all of {images.shape}, found {images.id.get_num_chunks()} chunks alone"
-            )
+        if _filters(images) not in ([], [h5py.h5z.FILTER_DEFLATE]):
+            raise ValueError(f"expected gzip alone, found the HDF5 filters {_filters(images)}")
+        pictures, found = prod(images.shape[:-3]), images.id.get_num_chunks()
+        if found != pictures or pictures * _INDEX_ENTRY > images.file.id.get_filesize():
+            raise ValueError(f"expected all of {images.shape}, found {found} chunks alone")
+
+
+def _filters(stored: h5py.Dataset) -> list[int]:
+    settings = stored.id.get_create_plist()
+    return [settings.get_filter(number)[0] for number in range(settings.get_nfilters())]
 
 
 def _refuse_what_leads_elsewhere(group: h5py.Group, depth: int = 0) -> None:
@@ -328,15 +378,15 @@ def _read_column(name: str, column: h5py.Dataset, shapes: Sequence[tuple[int, ..
     """The values of a column.
 
     Raises:
-        ValueError: it has none of the shapes, is neither text nor numbers, or says that it holds more than
-            the file does.
+        ValueError: it has none of the shapes, is neither text nor numbers, is in chunks, which can be
+            compressed, or says that it holds more than the file does.
     """
     text = h5py.check_string_dtype(column.dtype) is not None
     if column.shape not in shapes or not (text or column.dtype.kind in "biuf"):
         found = f"{column.dtype} {column.shape}"
         expected = " or ".join(map(str, shapes))
         raise ValueError(f"expected text or numbers of {expected} in {name}, found {found}")
-    if column.nbytes > column.id.get_storage_size():
+    if column.chunks is not None or column.nbytes > column.id.get_storage_size():
         raise ValueError(f"expected all of {column.shape} in {name}, found less")
     values: np.ndarray = column.asstr()[:] if text else column[:]
     return values

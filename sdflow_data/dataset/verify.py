@@ -1,6 +1,7 @@
 """Verification of a dataset: every byte of every file, and the agreement between files."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -36,7 +37,9 @@ def verify(folder: Path) -> list[str]:
     if plan is not None:
         problems += _check_settings(dataset, plan)
     sound = set()
-    for number in progress(range(dataset.info["counts"]["shards"]), "checking shards", "shards"):
+    there = _shards_in(dataset)
+    problems += _missing(dataset, there)
+    for number in progress(there, "checking shards", "shards"):
         found = list(_check_shard(dataset, plan, number))
         problems += found
         if not found:
@@ -53,11 +56,29 @@ def _check_files(dataset: Dataset) -> Iterator[str]:
             yield f"{path}: expected a file, found none"
         elif sha256_file(path) != sha256:
             yield f"{path}: its bytes are not those that were written"
-    expected = {shard_path(dataset.folder, number) for number in range(dataset.info["counts"]["shards"])}
+    expected = {shard_path(dataset.folder, number) for number in _shards_in(dataset)}
     for path in sorted((dataset.folder / "shards").glob("*")):
         is_left_over = path.name.endswith(".tmp")  # left by a killed run
         if path not in expected and (is_left_over or not is_junk(path.name)):
             yield f"{path}: does not belong to the dataset"
+
+
+def _shards_in(dataset: Dataset) -> list[int]:
+    """Numbers of the shards that are there. dataset.json may tell of a million more."""
+    count = dataset.info["counts"]["shards"]
+    numbers = {int(path.stem) for path in (dataset.folder / "shards").glob("*.h5") if path.stem.isdecimal()}
+    return sorted(n for n in numbers if n < count and shard_path(dataset.folder, n).exists())
+
+
+def _missing(dataset: Dataset, there: Sequence[int]) -> Iterator[str]:
+    """A line for each gap in the numbers of shards."""
+    edges = [-1, *there, dataset.info["counts"]["shards"]]
+    for before, after in pairwise(edges):
+        first, last = (shard_path(dataset.folder, number) for number in (before + 1, after - 1))
+        if after - before == 2:
+            yield f"{first}: expected a shard, found none"
+        elif after - before > 2:
+            yield f"{first} to {last.name}: expected {after - before - 1} shards, found none"
 
 
 def _check_settings(dataset: Dataset, plan: Plan) -> Iterator[str]:
@@ -71,8 +92,7 @@ def _check_shard(dataset: Dataset, plan: Plan | None, number: int) -> Iterator[s
     """Check one shard against its checksum and its planned contents."""
     path = shard_path(dataset.folder, number)
     if not is_whole(path):
-        damage = "its bytes are not those that were written"
-        yield f"{path}: {damage if path.exists() else 'expected a shard, found none'}"
+        yield f"{path}: its bytes are not those that were written"
         return
     try:
         with dataset.shard(number) as shard:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def seal_anew(path: Path, edit: Callable[[h5py.File], None]) -> None:
         *({"patch_size": value} for value in (0, -16, 2**31, 7, "16")),
         *({"scale": value} for value in (0, 3, 10**9, None)),
         *({"variants": value} for value in (0, 2**40, True)),
+        *({"patch_size": 16384}, {"variants": 2**20, "patch_size": 64}),
     ],
 )
 def test_sizes_and_counts_that_no_dataset_has(dataset: Path, values: dict[str, Any]) -> None:
@@ -77,6 +79,17 @@ def test_places_that_are_in_no_shard(dataset: Path, column: str, value: float) -
     manifest.to_parquet(path, index=False)
     with pytest.raises(SDFlowError, match=column):
         list(read_dataset(dataset).patches())
+
+
+def test_shards_that_are_not_there_take_a_line_for_each_gap(dataset: Path) -> None:
+    edit_info(dataset, shards=10**6)
+    (dataset / "shards" / "000002.h5").unlink()
+    gaps = [line for line in verify(dataset) if line.endswith("found none")]
+    shards = dataset / "shards"
+    assert gaps == [
+        f"{shards}/000002.h5: expected a shard, found none",
+        f"{shards}/000005.h5 to 999999.h5: expected 999995 shards, found none",
+    ]
 
 
 def test_another_patch_size_than_the_shards_have(dataset: Path) -> None:
@@ -116,19 +129,50 @@ def with_a_random_chunk(file: h5py.File) -> None:
     file["hr"].id.write_direct_chunk((0, 0, 0, 0), np.random.default_rng(0).bytes(99))
 
 
+def with_a_chunk_that_inflates_without_end(file: h5py.File) -> None:
+    file["hr"].id.write_direct_chunk((0, 0, 0, 0), zlib.compress(bytes(1 << 19), 9))
+
+
+def with_a_chunk_that_inflates_to_less(file: h5py.File) -> None:
+    file["lr"].id.write_direct_chunk((0, 1, 0, 0, 0), zlib.compress(bytes(60)))
+
+
+def with_compressed_columns(file: h5py.File) -> None:
+    stored = file["columns/top"][:]
+    del file["columns/top"]
+    file.create_dataset("columns/top", data=stored, chunks=stored.shape, compression="gzip")
+
+
 def of_floats(file: h5py.File) -> None:
     pixels = file["lr"][:].astype(np.float32)
     del file["lr"]
     file["lr"] = pixels
 
 
-@pytest.mark.parametrize("edit", [resized, with_large_chunks, with_a_random_chunk, of_floats])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(resized, with_large_chunks, with_a_random_chunk, of_floats, with_compressed_columns),
+        *(with_a_chunk_that_inflates_without_end, with_a_chunk_that_inflates_to_less),
+    ],
+)
 def test_shards_that_were_sealed_anew_are_seen_through(
     dataset: Path, edit: Callable[[h5py.File], None]
 ) -> None:
     seal_anew(dataset / "shards" / "000000.h5", edit)
     problems = verify(dataset)
     assert problems and all("\n" not in problem for problem in problems)
+
+
+def test_what_does_not_deflate_is_stored_as_it_is(dataset: Path) -> None:
+    patch = next(read_dataset(dataset).patches())
+
+    def store(file: h5py.File) -> None:
+        file["hr"].id.write_direct_chunk((0, 0, 0, 0), patch.hr.tobytes(), filter_mask=1)
+
+    seal_anew(dataset / "shards" / "000000.h5", store)
+    assert verify(dataset) == []
+    assert np.array_equal(next(read_dataset(dataset).patches()).hr, patch.hr)
 
 
 def with_an_unknown_filter(file: h5py.File) -> None:

@@ -41,6 +41,7 @@ def test_what_dataset_json_says_has_one_order_and_keeps_its_names() -> None:
         ({"temperature": -0.1}, "temperature: expected a number from 0 up, found -0.1"),
         ({"temperature": float("nan")}, "temperature: expected a number from 0 up, found nan"),
         ({"patches_per_shard": 10**6}, "patches_per_shard: expected shards of at most 2 GiB"),
+        ({"patch_size": 2**14}, "patch_size: expected patches of at most 256 MiB"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_its_name(setting: dict[str, Any], message: str) -> None:
