@@ -15,6 +15,11 @@ import pytest
 import torch.multiprocessing
 from sdflow_cli.main import main
 
+FORKS = multiprocessing.get_context("forkserver")
+"""Starts processes as forks of one that has loaded torch and the project."""
+
+FORKS.set_forkserver_preload(["sdflow.training", "sdflow_data.generation.run", "pytest"])
+
 PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
 
 
@@ -55,5 +60,4 @@ def call_by_two(program: Sequence[str]) -> list[subprocess.CompletedProcess[str]
 
 def run_by_two(function: Callable[..., None], *arguments: object) -> None:
     """Run ``function(rank, *arguments)`` in two processes: forks of one that has torch loaded."""
-    multiprocessing.set_forkserver_preload(["sdflow.training"])
     torch.multiprocessing.start_processes(function, arguments, nprocs=2, start_method="forkserver")

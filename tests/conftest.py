@@ -22,6 +22,11 @@ settings.register_profile("the same everywhere", deadline=None, derandomize=True
 settings.load_profile("the same everywhere")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Values of megabytes are not written out in the names of tests."""
+    return f"{argname} of {len(val)}" if isinstance(val, (str, bytes)) and len(val) > 150 else None
+
+
 @pytest.fixture(autouse=True)
 def same_random_numbers_in_every_run() -> None:
     """What one run of the tests shows, all show."""

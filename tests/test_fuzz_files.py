@@ -9,6 +9,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import queue
 import resource
 import shutil
 import signal
@@ -25,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from calls import FORKS
 from factory import make, write_pictures
 from laws import SMALLEST, randomise
 from small_training import ARCHITECTURE, CONFIG, batch
@@ -150,6 +152,9 @@ class Target:
     mutate: Callable[[Path, np.random.Generator], None]
     read: Callable[[Path], str]
 
+    def __str__(self) -> str:
+        return f"{self.file}-{getattr(self.mutate, '__name__', 'sealed_anew')}"
+
 
 def read_as_dataset(folder: Path) -> str:
     uses: list[Callable[[], object]] = [
@@ -159,7 +164,9 @@ def read_as_dataset(folder: Path) -> str:
         lambda: Plan.load(folder),
     ]
     refused = [problem for use in uses if (problem := refusal(use))]
-    problems = [refusal(lambda: verify(folder))] if refusal(lambda: verify(folder)) else verify(folder)
+    problems: list[str] = []
+    if said := refusal(lambda: problems.extend(verify(folder))):
+        problems = [said]
     if any("\n" in problem for problem in problems):
         return f"more than one line: {problems}"
     if refused and not problems:
@@ -214,7 +221,7 @@ TARGETS = [
 
 
 def write_originals(root: Path) -> None:
-    make(write_pictures(root / "hr"), root / "dataset")
+    make(write_pictures(root / "hr", range(2)), root / "dataset")
     save_checkpoint(root / "checkpoint", randomise(SDFlow(SMALLEST), 1), {"steps": 3, "codec": None})
     run = RunFolder(root / "run")
     run.path.mkdir()
@@ -225,19 +232,19 @@ def write_originals(root: Path) -> None:
     (run.path / "metrics.csv").write_text("step,seconds,cycle\n1,0.5,0.25\n2,1,\n3,1.5,0.125\n")
 
 
-def fuzz(root: Path, first: int, results: "multiprocessing.Queue[tuple[int, str]]") -> None:
+def fuzz(originals: Path, work: Path, seeds: range, results: "multiprocessing.Queue[str]") -> None:
     resource.setrlimit(resource.RLIMIT_AS, (GIBIBYTES << 30, GIBIBYTES << 30))
 
     def late(_number: int, _frame: FrameType | None) -> None:
         raise TimeoutError(f"over {SECONDS} s")
 
     signal.signal(signal.SIGALRM, late)
-    for number in range(first, ROUNDS * len(TARGETS)):
-        target = TARGETS[number // ROUNDS]
-        folder = root / "mutated"
+    for seed in seeds:
+        target = TARGETS[seed // ROUNDS]
+        folder = work / "mutated"
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(root / target.folder, folder)
-        target.mutate(folder / target.file, np.random.default_rng(number))
+        shutil.copytree(originals / target.folder, folder)
+        target.mutate(folder / target.file, np.random.default_rng(seed))
         if (info := folder / "dataset.json").exists() and target.file != "dataset.json":
             values = json.loads(info.read_text())  # checksums that fit
             values["files"] |= {name: sha256_file(folder / name) for name in values["files"]}
@@ -248,34 +255,38 @@ def fuzz(root: Path, first: int, results: "multiprocessing.Queue[tuple[int, str]
         except BaseException as error:
             result = f"raised {error!r:.500}"
         signal.alarm(0)
-        results.put((number, result))
+        results.put(result)
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of all targets, as they are before any mutation; all that reads them takes them."""
+    root = tmp_path_factory.mktemp("originals")
+    write_originals(root)
+    for target in {target.folder: target for target in TARGETS}.values():
+        assert target.read(root / target.folder) == "taken"
+    return root
 
 
 @pytest.mark.slow
-def test_no_mutation_hangs_crashes_or_is_a_bug(tmp_path: Path) -> None:
-    write_originals(tmp_path)
-    for target in {target.folder: target for target in TARGETS}.values():
-        assert target.read(tmp_path / target.folder) == "taken"
-    context = multiprocessing.get_context("spawn")
+@pytest.mark.parametrize("number", range(len(TARGETS)), ids=map(str, TARGETS))
+def test_no_mutation_hangs_crashes_or_is_a_bug(number: int, originals: Path, tmp_path: Path) -> None:
     counts, wrong = Counter[str](), []
-    number, total = 0, ROUNDS * len(TARGETS)
-    while number < total:
-        results = context.Queue()
-        process = context.Process(target=fuzz, args=(tmp_path, number, results))
+    seeds = range(number * ROUNDS, (number + 1) * ROUNDS)
+    while seeds:
+        results = FORKS.Queue()
+        process = FORKS.Process(target=fuzz, args=(originals, tmp_path, seeds, results))
         process.start()
-        while number < total:
+        died = False
+        while seeds and not died:
             try:
-                _, result = results.get(timeout=1 if process.exitcode else 300)
-            except Exception:
-                result = f"the process ended with {process.exitcode}"
-            target = TARGETS[number // ROUNDS]
-            counts[f"{target.folder}/{target.file} {result:.20}"] += 1
+                result = results.get(timeout=1 if process.exitcode else 300)
+            except queue.Empty:
+                died, result = True, f"the process ended with {process.exitcode}"
+            counts[f"{result:.20}"] += 1
             if result not in ("taken", "refused"):
-                wrong.append((number, target.file, result))
-            number += 1
-            if result.startswith("the process"):
-                break
-        process.kill() if number < total else process.join()
+                wrong.append((seeds[0], result))
+            seeds = seeds[1:]
+        process.kill() if died else process.join()
     print(counts)
     assert wrong == []
-    assert sum(counts.values()) == total
