@@ -180,11 +180,11 @@ def _read_weights(path: Path, model: SDFlow) -> dict[str, Tensor]:
     Raises:
         SDFlowError: a damaged file, or weights of other names, shapes or types, or that are not finite.
     """
+    expected = model.state_dict()
     try:
-        state, _ = read_tensors(path)
+        state, _ = read_tensors(path, sum(value.nbytes for value in expected.values()))
     except ValueError as error:
         raise SDFlowError(f"{path}: expected whole weights, found a damaged file: {error}") from error
-    expected = model.state_dict()
     if differing := sorted(
         name
         for name in expected.keys() | state.keys()

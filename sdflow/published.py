@@ -5,8 +5,10 @@ is checked, and so are the buffers that the published code keeps beside its weig
 """
 
 import warnings
+import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,17 @@ Entry = tuple[str, Tensor]
 _CONSTANTS = ("u_mask", "l_mask", "l_eye", "initialized")
 """Last parts of the keys with known, constant values."""
 
+_BYTES = {
+    "hrnet.pth": 34_036_604,
+    "contentnet.pth": 1_008_404,
+    "degnet.pth": 15_263_658,
+    "lrencoder.pth": 7_129_228,
+}
+"""Of the tensors in each file."""
+
+_PICKLE = 1 << 20
+"""Bytes that names and shapes take beside the tensors, at the most."""
+
 _NAMED = 3
 """Keys that an error message names of each kind."""
 
@@ -39,6 +52,8 @@ def read_published(folder: Path) -> SDFlow:
         SDFlowError: neither direction is complete, or a file is damaged or has another layout.
     """
     there = [name for name in FILES if (folder / name).is_file()]
+    for name in there:
+        _check_size(folder / name, _BYTES[name])
     model = SDFlow(SDFlowConfig(scale=4, mixture="published"))
     model.drop(part for name in FILES if name not in there for part in FILES[name][0])
     if model.missing("downscale") and model.missing("upscale"):
@@ -57,6 +72,15 @@ def read_published(folder: Path) -> SDFlow:
 def files_of(parts: Collection[str]) -> list[str]:
     """The published files that hold these parts of the model."""
     return [name for name, (held, _) in FILES.items() if set(held) & set(parts)]
+
+
+def _check_size(path: Path, expected: int) -> None:
+    """Hold a file against the bytes of its tensors, before memory is asked for."""
+    size = path.stat().st_size
+    if not expected // 2 < size < 2 * expected + _PICKLE:
+        raise SDFlowError(
+            f"{path}: expected a whole file of {expected} bytes of tensors, found one of {size} bytes"
+        )
 
 
 def _fill(path: Path, expected: dict[str, Tensor]) -> None:
@@ -81,6 +105,7 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols; the checks below say what matters
             with reading(path) as file:
+                _refuse_compression(file, path.stat().st_size)
                 values = torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise
@@ -94,6 +119,20 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     ):
         raise SDFlowError(f"{path}: expected tensors by name, found something else")
     return values
+
+
+def _refuse_compression(file: BinaryIO, size: int) -> None:
+    """PyTorch compresses nothing, but would inflate a file of others, to whatever size.
+
+    Raises:
+        ValueError: something in the file is compressed, or in it twice.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+        if any(member.compress_type for member in members) or sum(m.file_size for m in members) > size:
+            raise ValueError("compressed tensors")
+    file.seek(0)
 
 
 def _check_layout(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:

@@ -9,14 +9,24 @@ from torch import Tensor
 
 from .files import reading
 
+_LARGEST_HEADER = 100_000_000
+"""Bytes; the library has the same limit."""
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+
+def read_tensors(path: Path, most: int | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a file by their names, and the text that goes with them by its keys.
 
+    Args:
+        path: of the file.
+        most: bytes that the tensors take at most; a larger file is not read.
+
     Raises:
-        ValueError: the file is damaged. The message is one line.
+        ValueError: the file is damaged, or too large. The message is one line.
         OSError: it cannot be read.
     """
+    size = path.stat().st_size
+    if most is not None and size > most + _LARGEST_HEADER:
+        raise ValueError(f"{size} bytes where tensors take {most} at most")
     with reading(path) as file:  # the library itself opens no files but those whose names are UTF-8
         content = file.read()
     try:

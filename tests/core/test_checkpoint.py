@@ -233,3 +233,11 @@ def test_what_a_killed_save_left_is_taken_away_by_the_next(model: SDFlow, folder
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SDFlowError, match="expected a checkpoint"):
         load_checkpoint(tmp_path / "nothing")
+
+
+def test_weights_of_more_bytes_than_the_architecture_are_not_read(folder: Path) -> None:
+    os.truncate(folder / "model.safetensors", 10**12)  # sparse: it takes no disk
+    with pytest.raises(
+        SDFlowError, match=r"model\.safetensors: expected whole weights, .* 1000000000000 bytes"
+    ):
+        load_checkpoint(folder)

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from sdflow.errors import SDFlowError
 from sdflow.inference import Downscaler, Upscaler
 from sdflow.layers import InvertibleConv1x1
 from sdflow.model import SDFlow
-from sdflow.published import FILES, read_published
+from sdflow.published import _BYTES, _PICKLE, FILES, read_published
 
 LAYOUTS = {
     "hrnet.pth": (1061, "9ca66804cc301f07"),
@@ -73,6 +74,38 @@ def test_the_expected_keys_are_the_published_ones(original: SDFlow, name: str) -
         for key, value in FILES[name][1](original)
     )
     assert (len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]) == LAYOUTS[name]
+
+
+@pytest.mark.parametrize("size", [0, 400_000, 4_000_000, 10**12])
+def test_a_file_of_another_size_is_not_opened(
+    folder: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "contentnet.pth"
+    path.unlink()
+    path.touch()
+    os.truncate(path, size)  # sparse: it takes no disk
+    monkeypatch.setattr("sdflow.published.SDFlow", None)  # nothing is made either
+    with pytest.raises(SDFlowError, match=rf"contentnet\.pth: expected a whole file .* of {size} bytes"):
+        read_published(folder)
+
+
+def test_the_sizes_are_those_of_the_layouts(original: SDFlow, whole: Path) -> None:
+    for name, (_, entries) in FILES.items():
+        tensors = sum(value.nbytes for _, value in entries(original))
+        assert _BYTES[name] == tensors
+        assert tensors < (whole / name).stat().st_size < tensors + _PICKLE
+
+
+def test_compressed_tensors_are_not_inflated(folder: Path) -> None:
+    path = folder / "contentnet.pth"
+    with zipfile.ZipFile(path) as stored:
+        members = {name: stored.read(name) for name in stored.namelist()}
+    path.unlink()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(SDFlowError, match=r"contentnet\.pth: expected a whole file of tensors"):
+        read_published(folder)
 
 
 def test_weights_that_come_back_are_the_ones_that_went_out(original: SDFlow, whole: Path) -> None:
