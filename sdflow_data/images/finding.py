@@ -2,7 +2,6 @@
 
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from sdflow.errors import SDFlowError
 
 from ..system.folders import is_junk
+from ..system.names import folded
 from .kinds import read_suffixes, unread_suffix
 from .picture import PictureError
 
@@ -116,13 +116,9 @@ def pair_by_name(hr_folder: Path, lr_folder: Path) -> list[tuple[Path, Path]]:
 def _look_alike(path: Path, others: Sequence[Path]) -> str:
     """The reason for skipping a file whose name only looks like a picture's."""
     for other in others:
-        if _folded(path) == _folded(other):
+        if folded(path.with_suffix("")) == folded(other.with_suffix("")):
             return f"; {str(other)!a} differs in upper and lower case, or in how accents are stored"
     return ""
-
-
-def _folded(path: Path) -> str:
-    return unicodedata.normalize("NFC", str(path.with_suffix(""))).casefold()
 
 
 def _entry(entry: Path, above: frozenset[Path]) -> Iterator[Path | PictureError]:

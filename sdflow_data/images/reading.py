@@ -31,6 +31,10 @@ MAX_PIXELS_VARIABLE = "SDFLOW_MAX_PIXELS"
 MAX_SIDE = 2**20
 """Longer sides are refused: decoders take memory for every row, however short."""
 
+_FILE_BYTES_PER_PIXEL, _METADATA = 8, 1 << 28
+"""The most bytes of a file: 16 bits of colour and alpha for every pixel, and what else is in it. Decoders
+hold the whole file in memory, except TIFF's."""
+
 _BYTES_PER_PIXEL = 32
 """The most memory of decoding a pixel: 16-bit colour with alpha and a profile."""
 
@@ -112,6 +116,7 @@ def _header(path: Path) -> Header:
     if _is_tiff(path):
         header = tiff.read_header(path)
     else:
+        _check_bytes(path, max_pixels())  # WebP and AVIF are read whole to be opened
         with _opened(path) as image:
             sides = image.height, image.width
             header = Header(*(reversed(sides) if orientation_of(image) in SWAPS_SIDES else sides))
@@ -120,7 +125,16 @@ def _header(path: Path) -> Header:
         raise UndecodableError(f"{found} are more than the {limit} that are read at most here (max_pixels)")
     if max(header.width, header.height) > MAX_SIDE:
         raise UndecodableError(f"{found} are more than {MAX_SIDE} on a side")
+    if not _is_tiff(path):
+        _check_bytes(path, header.width * header.height)
     return header
+
+
+def _check_bytes(path: Path, pixels: int) -> None:
+    """Refuse a file of more bytes than so many pixels can have."""
+    most, size = pixels * _FILE_BYTES_PER_PIXEL + _METADATA, path.stat().st_size
+    if size > most:
+        raise UndecodableError(f"expected a file of at most {most} bytes for its size, found {size}")
 
 
 def _is_tiff(path: Path) -> bool:

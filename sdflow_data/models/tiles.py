@@ -27,7 +27,7 @@ from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..images.writing import writing_png
 from ..system import names
-from ..system.folders import check_outside
+from ..system.folders import check_outside, folds_case
 from .degraders import MAX_DRAWS, Degrader, draw_codec
 from .upscaler import SDFlowUpscaler
 
@@ -135,9 +135,13 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
         output: a folder; or, for a single picture, the PNG file to write if the name ends in ``.png``.
         variants: number of variants; with more than one the files are ``NAME_v0.png``, ``NAME_v1.png``, ...
 
+    Returns:
+        The jobs; those of pictures whose files have one name, or names that the output folder does not tell
+        apart, have a problem.
+
     Raises:
-        SDFlowError: no pictures, an output within the source folder, an output that is neither a folder nor
-            ends in ``.png``, or two files of one name.
+        SDFlowError: no pictures, an output within the source folder, or an output that is neither a folder
+            nor ends in ``.png``.
     """
     skipped: list[Job] = []
     if source.is_dir():
@@ -154,8 +158,10 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
         _refuse_files(output, "a folder or a file that ends in .png")
         pairs = [(source, output / f"{source.stem}.png")]
     jobs = [_job(path, _variant_names(target, variants)) for path, target in pairs]
-    _refuse_collisions(jobs)
-    return jobs + skipped
+    for job in jobs:
+        if any(target.resolve() == job.source.resolve() for target in job.targets):
+            raise SDFlowError(f"{job.targets[0]}: expected an output that is not the input itself")
+    return _apart(jobs, folds_case(output)) + skipped
 
 
 def _job(source: Path, targets: tuple[Path, ...]) -> Job:
@@ -177,15 +183,25 @@ def _variant_names(target: Path, variants: int) -> tuple[Path, ...]:
     return tuple(target.with_name(f"{target.stem}_v{k}.png") for k in range(variants))
 
 
-def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    made: dict[Path, Path] = {}
+def _apart(jobs: Sequence[Job], folds: bool) -> list[Job]:
+    """The jobs; those that would write one and the same file have a problem instead of targets."""
+    makers: dict[str, list[Path]] = {}
     for job in jobs:
         for target in job.targets:
-            if target in made:
-                raise SDFlowError(f"{job.source}: would be written to {target}, and so would {made[target]}")
-            if target.resolve() == job.source.resolve():
-                raise SDFlowError(f"{target}: expected an output that is not the input itself")
-            made[target] = job.source
+            makers.setdefault(_name(target, folds), []).append(job.source)
+
+    def checked(job: Job) -> Job:
+        for target in job.targets:
+            if others := [path for path in makers[_name(target, folds)] if path != job.source]:
+                reason = f"would be written to {target}, and so would {others[0]}"
+                return Job(job.source, (), problem=PictureError(job.source, reason))
+        return job
+
+    return [checked(job) for job in jobs]
+
+
+def _name(target: Path, folds: bool) -> str:
+    return names.folded(target) if folds else str(target)
 
 
 class _Span(NamedTuple):

@@ -31,6 +31,15 @@ def check_outside(output: Path, inputs: Iterable[Path]) -> None:
             raise SDFlowError(f"{output}: expected an output outside of the input {folder}, found it inside")
 
 
+def folds_case(folder: Path) -> bool:
+    """Whether the file system of a folder, which need not exist, takes names that differ by case for one."""
+    for path in (folder, *folder.absolute().parents):
+        other = path.with_name(path.name.swapcase()) if path.name else path
+        if path.name != other.name and path.exists():
+            return other.exists() and other.samefile(path)
+    return False
+
+
 def refuse_links_out(folder: Path) -> None:
     """No link is followed out of the folder of a dataset, which may be somebody else's, whatever its name.
 

@@ -41,6 +41,11 @@ def printable(text: str) -> str:
     )
 
 
+def folded(path: PurePath) -> str:
+    """What paths have in common that differ by case, or by how their accents are stored."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
 def is_reserved(name: str) -> bool:
     """Whether Windows has no file or folder of this name: a device's, or one that ends in a dot or a space.
 

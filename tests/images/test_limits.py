@@ -1,6 +1,7 @@
 """Bounds before decoding, and kinds of files that are known only by their content."""
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -65,6 +66,15 @@ def test_a_lack_of_memory_is_the_pictures_failure(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("sdflow_data.images.reading.decode_png", full)
     with pytest.raises(PictureError, match="20x11 pixels do not fit in memory"):
         read_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "bmp", "avif"])
+def test_a_file_far_larger_than_its_picture_is_not_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{kind}"
+    Image.new("RGB", (20, 11)).save(path)
+    os.truncate(path, 10**11)  # sparse: it takes no disk
+    with pytest.raises(PictureError, match="expected a file of at most .* found 100000000000"):
+        read_picture(path)
 
 
 def test_large_metadata_do_not_spoil_a_png(tmp_path: Path) -> None:

@@ -379,12 +379,29 @@ class TestPlan:
         assert named[0].targets == (tmp_path / "b.png",)
         assert inside[0].targets == (tmp_path / "b" / "a.png",)
 
-    def test_names_that_would_collide_are_refused(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("folds", [False, True])
+    def test_pictures_that_would_overwrite_each_other_fail_and_the_others_are_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: bool
+    ) -> None:
         (tmp_path / "in").mkdir()
-        for name in ("a.jpg", "a.png"):
+        for name in ("a.jpg", "a.png", "b.png", "B.tif", "c.png", "e\u0301.png", "\u00c9.png"):
             (tmp_path / "in" / name).touch()
-        with pytest.raises(SDFlowError, match=r"a\.png: would be written to .*and so would .*a\.jpg"):
-            plan_pictures(tmp_path / "in", tmp_path / "out")
+        monkeypatch.setattr("sdflow_data.models.tiles.folds_case", lambda folder: folds)
+        jobs = plan_pictures(tmp_path / "in", tmp_path / "out")
+        failed = {job.source.name for job in jobs if job.problem}
+        assert failed == {"a.jpg", "a.png"} | (
+            {"b.png", "B.tif", "e\u0301.png", "\u00c9.png"} if folds else set()
+        )
+        assert all(job.targets or job.problem for job in jobs) and len(jobs) == 7
+        (problem,) = [str(job.problem) for job in jobs if job.source.name == "a.png"]
+        assert "a.png: would be written to" in problem and "a.jpg" in problem
+
+    def test_variants_of_one_picture_are_not_another_picture(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        for name in ("a.png", "a_v0.png", "a_v0_v0.png", "b.png"):
+            (tmp_path / "in" / name).touch()
+        jobs = plan_pictures(tmp_path / "in", tmp_path / "out", variants=2)
+        assert [job.problem for job in jobs] == [None] * 4
 
     def test_writing_into_the_input_is_refused(self, picture: Path) -> None:
         with pytest.raises(SDFlowError, match="found it inside"):

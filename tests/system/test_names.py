@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sdflow_data.models.tiles import plan_pictures
 from sdflow_data.system import names
+from sdflow_data.system.folders import folds_case
 from sdflow_data.system.names import as_displayed, displayed, is_reserved, printable
 
 file_names = (
@@ -53,6 +54,18 @@ def test_names_that_windows_reserves(name: str) -> None:
 @pytest.mark.parametrize("name", ["CONSOLE", "com", "com10.png", "a.con", ".nul", "x"])
 def test_names_that_only_look_like_it(name: str) -> None:
     assert not is_reserved(name)
+
+
+def test_whether_a_folder_tells_upper_from_lower_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "Photos"
+    there.mkdir()
+    tells = not (tmp_path / "pHOTOS").exists()
+    assert folds_case(there) == folds_case(there / "new" / "er") == (not tells)
+    if tells:  # the other name as the same folder, as a disk has it that does not tell
+        (tmp_path / "pHOTOS").symlink_to(there)
+        assert folds_case(there) and folds_case(there / "12")
 
 
 def test_on_windows_a_reserved_name_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
