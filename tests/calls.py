@@ -1,7 +1,6 @@
 """Calls of the program and of pairs of processes, with few new processes: each loads torch, for seconds."""
 
 import io
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -15,10 +14,7 @@ import pytest
 import torch.multiprocessing
 from sdflow_cli.main import main
 
-FORKS = multiprocessing.get_context("forkserver")
-"""Starts processes as forks of one that has loaded torch and the project."""
-
-FORKS.set_forkserver_preload(["sdflow.training", "sdflow_data.generation.run", "pytest"])
+from sdflow_data.system.processes import worker_context
 
 PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
 
@@ -60,4 +56,5 @@ def call_by_two(program: Sequence[str]) -> list[subprocess.CompletedProcess[str]
 
 def run_by_two(function: Callable[..., None], *arguments: object) -> None:
     """Run ``function(rank, *arguments)`` in two processes: forks of one that has torch loaded."""
+    worker_context()
     torch.multiprocessing.start_processes(function, arguments, nprocs=2, start_method="forkserver")

@@ -26,7 +26,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from calls import FORKS
 from factory import make, write_pictures
 from laws import SMALLEST, randomise
 from small_training import ARCHITECTURE, CONFIG, batch
@@ -41,6 +40,7 @@ from sdflow_data.dataset.plan import Plan
 from sdflow_data.dataset.reading import PairedShards
 from sdflow_data.dataset.verify import verify
 from sdflow_data.models.cameras import cameras_of
+from sdflow_data.system.processes import worker_context
 from sdflow_data.training.metrics_log import MetricsLog
 from sdflow_data.training.run_folder import RunFolder, RunState
 
@@ -271,11 +271,12 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(TARGETS)), ids=map(str, TARGETS))
 def test_no_mutation_hangs_crashes_or_is_a_bug(number: int, originals: Path, tmp_path: Path) -> None:
+    context = worker_context()
     counts, wrong = Counter[str](), []
     seeds = range(number * ROUNDS, (number + 1) * ROUNDS)
     while seeds:
-        results = FORKS.Queue()
-        process = FORKS.Process(target=fuzz, args=(originals, tmp_path, seeds, results))
+        results = context.Queue()
+        process = context.Process(target=fuzz, args=(originals, tmp_path, seeds, results))
         process.start()
         died = False
         while seeds and not died:

@@ -19,9 +19,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from ..statistics.batch import LUMA
@@ -222,9 +222,11 @@ def c2st_auc(
 
 
 def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """The chance that a positive scores higher than a negative; ties count half."""
-    ranks = rankdata(np.concatenate([positive, negative]))[: len(positive)]
-    return float((ranks.sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative)))
+    """The chance that a positive scores higher than a negative; ties count half; NaN where a score is."""
+    ranks = pd.Series(np.concatenate([positive, negative])).rank().to_numpy()
+    if np.isnan(ranks).any():
+        return math.nan
+    return float((ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative)))
 
 
 def most_area(floor: float) -> float:

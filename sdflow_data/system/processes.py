@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -10,10 +11,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sdflow.errors import SDFlowError
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+_PACKAGES = ("sdflow", "sdflow_data")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 T = TypeVar("T")
@@ -35,8 +40,7 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
     if workers <= 1:
         yield from map(function, tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker)
+    pool = ProcessPoolExecutor(workers, worker_context(), _start_worker)
     try:
         with starting_workers():
             pending = [pool.submit(function, task) for task in tasks]
@@ -54,6 +58,24 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
 def cores() -> int:
     """Number of cores that this process may use; all cores if the system does not tell."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_context() -> "SpawnContext | ForkServerContext":
+    """The start method of worker processes.
+
+    On Linux they are forks of a helper process, which is new and has imported what this process has of the
+    project: to load torch in each of many workers takes seconds and memory. That is Python's own default
+    from 3.14 on. Elsewhere they are new processes; on macOS system libraries do not survive a fork.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in list(sys.modules) if name.split(".")[0] in _PACKAGES])
+    with starting_workers():
+        forkserver.ensure_running()
+    return context
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from sdflow_data.images.picture import PictureError
 from sdflow_data.images.reading import read_header, read_picture
+from sdflow_data.system.processes import worker_context
 
 ROUNDS = 100  # mutations of headers, and as many of bodies, of each seed file
 SECONDS, GIBIBYTES = 5, 6  # for one picture; torch and its libraries alone map 4
@@ -159,7 +160,7 @@ def fuzz(
 
 @pytest.mark.slow
 def test_no_mutation_hangs_crashes_or_passes_with_wrong_pixels(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = worker_context()
     counts, wrong = Counter[str](), []
     for name, data in seeds().items():
         folder = tmp_path / name

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdflow.errors import SDFlowError
-from sdflow_data.system.processes import in_processes
+from sdflow_data.system.processes import in_processes, worker_context
 
 
 def square(number: int) -> int:
@@ -32,6 +32,12 @@ def die(number: int) -> int:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_task_is_done_once(workers: int) -> None:
     assert sorted(in_processes(square, range(10), workers)) == [n * n for n in range(10)]
+
+
+def test_where_a_fork_is_not_safe_workers_are_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert worker_context().get_start_method() == "spawn"
+    assert sorted(in_processes(square, range(3), 2)) == [0, 1, 4]
 
 
 def test_no_task_needs_no_process() -> None:

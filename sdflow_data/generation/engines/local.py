@@ -1,7 +1,6 @@
 """Worker processes on this machine."""
 
 import contextlib
-import multiprocessing
 import threading
 import traceback
 from collections import Counter, deque
@@ -12,13 +11,13 @@ from typing import NamedTuple
 
 from sdflow.errors import ArgumentError
 
-from ...system.processes import cores, die_with_parent, starting_workers
+from ...system.processes import cores, die_with_parent, starting_workers, worker_context
 from ..shard_maker import GenerationJob, ShardMaker, ShardTask
 from . import ATTEMPTS, Made, worker_died
 
 
 class LocalEngine:
-    """Spawns ``workers`` processes, and replaces those that die.
+    """Starts ``workers`` processes, and replaces those that die.
 
     Args:
         workers: their number; None for one per core, or a single one if the model is not on the CPU.
@@ -80,7 +79,7 @@ class _Worker:
     def __init__(self, job: GenerationJob) -> None:
         self.task: ShardTask | None = None
         self.idle = False
-        context = multiprocessing.get_context("spawn")
+        context = worker_context()
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, job), daemon=True)
         with starting_workers():
