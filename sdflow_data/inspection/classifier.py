@@ -226,7 +226,10 @@ def auc(positive: np.ndarray, negative: np.ndarray) -> float:
     ranks = pd.Series(np.concatenate([positive, negative])).rank().to_numpy()
     if np.isnan(ranks).any():
         return math.nan
-    return float((ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative)))
+    return float(
+        (ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2)
+        / (len(positive) * len(negative))
+    )
 
 
 def most_area(floor: float) -> float:
