@@ -151,8 +151,8 @@ def _inspect_dataset(
         say(f"skipped {skipped}", err=True)
     if inspection.classified is not None:
         effort, seconds = inspection.classified.effort, inspection.classified.seconds
-        told = f"{effort.splits} splits of at most {effort.steps:,} steps, {seconds:.0f} s"
-        click.echo(f"classifiers: {told}", err=True)
+        budget = f"{effort.splits} splits of at most {effort.steps:,} steps"
+        click.echo(f"classifiers: {budget}, {seconds:.0f} s", err=True)
     click.echo(_table(inspection))
     for measure in inspection.noise:
         click.echo(
@@ -162,11 +162,9 @@ def _inspect_dataset(
     _write(json_, inspection.to_json, report, lambda: report_html(inspection))
     if fail_under is None:
         return 0
-    if inspection.untold:
-        reasons = "; ".join(f"{verdict.question} {verdict.untold}" for verdict in inspection.untold)
-        click.echo(
-            f"Error: --fail-under: expected every question to be answered, not so: {reasons}", err=True
-        )
+    if inspection.unanswered:
+        reasons = "; ".join(f"{verdict.question} {verdict.unanswered}" for verdict in inspection.unanswered)
+        click.echo(f"Error: --fail-under: expected an answer to every question, but {reasons}", err=True)
         return 1
     if not inspection.score >= fail_under:
         click.echo(
@@ -180,7 +178,7 @@ def _inspect_dataset(
 def _write(
     json_: Path | None, values: Callable[[], Any], report: Path | None, page: Callable[[], str]
 ) -> None:
-    """Write the files that were asked for."""
+    """Write the requested files."""
     import json
 
     from sdflow.files import write_file
@@ -194,7 +192,7 @@ def _write(
 
 
 def _utf8(text: str) -> bytes:
-    """Names of files may hold bytes that are no UTF-8; the same escape is good JSON and plain in HTML."""
+    """UTF-8. Bytes of file names that are not UTF-8 become escapes, which JSON reads and HTML shows."""
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -210,15 +208,13 @@ def _verdicts(inspection: "Inspection") -> str:
     lines = []
     for verdict in inspection.verdicts:
         answer = click.style(f"{verdict.answer:<14}", fg=_COLOURS[verdict.passed])
-        reasons = [f"{m.text} ({m.threshold})" for m in verdict.measures] or [verdict.untold]
+        reasons = [f"{m.text} ({m.threshold})" for m in verdict.measures] or [verdict.unanswered]
         lines.append(f"{verdict.question:<12} {answer} {reasons[0]}")
         lines += [" " * 28 + reason for reason in (*reasons[1:], *verdict.notes)]
-    told = len(inspection.verdicts) - len(inspection.untold)
-    score = f"{inspection.score:.0f} of 100: that of the worst verdict; from 50 on all are good."
-    if inspection.untold:
-        score = (
-            f"{told} of {len(inspection.verdicts)} told, the worst of them with "
-            f"{inspection.score:.0f} of 100."
-        )
+    score = f"{inspection.score:.0f} of 100, that of the worst verdict; 50 passes."
+    if inspection.unanswered:
+        total = len(inspection.verdicts)
+        answered = total - len(inspection.unanswered)
+        score = f"{inspection.score:.0f} of 100, that of the worst verdict; {answered} of {total} answered."
     lines.append(f"\n{inspection.conclusion}\nScore {score}")
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""Inspection of a dataset: its statistics beside those of real photographs, verdicts, a report."""
+"""Inspection of datasets and photographs: measurement, comparison with real photographs, verdicts, report."""

@@ -1,4 +1,4 @@
-"""What in photographs would spoil a training: one line each, with what to do. Nothing here is an error."""
+"""Warnings about photographs that would spoil a training, one line each with a remedy. None is an error."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,22 +10,25 @@ from .photographs import Survey, same_pictures
 
 FEW_PHOTOGRAPHS = 10
 ENLARGED = 1.8
-"""Times fewer pixels a side that would hold a photograph's detail, from which on it counts as enlarged."""
+"""`Photograph.enlargement` from which on a photograph counts as enlarged."""
 
 BLURRED = 1.2
-"""Pixels: deviation of the blur from which on HR photographs count as blurred."""
+"""Standard deviation of the blur, in pixels, above which HR photographs count as blurred."""
 
 NOISY = 6.0
-"""Grey levels of noise from which on HR photographs count as noisy."""
+"""Noise, in grey levels, above which HR photographs count as noisy."""
 
 COARSE_JPEG = 80
-"""Quality under which HR photographs hand the traces of JPEG on to their LR."""
+"""JPEG quality below which HR photographs pass their artefacts on to their LR."""
 
-_LEAST_SHARE = 0.2
-"""Of photographs that look enlarged: a single smooth scene looks so too."""
+_LEAST_SHARE_ENLARGED = 0.2
+"""Share of enlarged photographs that is worth a warning. A single smooth scene also looks enlarged."""
 
 _FLAT = 0.05
+"""`Photograph.flat` above which a photograph counts as artificial."""
+
 _BRIGHTNESS_APART, _CONTRAST_RATIO = 40.0, 1.6
+"""Differences of the medians, in grey levels and as a ratio, above which scenes count as different."""
 
 
 def advice(photographs: Survey, side: str = "") -> list[str]:
@@ -33,7 +36,7 @@ def advice(photographs: Survey, side: str = "") -> list[str]:
 
     Args:
         photographs: the set.
-        side: "HR" or "LR" if it is one side of a training; HR photographs have to be sharp and clean.
+        side: "HR" or "LR" if the set is one side of a training. HR photographs must be sharp and clean.
     """
     prefix = f"{side}: " if side else ""
     return [prefix + line for line in _of_any(photographs)] + [
@@ -46,27 +49,27 @@ def _of_any(photographs: Survey) -> Iterator[str]:
         name, reason = next(iter(photographs.unreadable.items()))
         yield (
             f"{_files(len(photographs.unreadable))} cannot be read ({name}: {reason}) and will be left out; "
-            "get them again or remove them"
+            "restore or remove them"
         )
     if len(photographs.sizes) < FEW_PHOTOGRAPHS:
         yield (
-            f"{_files(len(photographs.sizes))}, too few to tell a camera from a scene; "
+            f"{_files(len(photographs.sizes))}, too few to separate the camera from the scenes; "
             f"add more, at least {FEW_PHOTOGRAPHS}"
         )
     if photographs.duplicates:
         name, first = next(iter(photographs.duplicates.items()))
         yield (
             f"{_files(len(photographs.duplicates))} repeat others byte for byte ({name} is {first}); "
-            "remove them, or they count twice"
+            "remove them, because repeated photographs count twice"
         )
     if photographs.unusual:
         name, reason = next(iter(photographs.unusual.items()))
         yield (
-            f"{_files(len(photographs.unusual))} of a kind of JPEG that cannot be made again "
+            f"{_files(len(photographs.unusual))} of a kind of JPEG that cannot be reproduced "
             f"({name}: {reason}); save them as PNG"
         )
     if lossy := photographs.formats.get("WEBP", 0):
-        yield f"{_files(lossy)} in WebP, whose traces are not reproduced; prefer the originals"
+        yield f"{_files(lossy)} in WebP, whose artefacts are not reproduced; prefer the originals"
     yield from _some(photographs, lambda photo: photo.grey, "without colour", "remove them")
     yield from _some(
         photographs,
@@ -79,9 +82,9 @@ def _of_any(photographs: Survey) -> Iterator[str]:
     yield from _some(
         photographs,
         lambda photo: photo.enlargement >= ENLARGED,
-        f"with no more detail than {factor:.1f} times fewer pixels a side would hold, enlarged or blurred",
+        f"enlarged or blurred: a size {factor:.1f} times smaller would hold their detail",
         f"scale them down by about {factor:.1f}, or use the originals",
-        _LEAST_SHARE,
+        _LEAST_SHARE_ENLARGED,
     )
 
 
@@ -106,7 +109,7 @@ def _of_sharp(photographs: Survey) -> Iterator[str]:
 def _some(
     photographs: Survey, is_so: Callable[[Photograph], bool], what: str, cure: str, least: float = 0.0
 ) -> Iterator[str]:
-    """A line if some photographs are so, and at least that share of those measured."""
+    """A warning if ``is_so`` holds for some photographs, and for at least the share ``least`` of them."""
     found = [photo.name for photo in photographs.measured if is_so(photo)]
     if found and len(found) >= least * len(photographs.measured):
         yield f"{len(found)} of {len(photographs.measured)} measured {what} ({found[0]}); {cure}"
@@ -119,12 +122,12 @@ def _files(count: int) -> str:
 def advice_for_training(
     hr: Survey, lr: Survey, scale: int | None = None, patch_size: int | None = None
 ) -> list[str]:
-    """Warnings about two sets that a training is to use.
+    """Warnings about the two sides of a training.
 
     Args:
-        hr, lr: the two sides.
-        scale: ratio of HR to LR size, if it is known.
-        patch_size: side of the HR crops in pixels, if it is known.
+        hr, lr: the HR and the LR photographs.
+        scale: ratio of HR to LR size; None if it is not known.
+        patch_size: side of the HR crops in pixels; None if it is not known.
     """
     sides = [*advice(hr, "HR"), *advice(lr, "LR")]
     return [*_of_folders(hr.folders, lr.folders), *sides, *_of_both(hr, lr, scale, patch_size)]
@@ -134,10 +137,10 @@ def _of_folders(hr: Sequence[Path], lr: Sequence[Path]) -> Iterator[str]:
     for sharp in map(Path.resolve, hr):
         for low in map(Path.resolve, lr):
             if sharp == low:
-                yield f"{low} is both HR and LR; nothing is to be learned from that: name another folder"
+                yield f"{low} is both HR and LR, so a model learns nothing; name another folder"
             elif low.is_relative_to(sharp) or sharp.is_relative_to(low):
                 inner, outer = (low, sharp) if low.is_relative_to(sharp) else (sharp, low)
-                yield f"{inner} lies in {outer}, so that its photographs are on both sides; move it out"
+                yield f"{inner} lies in {outer}, so its photographs are on both sides; move it out"
 
 
 def _of_both(hr: Survey, lr: Survey, scale: int | None, patch_size: int | None) -> Iterator[str]:
@@ -161,7 +164,7 @@ def _of_both(hr: Survey, lr: Survey, scale: int | None, patch_size: int | None) 
 
 
 def _of_scale(hr: Survey, lr: Survey, same: Sequence[tuple[str, str]], scale: int | None) -> Iterator[str]:
-    """Where the same scenes are on both sides, their sizes tell the scale."""
+    """A warning if the sizes of scenes that are on both sides contradict the scale."""
     sizes = [{photo.name: photo.size for photo in side.measured} for side in (hr, lr)]
     ratios = [sizes[0][sharp][0] / sizes[1][low][0] for sharp, low in same]
     ratio = float(np.median(ratios))
@@ -187,6 +190,6 @@ def _of_scenes(hr: Sequence[Photograph], lr: Sequence[Photograph]) -> Iterator[s
         different.append("colours")
     if different:
         yield (
-            f"HR and LR show different scenes (medians: {', '.join(different)}), so that a measured response "
-            "is not to be trusted; choose HR photographs of similar places and light"
+            f"HR and LR show different scenes (medians: {', '.join(different)}), so the measured response "
+            "is not reliable; choose HR photographs of similar places and light"
         )

@@ -1,13 +1,13 @@
-"""The classifier two-sample test: can a small network that is trained to tell two sets apart do so?
+"""The classifier two-sample test (Lopez-Paz and Oquab, "Revisiting Classifier Two-Sample Tests", ICLR 2017).
 
-Lopez-Paz and Oquab, "Revisiting Classifier Two-Sample Tests", ICLR 2017. The area under the ROC curve on
-photographs that it has not seen is 0.5 where it can not, and 1 where it always can. It finds what nobody
-has thought of measuring.
+A small network is trained to distinguish two sets. Its area under the ROC curve (AUC) on held-out photographs
+is 0.5 if it cannot distinguish them, and 1 if it always can. It also detects differences that no statistic
+here measures.
 
-What a test says is worth what it could have said. One split of few photographs says little, so there are
-several; a training that stops early sees little, so it goes on until the loss on photographs held back no
-longer falls; and beside it stand the areas of bicubic LR, which must be told for the test to have any
-power, and of one half of the photographs against the other, which nothing can be asked to beat.
+One split of few photographs is a noisy estimate, so there are several splits. A training that stops early
+misses differences, so training continues until the validation loss no longer falls. Two references bound
+the result. Bicubic LR must be detected, or the test has no power. The AUC of one half of the photographs
+against the other half is the floor: no dataset can be expected to be below it.
 """
 
 import copy
@@ -30,28 +30,29 @@ from ..system.parallel import in_order
 
 Groups = Sequence[Any] | np.ndarray
 PatchesOf = tuple[np.ndarray, Groups]
+"""Patches (N, p, p, 3) uint8 and the names (N) of their photographs."""
 
 _CROP = 48
 _BATCH, _MOST_VALIDATED = 32, 256
 _CHECK_EVERY = 25
 _LEAST_PHOTOGRAPHS = 3
 _SURE = 0.05
-"""Validation loss at which there is nothing left to learn; chance has 1.39."""
+"""Validation loss at which training ends, because the sets are separated. Chance has 1.39."""
 
 _BANDS = (0.0, 0.1, 0.2, 0.3, 1.0)
-"""Cycles per pixel at which the bands begin and end that samples and photographs exchange."""
+"""Edges, in cycles per pixel, of the bands that samples and photographs exchange."""
 
 _COLOURS = {"brightness": [0], "colours": [1, 2]}
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard a test tries.
+    """The budget of a test.
 
     Attributes:
-        steps: of training, at most.
-        splits: of the photographs; each has a network of its own.
-        patience: steps without a lower loss on the photographs held back, after which training ends.
+        steps: the most training steps of a network.
+        splits: the number of splits of the photographs. One network is trained on each.
+        patience: the number of steps without a lower validation loss after which training ends.
     """
 
     steps: int
@@ -65,17 +66,16 @@ THOROUGH = Effort(steps=3000, splits=5, patience=1000)
 
 @dataclass(frozen=True)
 class Classified:
-    """What came of one network.
+    """The result of one network.
 
     Attributes:
-        auc: on the photographs held out, 0.5 but for chance where sets are alike; NaN where there are fewer
-            than three photographs on either side to train, choose and test with.
-        steps: after which it did best on the photographs to choose with.
-        tested: patches that the area is over.
-        at_the_bound: the loss still fell when the steps were used up: more might tell more.
-        parts: for each band of brightness and of colours, the area of photographs that have it from the
-            samples
-            against photographs that have it from one another.
+        auc: AUC on the test photographs; NaN if a side has fewer than three photographs, one each for
+            training, validation and test.
+        steps: the training step with the lowest validation loss.
+        tested: the number of test patches.
+        at_the_bound: whether the loss still fell at the last step, so that more steps might help.
+        parts: for each band of brightness and of colours, the AUC of photographs with this band from samples
+            against photographs with this band from other photographs.
     """
 
     auc: float
@@ -87,41 +87,45 @@ class Classified:
 
 @dataclass(frozen=True)
 class Areas:
-    """The areas of one test, one for each split, from 0.5 on.
+    """The AUCs of one test, one for each split, from 0.5 to 1.
 
-    An area of 0.2 tells sets apart as surely as one of 0.8, by the same law turned round; both count as 0.8.
+    An AUC of 0.2 distinguishes two sets as well as one of 0.8, with the opposite sign. Both count as 0.8.
     """
 
     values: tuple[float, ...]
 
     @classmethod
     def of(cls, found: Sequence[float]) -> "Areas":
-        """Of areas on both sides of 0.5; those that are NaN do not count."""
+        """From AUCs on both sides of 0.5; NaN is left out."""
         return cls(tuple(max(area, 1 - area) for area in found if not math.isnan(area)))
 
     @property
     def mean(self) -> float:
+        """Mean over the splits; NaN without any."""
         return float(np.mean(self.values)) if self.values else math.nan
 
     @property
     def low(self) -> float:
+        """The lowest of the splits."""
         return min(self.values, default=math.nan)
 
     @property
     def high(self) -> float:
+        """The highest of the splits."""
         return max(self.values, default=math.nan)
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Areas under the curve of three tests, each against real photographs.
+    """The AUCs of three tests against real photographs.
 
     Attributes:
-        generated, bicubic: of a dataset, and of bicubic LR.
-        real: of one half of the photographs against the other: the floor.
-        parts: as `Classified` has them for the dataset, mean of the splits.
-        at_the_bound: a network of the dataset's was still learning when its steps were used up.
-        effort: how hard was tried, and ``seconds``, how long it took.
+        generated, bicubic: AUCs of the dataset, and of bicubic LR.
+        real: AUCs of one half of the photographs against the other half: the floor.
+        parts: `Classified.parts` of the dataset; means over the splits.
+        at_the_bound: whether a network on the dataset still learned at its last step.
+        effort: the budget.
+        seconds: the duration of all tests together.
     """
 
     generated: Areas
@@ -134,7 +138,7 @@ class Classification:
 
     @property
     def floor(self) -> float:
-        """The mean area of photographs from one another; chance where they are too few to tell."""
+        """The mean of ``real``; 0.5 if there are too few photographs."""
         return self.real.mean if self.real.values else 0.5
 
 
@@ -146,9 +150,15 @@ def classify(
     seed: int = 0,
     workers: int | None = None,
 ) -> Classification:
-    """The three tests, on patches (N, p, p, 3) with the names of their photographs (N).
+    """Test a dataset, bicubic LR and halves of the photographs against real photographs.
 
-    Each is made once for every split. Bicubic LR, which is told at once or never, has one split.
+    Each test has one network per split. Bicubic LR has a single split, because its result hardly varies.
+
+    Args:
+        generated, bicubic, real: patches of the three sets, all of one size.
+        effort: the budget of each test.
+        seed: the first seed; the splits count up from it.
+        workers: processes; None for one per core.
     """
     began = time.monotonic()
     names = np.asarray(real[1])
@@ -195,13 +205,13 @@ def c2st_auc(
     """Train a classifier on two sets of patches and test it on photographs that it has not seen.
 
     Args:
-        fake, real: (N, p, p, 3) uint8; the mean colour of a patch is hidden from the classifier.
-        fake_groups, real_groups: N names of photographs; a photograph is trained on, validated on or tested
-            on, never two of them, whichever set its patches are in.
-        seed: of the split, the crops and the network.
-        steps: to train at most; what is tested is the network that did best on the photographs to choose
-            with.
-        patience: steps without its doing better, after which training ends; None for never.
+        fake, real: (N, p, p, 3) uint8. The classifier does not see the mean colour of a patch.
+        fake_groups, real_groups: the names (N) of their photographs. Every photograph belongs to one of
+            training, validation and test, in both sets.
+        seed: the seed of the split, the crops and the network.
+        steps: the most training steps. The weights with the lowest validation loss are tested.
+        patience: the number of steps without a lower validation loss after which training ends; None for no
+            such limit.
     """
     random = np.random.default_rng(seed)
     parts = _split(fake_groups, real_groups, random)
@@ -222,21 +232,25 @@ def c2st_auc(
 
 
 def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """The chance that a positive scores higher than a negative; ties count half; NaN where a score is."""
+    """The area under the ROC curve: the chance that a positive scores higher than a negative.
+
+    Ties count half. NaN if a score is NaN.
+
+    Args:
+        positive, negative: scores, (n,) and (m,).
+    """
     ranks = pd.Series(np.concatenate([positive, negative])).rank().to_numpy()
     if np.isnan(ranks).any():
         return math.nan
-    return float(
-        (ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2)
-        / (len(positive) * len(negative))
-    )
+    above = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(above / (len(positive) * len(negative)))
 
 
 def most_area(floor: float) -> float:
-    """How large an area may be: half of the way from chance to certainty, and never less than the floor.
+    """The largest AUC that passes: 0.75 (half of the way from chance to certainty), or a higher floor.
 
     Args:
-        floor: the area of photographs from one another.
+        floor: the AUC of photographs against other photographs.
     """
     return max(0.75, floor)
 
@@ -244,10 +258,10 @@ def most_area(floor: float) -> float:
 def _split(
     fake_groups: Groups, real_groups: Groups, random: np.random.Generator
 ) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Rows of fake and real to train (about 60 % of the photographs), to validate and to test with.
+    """Rows of fake and real for training (about 60 %), validation and test; None for too few photographs.
 
-    A photograph that both sets have is on the same side of the split in both. If it were trained on as fake
-    and asked for as real, the network would know it again by its content, and be wrong.
+    A photograph that both sets have is in the same part in both. Otherwise the network could learn its
+    content as fake and recognise it in the test as real.
     """
     fake, real = (np.asarray(groups).astype(str) for groups in (fake_groups, real_groups))
     parts: list[list[np.ndarray]] = [[], [], []]
@@ -264,25 +278,23 @@ def _split(
 
 
 def _planes(patches: np.ndarray) -> Tensor:
-    """(N, 3, p, p): brightness and the two colour differences, less their means over a patch."""
+    """(N, 3, p, p): luma and the two colour differences, minus their means over the patch."""
     axes = np.concatenate([LUMA[None], DIFFERENCES])
     planes = torch.from_numpy(patches.astype(np.float32) @ axes.T).permute(0, 3, 1, 2)
     return planes - planes.mean(dim=(2, 3), keepdim=True)
 
 
 def _scale(planes: Tensor) -> Tensor:
-    """(1, 3, 1, 1): the differences of neighbours, so that faint colours count as much as strong
-    brightness."""
+    """(1, 3, 1, 1): standard deviations of the differences of neighbours, by which planes are normalised."""
     return (planes[..., 1:] - planes[..., :-1]).std(dim=(0, 2, 3)).clamp_min(0.1).view(1, 3, 1, 1)
 
 
 class _Network(nn.Module):
     """(B, 3, p, p) to logits (B,).
 
-    It sees the places of a 2x2 grid apart, and powers and products of what is left of the planes without
-    their
-    local means: noise differs in its variances and correlations, which a network of linear layers and
-    ramps is slow to come upon.
+    The positions of a 2x2 grid are separate channels. Further channels are squares and products of the planes
+    after subtraction of their local means. Noise differs in variances and correlations, which linear layers
+    and ReLUs learn slowly from the planes alone.
     """
 
     def __init__(self, width: int = 24) -> None:
@@ -316,10 +328,10 @@ def _train(
     patience: int,
     random: np.random.Generator,
 ) -> tuple[int, bool]:
-    """Leaves the weights that did best on the validation photographs.
+    """Train the network. It ends with the weights of the lowest validation loss.
 
     Returns:
-        The steps that led there, and whether training had ended by itself.
+        The step of these weights, and whether training ended before ``steps``.
     """
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
     best, best_step, best_weights = math.inf, 0, copy.deepcopy(network.state_dict())
@@ -343,10 +355,10 @@ def _train(
 
 
 def _parts(network: nn.Module, fakes: Tensor, reals: Tensor, random: np.random.Generator) -> dict[str, float]:
-    """By what the network tells: the areas of photographs with one part of a sample's.
+    """What the network detects: the AUC of photographs with one band of a sample, for each band.
 
-    Photographs whose part is another photograph's stand on the other side, so that it is not the exchange
-    that is told.
+    They are compared with photographs that have this band of another photograph, so that the exchange itself
+    is not detected.
     """
     fakes, reals = _middles(fakes), _middles(reals)
     if fakes.shape[1:] != reals.shape[1:]:
@@ -379,26 +391,25 @@ def _exchanged(patches: Tensor, others: Tensor, channels: list[int], low: float,
 
 
 def _crops(patches: Tensor, random: np.random.Generator) -> Tensor:
-    """A batch of random crops. They begin at multiples of 8, so that 2x2 and 8x8 grids stay where they
-    are."""
+    """A batch of random crops. They begin at multiples of 8, which keeps 2x2 and 8x8 grids aligned."""
     size = min(_CROP, patches.shape[2])
-    places = (patches.shape[2] - size) // 8 + 1
+    starts = (patches.shape[2] - size) // 8 + 1
     crops = []
     for index in random.integers(len(patches), size=_BATCH):
-        top, left = 8 * random.integers(places, size=2)
+        top, left = 8 * random.integers(starts, size=2)
         crops.append(patches[index, :, top : top + size, left : left + size])
     return torch.stack(crops)
 
 
 def _middles(patches: Tensor) -> Tensor:
-    """The middle crops of a bounded number of patches, on the same grid of 8."""
+    """Centre crops of at most `_MOST_VALIDATED` patches, on the same grid of 8."""
     start = max(0, (patches.shape[2] - _CROP) // 16 * 8)
     thinned = patches[:: -(-len(patches) // _MOST_VALIDATED)]
     return thinned[:, :, start : start + _CROP, start : start + _CROP]
 
 
 def _loss(network: nn.Module, patches: tuple[Tensor, Tensor]) -> float:
-    """The mean of both classes, however many patches each has."""
+    """Binary cross-entropy, summed over the means of the two classes."""
     return sum(
         float(F.softplus(torch.from_numpy(sign * _scores(network, part))).mean())
         for sign, part in zip((-1, 1), patches)

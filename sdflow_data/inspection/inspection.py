@@ -1,4 +1,4 @@
-"""All that is to be known of a dataset, in one call: what ``sdflow inspect`` prints, draws and writes."""
+"""The inspection of a dataset in one call: everything that ``sdflow inspect`` prints, draws and writes."""
 
 import math
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from sdflow.errors import SDFlowError
 
 from ..dataset.manifest import INFO, Dataset, read_dataset
 from ..statistics.batch import bicubic_lr
-from ..statistics.compare import KernelComparison, compare, compare_features
+from ..statistics.compare import MMDComparison, compare, compare_features
 from ..statistics.noise_models import NoiseMeasure, noise_measures
 from .classifier import QUICK, Classification, Effort, classify
 from .made_by import CameraOfModel, measured_cameras
 from .sets import MeasuredDataset, MeasuredPatches, measure_dataset, measure_photographs, read_partners
-from .tells import Tell, tells
+from .single_statistics import SingleStatistic, single_statistics
 from .verdicts import Verdict, conclusion, overall, passed, verdicts
 
 
 @dataclass(frozen=True)
 class RealSet:
-    """What a dataset is held against.
+    """The photographs that a dataset is compared with.
 
     Attributes:
-        folder: of photographs, or of a dataset of real pairs.
-        patches: cut to the size of the dataset's LR.
-        skipped: files that gave no patch, and why.
+        folder: a folder of photographs, or of a dataset of real pairs.
+        patches: patches of the size of the dataset's LR.
+        skipped: the files without a patch, each with the reason.
     """
 
     folder: Path
@@ -39,67 +39,69 @@ class RealSet:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A dataset, measured and judged.
+    """The measurements of a dataset, with the verdicts that follow from them.
 
     Attributes:
-        dataset: what was inspected.
-        measured: its samples, their bicubic counterparts and the kernel.
-        real: what it is held against, if anything.
-        features: kernel distances of all statistics together, against ``real``.
-        classified: the classifier two-sample tests against ``real``, if they were asked for.
-        noise: what papers on noise models measure, where ``real`` has partners of the dataset's samples.
-        cameras: measured, of the model that made the dataset.
+        dataset: the inspected dataset.
+        measured: statistics of its samples and of their bicubic counterparts, and the blur kernel.
+        real: the photographs that it is compared with; None for none.
+        features: MMD over all statistics together, against ``real``.
+        classified: the classifier two-sample tests against ``real``; None if they were not run.
+        noise: the noise measures of the literature; empty unless ``real`` has the same HR patches.
+        cameras: the measured cameras of the model that made the dataset.
     """
 
     dataset: Dataset
     measured: MeasuredDataset
     real: RealSet | None = None
-    features: KernelComparison | None = None
+    features: MMDComparison | None = None
     classified: Classification | None = None
     noise: list[NoiseMeasure] = field(default_factory=list)
     cameras: Sequence[CameraOfModel] = ()
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row per statistic, as `compare` has it; NaN where there is nothing real to compare with."""
+        """The table of `compare`, one row per statistic; distances are NaN without a real set."""
         samples = self.measured.samples.frame
         real = samples.iloc[:0] if self.real is None else self.real.patches.frame
         return compare(samples, real.reindex(columns=samples.columns), self.measured.bicubic.frame)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """The answers, in the order of the questions."""
+        """The verdicts, in the order of the questions."""
         frame = None if self.real is None else self.real.patches.frame
         samples, bicubic = self.measured.samples.frame, self.measured.bicubic.frame
-        return verdicts(samples, bicubic, frame, self.features, self.classified, self.tells)
+        return verdicts(samples, bicubic, frame, self.features, self.classified, self.single_statistics)
 
     @cached_property
-    def tells(self) -> list[Tell]:
-        """What single numbers tell samples from photographs by; empty where there are none."""
-        return [] if self.real is None else tells(self.measured.samples.frame, self.real.patches.frame)
+    def single_statistics(self) -> list[SingleStatistic]:
+        """How well single statistics distinguish samples from photographs; empty without a real set."""
+        if self.real is None:
+            return []
+        return single_statistics(self.measured.samples.frame, self.real.patches.frame)
 
     @property
     def score(self) -> float:
-        """0 to 100: that of the worst verdict that can be told; 50 is at the threshold."""
+        """0 to 100: the score of the worst verdict that has one. 50 is the threshold."""
         return overall(self.verdicts)
 
     @property
-    def untold(self) -> list[Verdict]:
-        """The verdicts that cannot be told, and so are not passed."""
+    def unanswered(self) -> list[Verdict]:
+        """The verdicts without an answer, which do not pass."""
         return [verdict for verdict in self.verdicts if verdict.passed is None]
 
     @property
     def passed(self) -> bool | None:
-        """Whether every answer is yes; None where none is no, and some cannot be told."""
+        """Whether every answer is yes; None if none is no, but some are missing."""
         return passed(self.verdicts)
 
     @property
     def conclusion(self) -> str:
-        """What it means for a training, and what to try next."""
+        """The consequence for a training, and what to try next."""
         return conclusion(self.verdicts)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it but the samples, as JSON has it: no NaN, which is null."""
+        """Everything except the pixels, as plain values. NaN becomes None (null in JSON)."""
         kernel = self.measured.kernel
         quantiles = self.measured.samples.frame[self.table.index].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
         found = {
@@ -124,7 +126,7 @@ class Inspection:
             },
             "kernel_distance": None if self.features is None else vars(self.features),
             "classifier_auc": None if self.classified is None else _classifier_json(self.classified),
-            "told_by": [vars(tell) for tell in self.tells],
+            "told_by": [vars(found) for found in self.single_statistics],
             "noise_measures": [vars(measure) for measure in self.noise],
             "kernel": None
             if kernel is None
@@ -148,15 +150,15 @@ def inspect_dataset(
     """Measure a dataset, alone or against real photographs.
 
     Args:
-        dataset: made by anything.
-        real: a folder of real LR photographs, or a dataset of real pairs.
-        classifier: how hard the classifier two-sample tests try; None for no such tests.
+        dataset: the dataset. It may be generated or imported.
+        real: a folder of real LR photographs, or a dataset of real pairs; None for no comparison.
+        classifier: the budget of the classifier two-sample tests; None to skip them.
         workers: processes; None for one per core.
-        model: that made the dataset, if it carries a measured camera; packaged models are found by name.
+        model: the model that made the dataset, for its measured cameras; None to find packaged models only.
 
     Raises:
-        SDFlowError: ``real`` has no photograph as large as an LR patch, or patches of another size; ``model``
-            made another dataset.
+        SDFlowError: no photograph of ``real`` is as large as an LR patch, its patches have another size, or
+            ``model`` is not the model that made the dataset.
     """
     cameras = measured_cameras(dataset, model)
     against = None if real is None else _measure_real(real, dataset, workers)

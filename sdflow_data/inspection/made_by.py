@@ -1,4 +1,4 @@
-"""The model that made a dataset, and the cameras that it carries."""
+"""The model that made a dataset, and its measured cameras."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,12 @@ from ..models.registry import PACKAGED, find_checkpoint, is_packaged
 
 @dataclass(frozen=True)
 class CameraOfModel:
-    """A measured camera, and its share, blur, noise and codec in words; empty where the model has none."""
+    """A measured camera of a model.
+
+    Attributes:
+        measured: response and noise.
+        look: share, blur, noise and codec in words; empty if the model has no such description.
+    """
 
     measured: Camera
     look: str = ""
@@ -23,18 +28,18 @@ class CameraOfModel:
 def measured_cameras(dataset: Dataset, model: str | None = None) -> list[CameraOfModel]:
     """The measured cameras of the model that made a dataset.
 
-    What a dataset says of its model may come from anywhere, so that no path in it is followed: without
-    ``model`` only those that come with the package are found.
+    The name of the model in a dataset is untrusted, so no path in it is followed. Without ``model``, only
+    packaged models are found.
 
     Args:
-        dataset: it says which model made it.
-        model: a checkpoint, a run of training or a packaged model's name: the model itself.
+        dataset: names the model that made it, with its hash.
+        model: the model: a checkpoint, a run of training or the name of a packaged model.
 
     Returns:
-        None of them where the model has none, or is not at hand.
+        The cameras; empty if the model has none or is not found.
 
     Raises:
-        SDFlowError: ``model`` is another one than made the dataset, or cannot be read.
+        SDFlowError: ``model`` is not the model that made the dataset, or cannot be read.
     """
     named, made = dataset.info["model"], dataset.info.get("model_hash")
     if model is not None:

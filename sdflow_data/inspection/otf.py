@@ -1,8 +1,8 @@
-"""What was measured of photographs, as options of pipelines that degrade pictures on the fly.
+"""Measurements of photographs as options of pipelines that degrade pictures on the fly.
 
-The keys are those that Real-ESRGAN (Wang et al., 2021) published, which traiNNer-redux reads too: blur in the
-section of the training dataset, the rest at the top. Their first degradation works on HR and gets the blur;
-their second works at the size of LR, as a camera's noise and codec do, and gets those.
+The keys are those of Real-ESRGAN (Wang et al., ICCVW 2021), which traiNNer-redux reads too. Blur is in the
+section of the training dataset, the rest at the top level. The first degradation of these pipelines works on
+HR and gets the blur. The second works at LR size, like a camera's noise and codec, and gets these.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ _LEAST_BLUR = 0.1
 
 
 def ranges_of(photographs: Survey) -> Ranges:
-    """The ranges of a set's measured photographs: 5 % lie below and 5 % above."""
+    """The range from the 5 % to the 95 % quantile of each property of the measured photographs."""
     frame = photographs.frame
     coded = frame.loc[frame["quality"] < 100, "quality"]
     low, high = _range(coded.to_numpy(np.float64)) if len(coded) else (95.0, 95.0)
@@ -32,26 +32,31 @@ def ranges_of(photographs: Survey) -> Ranges:
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    told = values[~np.isnan(values)]
-    if not len(told):
+    known = values[~np.isnan(values)]
+    if not len(known):
         return 0.0, 0.0
-    low, high = np.quantile(told, [_LOW, _HIGH])
+    low, high = np.quantile(known, [_LOW, _HIGH])
     return round(float(low), 2), round(float(high), 2)
 
 
 def otf_yaml(photographs: Survey, scale: int) -> str:
-    """Options as YAML. Blur, which those pipelines apply to HR, is in HR pixels of that scale."""
+    """Options as YAML.
+
+    Args:
+        photographs: the measured LR photographs.
+        scale: ratio of HR to LR size. Blur is in HR pixels, because those pipelines apply it to HR.
+    """
     ranges = ranges_of(photographs)
     blur = [round(sigma * scale, 2) for sigma in (ranges.blur_low, ranges.blur_high)]
     noise, jpeg = [ranges.noise_low, ranges.noise_high], [int(ranges.jpeg_low), int(ranges.jpeg_high)]
     count = len(photographs.measured)
     return f"""\
 # Measured by sdflow inspect on {count} photographs. Copy the keys into the options of Real-ESRGAN or
-# traiNNer-redux. blur_prob, blur_prob2, jpeg_prob and jpeg_prob2 are of traiNNer-redux alone; the other one
+# traiNNer-redux. Only traiNNer-redux reads blur_prob, blur_prob2, jpeg_prob and jpeg_prob2; Real-ESRGAN
 # compresses all pictures.
 scale: {scale}
 
-# The first degradation, of HR: the blur.
+# The first degradation, on HR: blur.
 blur_prob: 1.0
 resize_prob: [0, 0, 1]  # up, down, keep
 resize_range: [1, 1]
@@ -62,7 +67,7 @@ gray_noise_prob: 0.0
 jpeg_prob: 0.0
 jpeg_range: [95, 95]
 
-# The second, of LR: noise and JPEG.
+# The second degradation, on LR: noise and JPEG.
 second_blur_prob: 0.0
 blur_prob2: 0.0
 resize_prob2: [0, 0, 1]

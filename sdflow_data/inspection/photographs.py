@@ -1,7 +1,7 @@
-"""What photographs are like before anything is trained on them: files, codecs, noise, blur, enlargement.
+"""Surveys of photographs before a training: files, codecs, noise, blur, enlargement.
 
-Headers are read of every file; pixels of a bounded number of them, chosen by their names alone, so that of
-two folders with the same names the same ones are looked at.
+The headers of all files are read, but the pixels of a bounded number only. The names alone decide which, so
+that two folders with the same names are measured on the same photographs.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from ..statistics.photograph import Photograph, measure_photograph, photograph_f
 from ..system.parallel import in_order
 
 MOST_MEASURED = 250
-"""Photographs of a set whose pixels are looked at."""
+"""The most photographs of a set whose pixels are measured."""
 
 _HEADERS_PER_TASK = 256
 _WORTH_A_PROCESS = 16
@@ -35,7 +35,7 @@ _WORTH_A_PROCESS = 16
 
 @dataclass
 class _Headers:
-    """What headers say, of some files."""
+    """The contents of the headers of some files; see `Survey`."""
 
     formats: Counter[str] = field(default_factory=Counter)
     codecs: Counter[str] = field(default_factory=Counter)
@@ -47,20 +47,20 @@ class _Headers:
 
 @dataclass(frozen=True)
 class Survey:
-    """A set of photographs.
+    """The properties of a set of photographs.
 
     Attributes:
-        folders: where they are.
-        files: how many there are, whether they can be read or not.
-        bytes: of all files together.
-        sizes: (n, 2), height and width of each that can be read.
-        formats: how many of each format.
-        codecs: how many JPEG files of each compression.
-        rotated: how many an EXIF tag turns.
-        unusual: JPEG files that can be read, but whose compression cannot be made again, and why.
-        unreadable: files that give no picture, and why.
-        duplicates: files, and the earlier one with the same bytes.
-        measured: those whose pixels were looked at.
+        folders: the folders of the set.
+        files: the number of files, readable or not.
+        bytes: the size of all files together.
+        sizes: (n, 2), height and width in pixels of each readable file.
+        formats: the number of files of each format.
+        codecs: the number of files of each JPEG compression.
+        rotated: the number of files that an EXIF tag rotates.
+        unusual: readable JPEG files whose compression cannot be reproduced, each with the reason.
+        unreadable: files that cannot be decoded, each with the reason.
+        duplicates: files that repeat an earlier file byte for byte, each with that file.
+        measured: the photographs whose pixels were measured.
     """
 
     folders: tuple[Path, ...]
@@ -77,18 +77,18 @@ class Survey:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """See `photograph_frame`."""
+        """The measured photographs as a table; see `photograph_frame`."""
         return photograph_frame(self.measured)
 
     @property
     def cameras(self) -> list[CameraGroup]:
-        """The measured photographs in groups of like blur, noise and compression."""
+        """The measured photographs in groups of similar blur, noise and compression."""
         return group_photographs(self.frame)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values without NaN."""
-        numbers = self.frame.drop(columns=["name", "grey"]).astype(float)
-        quantiles = numbers.quantile([0.05, 0.25, 0.5, 0.75, 0.95]) if self.measured else numbers.iloc[:0]
+        """Everything as plain values. NaN becomes None (null in JSON)."""
+        values = self.frame.drop(columns=["name", "grey"]).astype(float)
+        quantiles = values.quantile([0.05, 0.25, 0.5, 0.75, 0.95]) if self.measured else values.iloc[:0]
         spread = {
             name: {str(q): _or_none(value) for q, value in quantiles[name].items()} for name in quantiles
         }
@@ -130,15 +130,15 @@ class Survey:
 
 
 def survey(folders: Sequence[Path], most: int = MOST_MEASURED, workers: int | None = None) -> Survey:
-    """Look at the photographs in folders.
+    """Survey the photographs in folders.
 
     Args:
-        folders: searched to any depth.
-        most: photographs whose pixels are looked at.
+        folders: the folders. They are searched to any depth.
+        most: the most photographs whose pixels are measured.
         workers: processes; None for one per core.
 
     Raises:
-        SDFlowError: a folder without pictures, or without any that can be read.
+        SDFlowError: a folder has no pictures, or no file can be read.
     """
     searched = [(folder, search(folder)) for folder in folders]
     found = [(folder, path) for folder, holds in searched for path in holds.pictures]
@@ -196,7 +196,7 @@ def _read_headers(places: Sequence[tuple[Path, Path]]) -> _Headers:
 
 
 def _duplicates(places: Sequence[tuple[Path, Path]]) -> dict[str, str]:
-    """Files of the same bytes; only those of the same length are read for it."""
+    """Files with the same bytes as an earlier one. Only files of equal length are read."""
     by_length: dict[int, list[tuple[Path, Path]]] = defaultdict(list)
     for folder, name in places:
         by_length[(folder / name).stat().st_size].append((folder, name))
@@ -221,7 +221,7 @@ def _measure(place: tuple[Path, Path]) -> tuple[Photograph | None, str, str]:
 
 
 def same_pictures(first: Sequence[Photograph], second: Sequence[Photograph]) -> Iterator[tuple[str, str]]:
-    """Pairs that show the same picture, in whatever size, by their fingerprints and colours."""
+    """Pairs of names of photographs that show the same picture in any size, by fingerprint and colour."""
     known = defaultdict(list)
     for photo in second:
         for bit in range(-1, 64):  # at most one bit of 64 differs

@@ -19,21 +19,23 @@ from ..system.parallel import in_order
 
 _PATCHES_PER_TASK = 128
 _WORTH_A_PROCESS = 512
-"""Patches under which starting processes takes longer than the work."""
+"""Number of patches below which starting processes takes longer than the work."""
 
 _MOST_KEPT, _MOST_KEPT_BYTES = 2000, 2**26
+"""Limits of the patches whose pixels are kept for the classifier and the gallery."""
+
 _MOST_FOR_KERNEL = 200
 _MOST_PARTNERS = 500
 
 
 @dataclass(frozen=True)
 class MeasuredPatches:
-    """LR patches and what was measured of them.
+    """LR patches and their statistics.
 
     Attributes:
-        frame: a row per patch or sample, with ``group``, the photograph that it is from.
-        pixels: (M, p, p, 3) uint8: some of them, spread evenly over the set.
-        rows: (M,): the row of each in the frame.
+        frame: one row per patch or sample; column ``group`` names its photograph.
+        pixels: (M, p, p, 3) uint8: some of the patches, spread evenly over the set.
+        rows: (M,): the row of the frame for each of ``pixels``.
     """
 
     frame: pd.DataFrame
@@ -51,9 +53,9 @@ class MeasuredDataset:
     """A dataset, its bicubic counterpart, and the kernel between HR and LR.
 
     Attributes:
-        samples: every sample, in the order of the manifest.
-        bicubic: the bicubic LR of some of its patches, spread evenly.
-        kernel: None where LR patches are too small to see it.
+        samples: all samples, in the order of the manifest.
+        bicubic: the bicubic LR of up to 2000 patches, spread evenly.
+        kernel: the blur kernel; None if LR patches are too small to contain it.
     """
 
     samples: MeasuredPatches
@@ -63,16 +65,21 @@ class MeasuredDataset:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows ``start`` to ``stop`` of a shard; every ``kept``-th patch is kept, every ``fitted``-th has a part
-    in the kernel, counted from the first patch of the dataset, which is ``before`` patches before."""
+    """A task: rows ``start`` to ``stop`` of a shard.
+
+    Attributes:
+        first: the index in the dataset of the patch in row ``start``.
+        keep_every: the pixels of patches whose index is a multiple of this are kept.
+        fit_every: the kernel is fitted to patches whose index is a multiple of this.
+    """
 
     shard: Path
     sizes: Sizes
     start: int
     stop: int
-    before: int
-    kept: int
-    fitted: int
+    first: int
+    keep_every: int
+    fit_every: int
 
 
 @dataclass(frozen=True)
@@ -86,21 +93,25 @@ class _RowsMeasured:
 
 
 def measure_dataset(dataset: Dataset, workers: int | None = None) -> MeasuredDataset:
-    """Measure every sample of a dataset, and the bicubic LR of up to 2000 of its patches.
+    """Measure all samples of a dataset, and the bicubic LR of up to 2000 of its patches.
 
-    Samples are grouped by the SHA-256 of the photograph that they are from.
+    The group of a sample is the SHA-256 of its photograph.
+
+    Args:
+        dataset: the dataset.
+        workers: processes; None for one per core.
     """
     places = dataset.columns(["shard", "row", "source_sha256"])
     patches, variants = dataset.info["counts"]["patches"], dataset.info["variants"]
-    kept = -(-patches // _most_kept(dataset.info["patch_size"] // dataset.info["scale"]))
+    keep_every = -(-patches // _most_kept(dataset.info["patch_size"] // dataset.info["scale"]))
+    fit_every = -(-patches // _MOST_FOR_KERNEL)
     tasks: list[_Rows] = []
     before = 0
     for number, rows in (places.groupby("shard")["row"].max() + 1).items():
         for start in range(0, rows, _PATCHES_PER_TASK):
             stop = min(start + _PATCHES_PER_TASK, rows)
-            fitted = -(-patches // _MOST_FOR_KERNEL)
             path = shard_path(dataset.folder, number)
-            tasks.append(_Rows(path, dataset.sizes, start, stop, before + start, kept, fitted))
+            tasks.append(_Rows(path, dataset.sizes, start, stop, before + start, keep_every, fit_every))
         before += rows
     if patches < _WORTH_A_PROCESS:
         workers = 1
@@ -116,7 +127,7 @@ def measure_dataset(dataset: Dataset, workers: int | None = None) -> MeasuredDat
         samples=MeasuredPatches(
             frame,
             np.concatenate([p.lr for p in done]),
-            chosen * variants + _kept_variant(chosen, kept, variants),
+            chosen * variants + _kept_variant(chosen, keep_every, variants),
         ),
         bicubic=MeasuredPatches(
             bicubic.assign(group=groups[chosen * variants]),
@@ -130,16 +141,17 @@ def measure_dataset(dataset: Dataset, workers: int | None = None) -> MeasuredDat
 def measure_photographs(
     folder: Path, size: int, most: int = 2000, workers: int | None = None
 ) -> tuple[MeasuredPatches, list[PictureError]]:
-    """Measure patches of the photographs in a folder, cut to the size of the LR patches to compare with.
+    """Measure patches of the photographs in a folder.
 
     Args:
-        folder: searched to any depth.
+        folder: the folder. It is searched to any depth.
         size: side of a patch in pixels.
-        most: patches in all; every photograph gives the same number, if it is large enough. Of more
-            photographs than that, a part is taken, spread evenly over their names.
+        most: the most patches. Every photograph gives the same number if it is large enough. If there are
+            more photographs than ``most``, a part of them is used, spread evenly over their names.
+        workers: processes; None for one per core.
 
     Returns:
-        The patches, and the files that gave none, with the reason.
+        The patches, and the errors of the files without a patch.
 
     Raises:
         SDFlowError: there are no pictures, or none is large enough.
@@ -186,17 +198,17 @@ def _measure_photograph(task: _Photograph) -> tuple[pd.DataFrame, np.ndarray] | 
 def _measure_rows(task: _Rows) -> _RowsMeasured:
     with ShardReader(task.shard, task.sizes) as shard:
         hr, lr = shard.hr[task.start : task.stop], shard.lr[task.start : task.stop]
-    numbers = task.before + np.arange(len(hr))
-    kept, fitted = numbers % task.kept == 0, numbers % task.fitted == 0
+    indices = task.first + np.arange(len(hr))
+    kept, fitted = indices % task.keep_every == 0, indices % task.fit_every == 0
     size, variants = lr.shape[2], lr.shape[1]
-    seen = fitted.any() and size >= least_kernel_size(hr.shape[1] // size)
+    has_kernel = fitted.any() and size >= least_kernel_size(hr.shape[1] // size)
     return _RowsMeasured(
         frame=frame_of_pairs(hr, lr),
-        kept=numbers[kept],
-        lr=lr[kept, _kept_variant(numbers[kept], task.kept, variants)],
+        kept=indices[kept],
+        lr=lr[kept, _kept_variant(indices[kept], task.keep_every, variants)],
         bicubic=bicubic_patches(hr[kept], size),
         bicubic_frame=bicubic_frame(hr[kept], size),
-        kernel=kernel_sums(hr[fitted], lr[fitted]) if seen else None,
+        kernel=kernel_sums(hr[fitted], lr[fitted]) if has_kernel else None,
     )
 
 
@@ -204,15 +216,15 @@ def _most_kept(size: int) -> int:
     return max(1, min(_MOST_KEPT, _MOST_KEPT_BYTES // (3 * size * size)))
 
 
-def _kept_variant(numbers: np.ndarray, kept: int, variants: int) -> np.ndarray:
-    """Of each kept patch another variant, in turn."""
-    return numbers // kept % variants
+def _kept_variant(indices: np.ndarray, keep_every: int, variants: int) -> np.ndarray:
+    """The variant that is kept of each patch: all variants in rotation."""
+    return indices // keep_every % variants
 
 
 def read_partners(dataset: Dataset, real: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Samples and the real LR of the same HR patches, where both datasets have some.
+    """Samples and the real LR of the HR patches that both datasets have.
 
-    Patches are the same if their photographs are, byte for byte, and their places.
+    Patches are the same if they have the same position in photographs of the same bytes.
 
     Returns:
         Samples (N, K, p, p, 3), real LR (N, p, p, 3) and HR (N, s*p, s*p, 3) of up to 500 patches, spread

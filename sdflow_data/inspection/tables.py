@@ -1,4 +1,4 @@
-"""The short table, as text."""
+"""The table of headline statistics as text."""
 
 import math
 
@@ -9,7 +9,7 @@ _COMPARED = ("generated", "real", "bicubic", "distance", "interval", "floor", "c
 
 
 def text_table(table: pd.DataFrame, with_real: bool) -> str:
-    """Rows of a table of `compare` as aligned text: medians, and the distances if there is a real set."""
+    """A table of `compare` as aligned text: medians, and with a real set also distances."""
     columns = _COMPARED if with_real else _PLAIN
     rows = [("statistic", "unit", *columns)]
     for name, row in table.iterrows():
@@ -26,7 +26,7 @@ def text_table(table: pd.DataFrame, with_real: bool) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits, or a dash for NaN."""
+    """A number with three digits or less; a dash for NaN."""
     if math.isnan(value):
         return "—"
     digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2

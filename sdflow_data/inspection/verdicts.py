@@ -1,13 +1,13 @@
-"""One answer to each question that one asks of a dataset, with the numbers and the thresholds behind it.
+"""Verdicts on a dataset: the answers to six questions, with their measures and thresholds.
 
-Every measure is scored from 0 to 100: 100 is ideal, 50 is at the threshold. The score of a question is that
-of its worst measure, and the score of a dataset that of its worst question.
+Every measure has a score from 0 to 100: 100 is ideal, 50 is the threshold. The score of a question is that of
+its worst measure. The score of a dataset is that of its worst question.
 
-What is held against photographs has one threshold: half of the way. A distance may be half of the way from
-that of photographs from one another (the floor) to that of bicubic LR (the ceiling). An area under a ROC
-curve may be half of the way from chance to certainty, 0.75, or as large as that of photographs from one
-another. Less of something counts as more of it does: a sensor's columns that samples lack give them away as
-surely as a grid of their own.
+Comparisons with photographs have one rule: half of the way passes. A distance may be half of the way from the
+distance of photographs from one another (the floor) to that of bicubic LR (the ceiling). An area under the
+ROC curve (AUC) may be half of the way from chance to certainty (0.75), or as large as the AUC of photographs
+against other photographs. Samples that have less of something than photographs count like samples that have
+more of it: a missing pattern of sensor columns is detected as well as an additional grid.
 """
 
 import math
@@ -18,24 +18,37 @@ import numpy as np
 import pandas as pd
 
 from ..statistics import STATISTICS
-from ..statistics.compare import KernelComparison
+from ..statistics.compare import MMDComparison
 from .classifier import Classification, most_area
-from .tells import Tell
+from .single_statistics import SingleStatistic
 
 MOST_POSITION = 0.5
-"""Of the way from floor to ceiling."""
+"""The largest share of the way from floor to ceiling that passes."""
 
 LEAST_RANDOM_SHARE = 0.5
-LEAST_NOISE = 1.0
-LEAST_SPREAD_RATIO = 0.5
-LEAST_VARIANT_SPREAD = 0.1
-MOST_SHIFT, MOST_COMMON_SHIFT = 0.25, 0.1
-MOST_COLOUR_SHIFT = 2.0
-LEAST_RESIDUAL = 1.0
+"""Least ratio of the spread between variants to the noise of photographs."""
 
-_LEAST_KERNEL_DISTANCE = 1e-3
+LEAST_NOISE = 1.0
+"""Noise of photographs, in grey levels, from which on samples must be random."""
+
+LEAST_SPREAD_RATIO = 0.5
+"""Least ratio of the spread of degradations to that of photographs."""
+
+LEAST_VARIANT_SPREAD = 0.1
+"""Least standard deviation between the variants of a patch, in grey levels."""
+
+MOST_SHIFT, MOST_COMMON_SHIFT = 0.25, 0.1
+"""Largest median shift of a sample, and largest shift of all samples together, in LR pixels."""
+
+MOST_COLOUR_SHIFT = 2.0
+"""Largest median difference of a channel from bicubic, in grey levels."""
+
+LEAST_RESIDUAL = 1.0
+"""Least difference of LR from bicubic, in grey levels."""
+
+_LEAST_MMD = 1e-3
 _DIVERSITY = ("noise_sigma", "noise_grain", "noise_channels", "sharpness", "blockiness")
-"""Statistics whose spread shows whether degradations differ: those that depend least on the scene."""
+"""Statistics whose spread measures the diversity of degradations: those that depend least on the scene."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,8 @@ class Measure:
     """One number of a verdict.
 
     Attributes:
-        text: the number in words.
-        threshold: what it must be, in words.
+        text: the value in words.
+        threshold: the threshold in words.
         score: 0 to 100; 50 and above pass.
     """
 
@@ -58,25 +71,25 @@ class Verdict:
     """The answer to a question.
 
     Attributes:
-        question: a word with a question mark; yes is good.
-        measures: what it rests on; empty where it cannot be told.
-        untold: why it cannot be told, or empty.
-        notes: what else is to be known, without a score.
+        question: a word with a question mark; yes is the good answer.
+        measures: the measures that decide it; empty if there is no answer.
+        unanswered: the reason why there is no answer, or empty.
+        notes: remarks without a score.
     """
 
     question: str
     measures: tuple[Measure, ...]
-    untold: str = ""
+    unanswered: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:
-        """0 to 100, that of the worst measure; NaN where it cannot be told."""
+        """0 to 100, that of the worst measure; NaN without an answer."""
         return min((m.score for m in self.measures), default=math.nan)
 
     @property
     def passed(self) -> bool | None:
-        """Whether the answer is yes; None where it cannot be told."""
+        """Whether the answer is yes; None without an answer."""
         return self.score >= 50 if self.measures else None
 
     @property
@@ -87,88 +100,86 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The evidence in one line."""
-        told = [f"{m.text} ({m.threshold})" for m in self.measures] or [self.untold]
-        return "; ".join([*told, *self.notes])
+        evidence = [f"{m.text} ({m.threshold})" for m in self.measures] or [self.unanswered]
+        return "; ".join([*evidence, *self.notes])
 
 
 def overall(verdicts: Sequence[Verdict]) -> float:
-    """The score of a dataset: that of the worst question that can be told; NaN if none can."""
+    """The score of a dataset: that of the worst question with an answer; NaN if none has one."""
     return min((v.score for v in verdicts if v.measures), default=math.nan)
 
 
 def passed(verdicts: Sequence[Verdict]) -> bool | None:
-    """Whether every answer is yes; None where none is no, and some cannot be told."""
+    """Whether every answer is yes; None if none is no, but some are missing."""
     if any(verdict.passed is False for verdict in verdicts):
         return False
     return None if any(verdict.passed is None for verdict in verdicts) else True
 
 
 def conclusion(verdicts: Sequence[Verdict]) -> str:
-    """What the answers mean for a training on the pairs, and what to try next, in two sentences."""
+    """The consequence of the answers for a training on the pairs, and what to try next, in two sentences."""
     failed = {verdict.question for verdict in verdicts if verdict.passed is False}
     for question, words in _CONCLUSIONS.items():
         if question in failed:
             return words
-    untold = [verdict for verdict in verdicts if verdict.passed is None]
-    if untold:
-        reasons = "; ".join(f"{verdict.question} {verdict.untold}" for verdict in untold)
+    unanswered = [verdict for verdict in verdicts if verdict.passed is None]
+    if unanswered:
+        reasons = "; ".join(f"{verdict.question} {verdict.unanswered}" for verdict in unanswered)
         return (
-            f"Nothing that can be told speaks against these pairs. What cannot be told is not "
-            f"passed: {reasons}."
+            f"No measured verdict speaks against these pairs. Questions without an answer do not "
+            f"pass: {reasons}."
         )
     return (
-        "By all that was measured, a network trained on these pairs meets degradations like those of the "
-        "photographs. Train on them, or look closer first with --thorough."
+        "By all measures, these pairs have degradations like those of the photographs. Train on them, or "
+        "inspect them more closely first (--thorough)."
     )
 
 
 _CONCLUSIONS = {
     "degraded?": (
-        "The LR have collapsed to bicubic ones, so a network trained on these pairs learns to undo bicubic "
-        "downscaling and nothing else. Make them with a trained model, or train it longer."
+        "The LR have collapsed to bicubic LR, so a network trained on these pairs learns to invert bicubic "
+        "downscaling only. Generate them with a trained model, or train the model longer."
     ),
     "aligned?": (
-        "LR and HR do not lie on one another, so a network trained on these pairs learns to move "
-        "edges, or to "
-        "blur them. Register hand-made pairs again; of a trained model, watch its alignment while it trains."
+        "LR and HR are not aligned, so a network trained on these pairs learns to move or blur edges. "
+        "Register captured pairs again. If a model made the pairs, watch its alignment during training."
     ),
     "colour-true?": (
         "LR and HR differ in colour, so a network trained on these pairs learns to change colours. Match the "
         "colours of the two sides, or train the model longer."
     ),
     "diverse?": (
-        "The degradations hardly differ, so a network trained on these pairs learns to undo one of "
-        "them. Make "
-        "them at a higher --temperature, with all components, or after more kinds of photographs."
+        "The degradations hardly differ, so a network trained on these pairs learns to invert a single one. "
+        "Generate them at a higher --temperature, with all components, or from more varied photographs."
     ),
     "random?": (
-        "The noise is much the same in all variants, so a network trained on these pairs learns to take off "
-        "one texture where photographs have noise. Make them at --temperature 1, or train the model longer."
+        "The noise is almost equal in all variants, so a network trained on these pairs learns to remove one "
+        "texture instead of noise. Generate them at --temperature 1, or train the model longer."
     ),
     "realistic?": (
-        "The LR can be told from the photographs, so a network trained on these pairs meets in photographs "
-        "what it has not learned. See by what they are told; train longer, or on more of the photographs."
+        "The LR can be distinguished from the photographs, so a network trained on these pairs misses some "
+        "degradations of photographs. Look up the differences; train longer, or on more photographs."
     ),
 }
-"""By the question that is answered with no; of several, the first decides."""
+"""The conclusion for each question whose answer is no. The first such question decides."""
 
 
 def verdicts(
     samples: pd.DataFrame,
     bicubic: pd.DataFrame,
     real: pd.DataFrame | None,
-    features: KernelComparison | None = None,
+    features: MMDComparison | None = None,
     classified: Classification | None = None,
-    found: Sequence[Tell] = (),
+    found: Sequence[SingleStatistic] = (),
 ) -> list[Verdict]:
     """The answers for a dataset.
 
     Args:
         samples, bicubic: frames of its pairs, and of the bicubic LR of its HR.
-        real: frame of real photographs, if there are any.
-        features: their kernel distances.
-        classified: what the classifier tests said.
-        found: what single numbers tell, the most telling first.
+        real: the frame of real photographs; None for none.
+        features: the MMD over all statistics.
+        classified: the results of the classifier tests.
+        found: the results of single statistics, the largest excess first.
     """
     answers = (
         _realistic(features, classified, found),
@@ -182,42 +193,38 @@ def verdicts(
 
 
 def _without_nan(verdict: Verdict) -> Verdict:
-    """The verdict on the measures that came to a number."""
-    told = tuple(measure for measure in verdict.measures if not math.isnan(measure.score))
-    return replace(
-        verdict, measures=told, untold=verdict.untold or "too few patches, or too small ones, to measure"
-    )
+    """The verdict without the measures that are NaN."""
+    known = tuple(measure for measure in verdict.measures if not math.isnan(measure.score))
+    reason = verdict.unanswered or "has too few or too small patches"
+    return replace(verdict, measures=known, unanswered=reason)
 
 
 def _realistic(
-    features: KernelComparison | None, classified: Classification | None, found: Sequence[Tell]
+    features: MMDComparison | None, classified: Classification | None, found: Sequence[SingleStatistic]
 ) -> Verdict:
-    """A test that would not tell bicubic LR either has no power: it can say no, but not yes."""
+    """A test that does not detect bicubic LR has no power: its answer can be no, but not yes."""
     if features is None:
         return Verdict("realistic?", (), "needs real photographs (--real)")
-    parts = [_by_kernel(features)]
+    parts = [_by_mmd(features)]
     if classified is not None and classified.generated.values:
         parts.append(_by_classifier(classified))
     measures = [measure for measure, _ in parts if measure is not None]
     notes = [note for _, note in parts if note]
-    seen = [_by_number(tell) for tell in found[:1]]
-    if measures or any(measure.score < 50 for measure in seen):
-        measures += seen
-    untold = "no test has the power to tell even bicubic LR from these photographs"
-    return Verdict("realistic?", tuple(measures), untold, tuple(notes))
+    single = [_by_statistic(best) for best in found[:1]]
+    if measures or any(measure.score < 50 for measure in single):
+        measures += single
+    unanswered = "has no test with power: none distinguishes even bicubic LR from these photographs"
+    return Verdict("realistic?", tuple(measures), unanswered, tuple(notes))
 
 
-def _by_kernel(features: KernelComparison) -> tuple[Measure | None, str]:
-    place, text = features.position, "of the way from real photographs to bicubic by kernel distance"
-    if features.ceiling - features.floor < _LEAST_KERNEL_DISTANCE or math.isnan(place):
-        least = 2 * max(features.floor, _LEAST_KERNEL_DISTANCE)
+def _by_mmd(features: MMDComparison) -> tuple[Measure | None, str]:
+    place, text = features.position, "of the way from real photographs to bicubic by MMD"
+    if features.ceiling - features.floor < _LEAST_MMD or math.isnan(place):
+        least = 2 * max(features.floor, _LEAST_MMD)
         place = (features.distance - features.floor) / (least - features.floor)
         if not place > 1:
-            return (
-                None,
-                "by kernel distance bicubic LR is as near to the photographs as they are to one another",
-            )
-        text = "of the way from real photographs to twice their own distance by kernel distance"
+            return None, "by MMD, bicubic LR is as close to the photographs as they are to one another"
+        text = "of the way from real photographs to twice their own distance by MMD"
         return Measure(f"{place:.0%} {text}", "at most 100%", _at_most(place, 1.0)), ""
     place = max(0.0, place)
     threshold = f"at most {MOST_POSITION:.0%}"
@@ -230,35 +237,31 @@ def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
     others = ", ".join(f"{name} {areas.mean:.2f}" for name, areas in references.items() if areas.values)
     span = f"{ours.low:.2f} to {ours.high:.2f} over {len(ours.values)} splits"
     measure = Measure(
-        f"a classifier tells it from real with AUC {ours.mean:.2f}, {span}"
+        f"a classifier distinguishes it from real with AUC {ours.mean:.2f}, {span}"
         + (f" [{others}]" if others else ""),
-        *_held_against(ours.mean, classified.floor),
+        *_auc_score(ours.mean, classified.floor),
     )
     powerless = bicubic.values and bicubic.mean <= most_area(classified.floor)
     if powerless and not measure.score < 50:
         return None, (
-            f"the classifier has no power here: it tells bicubic LR with AUC {bicubic.mean:.2f}, "
-            f"the dataset with "
-            f"{ours.mean:.2f}"
+            f"the classifier has no power here: it detects bicubic LR with AUC {bicubic.mean:.2f}, "
+            f"the dataset with {ours.mean:.2f}"
         )
-    note = (
-        "the classifier was still learning when it was stopped: --thorough" if classified.at_the_bound else ""
-    )
+    note = "the classifier still learned at its last step; see --thorough" if classified.at_the_bound else ""
     return measure, note
 
 
-def _by_number(tell: Tell) -> Measure:
-    side = "more" if tell.more else "less"
+def _by_statistic(found: SingleStatistic) -> Measure:
+    side = "more" if found.more else "less"
     return Measure(
-        f"the number that tells most, {tell.name}, tells it from real with AUC {tell.auc:.2f}: "
-        f"samples have {side} "
-        f"({STATISTICS[tell.name].description}) [real from real {tell.floor:.2f}]",
-        *_held_against(tell.auc, tell.floor),
+        f"the best single statistic, {found.name}, distinguishes it from real with AUC {found.auc:.2f}: "
+        f"samples have {side} ({STATISTICS[found.name].description}) [real from real {found.floor:.2f}]",
+        *_auc_score(found.auc, found.floor),
     )
 
 
-def _held_against(area: float, floor: float) -> tuple[str, float]:
-    """The threshold of an area in words, and its score."""
+def _auc_score(area: float, floor: float) -> tuple[str, float]:
+    """The threshold of an AUC in words, and its score."""
     most = most_area(floor)
     return f"at most {most:.2f}", _at_most(area - 0.5, most - 0.5)
 
@@ -266,12 +269,10 @@ def _held_against(area: float, floor: float) -> tuple[str, float]:
 def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | None) -> Verdict:
     spread = _median(samples, "variant_spread")
     if math.isnan(spread):
-        return Verdict("random?", (), "needs at least two variants per patch; there is a single one")
+        return Verdict("random?", (), "needs at least two variants per patch, found a single one")
     if real is None:
-        return Verdict(
-            "random?", (), "needs real photographs (--real), which say how much noise there should be"
-        )
-    # What bicubic LR shows is texture that the estimate takes for noise.
+        return Verdict("random?", (), "needs real photographs (--real), which define how much noise is right")
+    # The estimate mistakes some texture for noise. Bicubic LR shows how much.
     excess = _median(real, "noise_sigma") ** 2 - _median(bicubic, "noise_sigma") ** 2
     noise = math.sqrt(max(0.0, excess))
     text = (
@@ -280,7 +281,7 @@ def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | N
     )
     if noise < LEAST_NOISE:
         return Verdict(
-            "random?", (Measure(f"{text}, hardly any", f"asked from {LEAST_NOISE:g} level on", 100.0),)
+            "random?", (Measure(f"{text}, hardly any", f"required from {LEAST_NOISE:g} level on", 100.0),)
         )
     share = Measure(text, f"at least {LEAST_RANDOM_SHARE:.0%}", _at_least(spread / noise, LEAST_RANDOM_SHARE))
     return Verdict("random?", (share,))
@@ -370,7 +371,7 @@ def _median(frame: pd.DataFrame, name: str) -> float:
 
 
 def _spread(values: pd.Series) -> float:
-    """Half of what the middle 68 % span."""
+    """Half of the central 68 % range."""
     return float(values.quantile(0.84) - values.quantile(0.16)) / 2
 
 

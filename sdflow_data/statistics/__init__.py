@@ -15,7 +15,7 @@ from . import (  # noqa: F401  (they register their statistics)
     transfer,
 )
 from .batch import Batch
-from .compare import KernelComparison, compare, compare_features
+from .compare import MMDComparison, compare, compare_features
 from .frames import LR_COLUMNS, bicubic_frame, frame_of_images, frame_of_pairs, frame_of_patches
 from .registry import STATISTICS, Statistic, measure
 
@@ -24,7 +24,7 @@ __all__ = [
     "LR_COLUMNS",
     "STATISTICS",
     "Batch",
-    "KernelComparison",
+    "MMDComparison",
     "Statistic",
     "bicubic_frame",
     "cheap_statistics",

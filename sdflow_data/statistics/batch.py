@@ -21,6 +21,9 @@ class Batch:
     Args:
         lr: (N, K, p, p, 3), uint8 or float: K LR variants of each of N patches.
         hr: (N, s*p, s*p, 3), uint8: their HR patches; None for LR alone.
+
+    Raises:
+        ValueError: the shapes do not fit.
     """
 
     def __init__(self, lr: np.ndarray, hr: np.ndarray | None = None) -> None:

@@ -13,8 +13,8 @@ import pandas as pd
 from . import distances
 from .registry import STATISTICS
 
-_MOST_FEATURES_OF = 1000
-"""The most samples of a set in an MMD, which compares all pairs."""
+_MOST_IN_MMD = 1000
+"""The most samples of a set in an MMD, whose cost is quadratic in them."""
 
 _COLUMNS = (
     *("unit", "description", "generated", "real", "bicubic", "distance", "low", "high"),
@@ -47,8 +47,8 @@ def compare(
     for name, statistic in STATISTICS.items():
         if name in generated and name in real:
             sets = [_sample(frame, name) for frame in (generated, real, bicubic)]
-            numbers = _compare(sets[0], sets[1], sets[2], random)
-            rows[name] = {"unit": statistic.unit, "description": statistic.description, **numbers}
+            row = _compare(sets[0], sets[1], sets[2], random)
+            rows[name] = {"unit": statistic.unit, "description": statistic.description, **row}
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS)).rename_axis("statistic")
 
 
@@ -92,8 +92,14 @@ def position(distance: float, floor: float, ceiling: float) -> float:
 
 
 @dataclass(frozen=True)
-class KernelComparison:
-    """Squared MMD over all statistics that need no HR together, from the real set."""
+class MMDComparison:
+    """Squared MMD from the real set, over all statistics that need no HR together.
+
+    Attributes:
+        distance: of the generated set.
+        floor: of halves of the real set from one another.
+        ceiling: of bicubic LR.
+    """
 
     distance: float
     floor: float
@@ -107,8 +113,15 @@ class KernelComparison:
 
 def compare_features(
     generated: pd.DataFrame, real: pd.DataFrame, bicubic: pd.DataFrame, seed: int = 0
-) -> KernelComparison:
-    """MMD over the features of `FeatureScale`; the floor is the mean of five splits of real."""
+) -> MMDComparison:
+    """Squared MMD over the features of `FeatureScale`.
+
+    The bandwidth is the median distance of real samples. The floor is the mean over five splits of real.
+
+    Args:
+        generated, real, bicubic: frames with a column ``group`` and all statistics that need no HR.
+        seed: the seed of the splits.
+    """
     random = np.random.default_rng(seed)
     scale = FeatureScale(real)
     kept = [_thinned(frame) for frame in (generated, real, bicubic)]
@@ -116,7 +129,7 @@ def compare_features(
     bandwidth = distances.median_distance(features[1])
     halves = distances.random_halves(kept[1]["group"].to_numpy(), 5, random)
     floors = [distances.mmd(features[1][half], features[1][~half], bandwidth) for half in halves]
-    return KernelComparison(
+    return MMDComparison(
         distance=distances.mmd(features[0], features[1], bandwidth),
         floor=float(np.mean(floors)),
         ceiling=distances.mmd(features[2], features[1], bandwidth),
@@ -124,7 +137,10 @@ def compare_features(
 
 
 class FeatureScale:
-    """Turns frames into features: every statistic that needs no HR, in units of its spread in a real set."""
+    """Converts frames to features: every statistic that needs no HR, standardised by a real set.
+
+    A feature is the value minus the median of the real set, divided by half of its central 68 % range.
+    """
 
     def __init__(self, real: pd.DataFrame) -> None:
         self.names = [s.name for s in STATISTICS.values() if s.needs == "lr" and real[s.name].notna().any()]
@@ -140,4 +156,4 @@ class FeatureScale:
 
 
 def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.iloc[:: -(-len(frame) // _MOST_FEATURES_OF)]
+    return frame.iloc[:: -(-len(frame) // _MOST_IN_MMD)]

@@ -9,6 +9,7 @@ from .noise import in_blocks
 from .registry import Statistic, measures
 
 _LEAST_EVIDENCE = 10.0
+"""Log likelihood ratio, in nats, above which a quality counts as found."""
 
 
 @measures(
@@ -29,7 +30,7 @@ _LEAST_EVIDENCE = 10.0
 def blockiness(batch: Batch) -> np.ndarray:
     """log2 of the roughness at one of 8 phases over that of the others; mean of both axes.
 
-    NaN under 16 pixels.
+    Two columns: the phase with the highest ratio, and phase 0. NaN for patches under 16 pixels.
     """
     if batch.size < 16:
         return np.full((len(batch.lr), 2), np.nan)
@@ -38,16 +39,16 @@ def blockiness(batch: Batch) -> np.ndarray:
 
 
 def block_phases(grey: np.ndarray) -> np.ndarray:
-    """How much rougher columns at each phase of a grid of 8 are than the others.
+    """The roughness of columns at each phase of a grid of 8, against that of the other phases.
 
     Args:
-        grey: (M, h, w), w at least 16.
+        grey: (M, h, w) grey levels, w at least 16.
 
     Returns:
-        (M, 8) in octaves; number k is of a grid with borders on the left of columns k, k + 8, and so on.
+        (M, 8) in octaves (log2). Phase k has its borders on the left of columns k, k + 8, and so on.
     """
     third = np.abs(np.diff(grey, n=3, axis=2)).mean(axis=1)  # third differences: blind to smooth shading
-    # Number n spans columns n to n + 3 and is centred on the border on the left of n + 2.
+    # Difference n spans columns n to n + 3. Its centre is the border on the left of column n + 2.
     phases = np.stack([third[:, (phase - 2) % 8 :: 8].mean(axis=1) for phase in range(8)], axis=1)
     others = (phases.sum(axis=1, keepdims=True) - phases) / 7
     return np.log2((phases + 0.25) / (others + 0.25))
@@ -63,10 +64,11 @@ def block_phases(grey: np.ndarray) -> np.ndarray:
     )
 )
 def jpeg_quality(batch: Batch) -> np.ndarray:
-    """The quality under whose quantisation steps the luma DCT coefficients lie closest to whole steps.
+    """The libjpeg quality whose quantisation steps the luma DCT coefficients are multiples of.
 
-    Likelihood ratio of "whole steps, plus rounding" against "anywhere" over all blocks without clipped
-    pixels; coefficients of zero can speak against a quality, but not for it. NaN where all is clipped.
+    The quality has the largest likelihood ratio of "multiples of the steps, plus rounding" against "any
+    value", over all blocks without clipped pixels. Coefficients of zero count against a quality, but never
+    for it. 100 if no quality is likely enough; NaN if every block has clipped pixels.
     """
     clipped = np.any(at_limits(batch.lr), axis=3, keepdims=True)
     usable = np.logical_not(in_blocks(clipped).any(axis=(2, 3)))

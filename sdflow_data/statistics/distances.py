@@ -11,7 +11,12 @@ _MOST_SAMPLES = 4000
 
 @dataclass(frozen=True)
 class Sample:
-    """Values of one statistic, each with its photograph; made by `sample_of`."""
+    """Values of one statistic, each with its photograph; made by `sample_of`.
+
+    Attributes:
+        values: float64 (n,), finite.
+        groups: int (n,), the photographs, numbered from 0.
+    """
 
     values: np.ndarray
     groups: np.ndarray
@@ -25,10 +30,10 @@ def sample_of(values: np.ndarray, groups: np.ndarray) -> Sample:
     """
     finite = np.flatnonzero(np.isfinite(values))
     finite = finite[:: -(-len(finite) // _MOST_SAMPLES) or 1]
-    numbers = np.unique(groups[finite], return_inverse=True)[1]
-    if len(finite) and numbers.max() < 2:
-        numbers = np.arange(len(finite))
-    return Sample(np.asarray(values, np.float64)[finite], numbers)
+    labels = np.unique(groups[finite], return_inverse=True)[1]
+    if len(finite) and labels.max() < 2:
+        labels = np.arange(len(finite))
+    return Sample(np.asarray(values, np.float64)[finite], labels)
 
 
 def wasserstein(a: Sample, b: Sample) -> float:
@@ -49,9 +54,9 @@ def interval(a: Sample, b: Sample, random: np.random.Generator) -> tuple[float, 
 
 
 def floor(real: Sample, random: np.random.Generator) -> float:
-    """The distance between halves of the real set, split by photograph: the effect of chance under one law.
+    """The mean distance between halves of the real set, split by photograph: the effect of chance alone.
 
-    Halves are smaller than the compared sets, so a set of the same law may reach half of it.
+    Halves are smaller than the compared sets, so a set of the same distribution may reach half of it.
     """
     halves = random_halves(real.groups, _SPLITS, random).astype(np.float64)
     return float(_Difference(real, real).distances(halves, 1.0 - halves).mean())
@@ -66,12 +71,12 @@ def random_halves(groups: np.ndarray, splits: int, random: np.random.Generator) 
     Returns:
         bool (splits, n).
     """
-    numbers = np.unique(groups, return_inverse=True)[1]
-    if numbers.max(initial=0) < 2:
-        numbers = np.arange(len(groups))
-    count = numbers.max(initial=0) + 1
+    labels = np.unique(groups, return_inverse=True)[1]
+    if labels.max(initial=0) < 2:
+        labels = np.arange(len(groups))
+    count = labels.max(initial=0) + 1
     order = random.permuted(np.tile(np.arange(count), (splits, 1)), axis=1)
-    halves: np.ndarray = (order < count // 2)[:, numbers]
+    halves: np.ndarray = (order < count // 2)[:, labels]
     return halves
 
 
@@ -97,10 +102,10 @@ class _Difference:
 
 
 def mmd(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
-    """Squared maximum mean discrepancy of features (n, d) and (m, d), unbiased: about 0 for equal laws.
+    """Squared maximum mean discrepancy of features (n, d) and (m, d).
 
-    Gaussian kernels of half, once and twice the bandwidth, averaged (Gretton et al., JMLR 2012, equation 3).
-    NaN if a set has fewer than two rows.
+    The unbiased estimate, about 0 for equal distributions (Gretton et al., JMLR 2012, equation 3). The kernel
+    is the mean of Gaussians of half, once and twice the bandwidth. NaN if a set has fewer than two rows.
     """
     if min(len(a), len(b)) < 2:
         return np.nan
@@ -112,7 +117,7 @@ def mmd(a: np.ndarray, b: np.ndarray, bandwidth: float) -> float:
 
 
 def median_distance(features: np.ndarray) -> float:
-    """The median distance of all pairs of rows, a bandwidth for kernels. Above 0, even if rows are equal."""
+    """The median distance of all pairs of rows, a bandwidth for `mmd`; at least 1e-6."""
     squared = squared_distances(features, features)[np.triu_indices(len(features), 1)]
     return max(1e-6, float(np.sqrt(np.median(squared)))) if len(squared) else np.nan
 

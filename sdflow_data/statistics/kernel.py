@@ -13,7 +13,8 @@ _PIXELS_PER_PATCH = 512
 _RIDGE = 0.01
 """Ridge penalty as a share of the mean energy of a tap; damps frequencies near HR's limit."""
 
-_RESPONSE_SIZE, _MUCH = 32, 1e3
+_RESPONSE_SIZE, _AMPLITUDE = 32, 1e3
+"""Size of the spectrum that is fitted, and an amplitude against which the prior of the fit is negligible."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Kernel:
         x, y = (terms[:, 1] / (-2j * np.pi)).real, (terms[:, 2] / (-2j * np.pi)).real
         side = (np.arange(len(self.taps)) - (len(self.taps) - 1) / 2) / self.scale
         right, down = (np.exp(2j * np.pi * np.outer(f, side)) for f in (x, y))
-        weights = _MUCH / np.hypot(x, y)  # amplitudes of natural images fall as 1/f
+        weights = _AMPLITUDE / np.hypot(x, y)  # amplitudes of natural images fall as 1/f
         line = _bicubic(side)
         response = np.einsum("fi,ij,fj->f", down, self.taps / self.taps.sum(), right) * weights
         bicubic = (down @ line) * (right @ line) * weights
@@ -69,7 +70,13 @@ class Kernel:
 
 @dataclass(frozen=True)
 class KernelSums:
-    """The sums of the least squares over any number of patches; sums of parts add up."""
+    """The normal equations of the least squares over any number of patches; those of parts add up.
+
+    Attributes:
+        normal: (n*n + 1, n*n + 1), for the taps and a constant term.
+        right: (n*n + 1,), the right side.
+        scale: ratio of HR to LR size.
+    """
 
     normal: np.ndarray
     right: np.ndarray
@@ -100,7 +107,7 @@ def least_kernel_size(scale: int) -> int:
 
 
 def kernel_sums(hr: np.ndarray, lr: np.ndarray) -> KernelSums:
-    """The sums of some patches, from up to 512 pixels of each.
+    """The normal equations of some patches, from up to 512 pixels of each.
 
     Args:
         hr: (N, s*p, s*p, 3) grey levels.

@@ -37,6 +37,7 @@ def _statistics() -> list[Statistic]:
 
 @measures(*_statistics())
 def natural_scene_statistics(batch: Batch) -> np.ndarray:
+    """(M, 36): 18 features at full size and 18 at half size."""
     half = np.stack(
         [cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for image in batch.grey]
     )
@@ -44,7 +45,7 @@ def natural_scene_statistics(batch: Batch) -> np.ndarray:
 
 
 def _of_scale(grey: np.ndarray) -> np.ndarray:
-    """(M, 18)."""
+    """(M, p, p) luma to the features (M, 18) of one scale."""
     normal = _locally_normalised(grey)
     flat = normal.reshape(len(normal), -1)
     variance = np.square(flat).mean(axis=1)
@@ -72,7 +73,14 @@ def _neighbours(images: np.ndarray, down: int, right: int) -> tuple[np.ndarray, 
 
 
 def asymmetric_fit(values: np.ndarray) -> list[np.ndarray]:
-    """Asymmetric generalised Gaussian of each row, by moments: shape, mean, left and right variance."""
+    """The asymmetric generalised Gaussian of each row, fitted by moments (Lasmar et al., ICIP 2009).
+
+    Args:
+        values: (M, n).
+
+    Returns:
+        Shape, mean, left variance and right variance, (M,) each.
+    """
     negative = values < 0
     squares = np.square(values)
     left_count, right_count = negative.sum(axis=1), (~negative).sum(axis=1)

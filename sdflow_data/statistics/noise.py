@@ -46,7 +46,7 @@ def in_blocks(images: np.ndarray, step: int = _SIDE) -> np.ndarray:
 
 
 def flat_blocks(images: np.ndarray, count: int) -> np.ndarray:
-    """(M, count): the flattest of the blocks that lie 4 pixels apart, the flattest first.
+    """Indices (M, count) of the flattest 8x8 blocks, the flattest first. Blocks begin every 4 pixels.
 
     Flatness is the deviation from a quadratic surface after a slight blur. The blur removes most of the
     noise, so the choice hardly favours blocks with little noise. Blocks with clipped pixels come last,
@@ -105,11 +105,13 @@ def _flattest_noise(batch: Batch) -> np.ndarray:
     )
 )
 def noise_sigma(batch: Batch) -> np.ndarray:
+    """Root of the mean noise variance over the three flattest blocks and the channels."""
     return np.sqrt(variance_of(batch.shared(_flattest_noise)).mean(axis=(1, 2)))
 
 
 @measures(Statistic("flat_level", "levels", "lr", "brightness of the flattest areas"))
 def flat_level(batch: Batch) -> np.ndarray:
+    """Mean grey level of the three flattest blocks."""
     levels, _ = batch.shared(_flat_noise)
     return levels[:, :_FLATTEST].mean(axis=(1, 2))
 
@@ -144,7 +146,11 @@ class NoiseCurve:
 
 
 def noise_curve(frame: pd.DataFrame) -> NoiseCurve:
-    """The curve of a frame's samples, far more exact than the values of a single sample."""
+    """The noise curve of all samples of a frame. It is far more exact than the values of a single sample.
+
+    Args:
+        frame: has the columns ``flat_level`` and ``noise_sigma``.
+    """
     found = frame[["flat_level", "noise_sigma"]].dropna()
     steps = found.groupby((found["flat_level"] // _BRIGHTNESS_STEP).rename("step"))
     levels, sigmas = steps.median()[steps.size() >= _LEAST_IN_STEP].to_numpy(np.float64).T
@@ -153,7 +159,15 @@ def noise_curve(frame: pd.DataFrame) -> NoiseCurve:
 
 
 def fit_growth(levels: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """(M, n) brightnesses and noise variances to (M, 2): gain and dark noise level."""
+    """Fit variance = gain * brightness + dark^2 to each row by reweighted least squares.
+
+    Args:
+        levels: (M, n) grey levels.
+        variances: (M, n) noise variances, in squared grey levels.
+
+    Returns:
+        (M, 2): gain and dark noise level; NaN for rows whose levels span less than 48.
+    """
     x = levels / 255
     middle = np.median(variances, axis=1, keepdims=True)
     fitted = np.broadcast_to(middle, variances.shape)

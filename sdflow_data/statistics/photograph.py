@@ -17,30 +17,35 @@ from .frames import cut_patches
 from .registry import measure
 
 _PATCH, _PATCHES = 128, 12
+"""Side of the patches that are measured, in pixels, and their number."""
+
 _FREQUENCIES = np.arange(_PATCH // 2 + 1) / _PATCH
 _THUMBNAIL = 32
 _LEAST_COLOUR = 1.5
+"""Mean range of R, G and B in a thumbnail, in grey levels, under which a photograph counts as grey."""
+
 _STATISTICS = ("noise_sigma", "noise_grain", "flat_level")
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """What the pixels of one photograph are like.
+    """Properties of one photograph, measured on its pixels.
 
     Attributes:
-        name: its path under its folder.
-        size: height and width.
-        codec: the compression that it went through last; None for none.
-        noise: standard deviation in flat areas, in grey levels; NaN where it cannot be told.
-        grain: correlation of the noise between neighbours.
-        blur: deviation, in pixels, of the Gaussian blur that a spectrum of natural scenes would need to fall
-            off as this one does; NaN where noise hides it.
-        enlargement: how many times fewer pixels a side would hold its detail; 1 for a sharp photograph.
-        flat: share of blocks of 8 x 8 pixels of a single colour; photographs have none.
+        name: the path under its folder.
+        size: height and width in pixels.
+        codec: the JPEG compression that was applied last; None for none.
+        noise: standard deviation of the noise in flat areas, in grey levels; NaN if it is not measurable.
+        grain: correlation of the noise between neighbouring pixels.
+        blur: standard deviation in pixels of the Gaussian blur that takes the spectrum of natural scenes to
+            this one; NaN if noise hides it.
+        enlargement: the factor by which the sides could shrink without loss of detail; 1 for a sharp
+            photograph.
+        flat: share of blocks of 8 x 8 pixels with a single colour; photographs have none.
         grey: whether it has no colour.
-        colour: mean of R, G and B.
-        contrast: standard deviation of the brightness.
-        fingerprint: 64 bits that the same picture has in other sizes and formats too.
+        colour: means of R, G and B, in grey levels.
+        contrast: standard deviation of the luma, in grey levels.
+        fingerprint: 64 bits (a difference hash) that hardly depend on the size and format of a picture.
     """
 
     name: str
@@ -58,7 +63,7 @@ class Photograph:
 
 
 def photograph_frame(photographs: Sequence[Photograph]) -> pd.DataFrame:
-    """A row per photograph: its numbers, and ``quality``, 100 where there is no JPEG."""
+    """One row per photograph, with its properties and ``quality``, which is 100 without JPEG."""
     columns = ("name", "noise", "grain", "blur", "enlargement", "flat", "grey", "contrast")
     rows = [{name: getattr(photo, name) for name in columns} for photo in photographs]
     frame = pd.DataFrame(rows, columns=list(columns))
@@ -66,20 +71,20 @@ def photograph_frame(photographs: Sequence[Photograph]) -> pd.DataFrame:
 
 
 def measure_photograph(path: Path, name: str | None = None, picture: np.ndarray | None = None) -> Photograph:
-    """Look at a photograph's pixels.
+    """Measure a photograph.
 
     Args:
         path: the file.
-        name: to know it by; None for that of the file.
-        picture: its pixels, where they were read before.
+        name: the name in the result; None for the name of the file.
+        picture: the decoded pixels, uint8 (H, W, 3); None to read them from the file.
 
     Raises:
-        PictureError: the file gives no picture.
+        PictureError: the file cannot be decoded.
     """
     picture = read_picture(path) if picture is None else picture
     try:
         codec = read_jpeg(path) or estimate_jpeg(picture)
-    except PictureError:  # JPEG of a kind that cannot be made again: the nearest that can
+    except PictureError:  # a kind of JPEG that cannot be reproduced: take the nearest that can
         codec = estimate_jpeg(picture)
     height, width = picture.shape[:2]
     small = cv2.resize(picture, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -104,7 +109,7 @@ def measure_photograph(path: Path, name: str | None = None, picture: np.ndarray 
 
 
 def _noise(patches: np.ndarray) -> tuple[float, float]:
-    """Of the flatter half of the patches."""
+    """Noise and grain: the medians over the flatter half of the patches (M, p, p, 3)."""
     if patches.shape[1] < 32:
         return np.nan, np.nan
     found = measure(Batch(patches[:, None]), _STATISTICS)
@@ -124,8 +129,8 @@ def _flat(patches: np.ndarray) -> float:
 def _detail(patches: np.ndarray) -> tuple[float, float]:
     """Blur and enlargement, from the spectrum of brightness along rows and columns.
 
-    Natural scenes have power in proportion to 1 / f^2 (Field, 1987). What is above the noise and falls off
-    more steeply is blurred; a spectrum that ends early has been enlarged, or might as well have been.
+    The power of natural scenes is proportional to 1 / f^2 (Field, JOSA A 1987). A steeper spectrum above the
+    noise means blur. A spectrum without high frequencies means enlargement, or an equivalent loss of detail.
     """
     if patches.shape[1] < _PATCH:
         return np.nan, 1.0
@@ -145,11 +150,11 @@ def _detail(patches: np.ndarray) -> tuple[float, float]:
 
 
 _SHARP = 0.42
-"""Cycles per pixel under which a sharp photograph has nine tenths of its whitened power."""
+"""Cycles per pixel below which a sharp photograph has 90 % of its whitened power."""
 
 
 def _blur(scene: np.ndarray, floor: float) -> float:
-    """From log P(f) = c - 2 log f - 4 pi^2 sigma^2 f^2, fitted where the scene is well above the noise."""
+    """sigma in log P(f) = c - 2 log f - 4 pi^2 sigma^2 f^2, fitted where P is well above the noise."""
     above = scene > 2 * floor
     above[:4] = False
     ends = np.flatnonzero(~above[4:])

@@ -1,7 +1,7 @@
-"""Whether the noise is random: how the variants of one patch differ from one another.
+"""Randomness of the noise: the differences between the variants of one patch.
 
-A generator can meet every statistic of single samples with texture that is the same in all of them. Then
-the variants hardly differ, and their mean is as noisy as each of them.
+A generator can match every statistic of single samples with a texture that is the same in all variants.
+The variants of such a generator hardly differ, and their mean is as noisy as each of them.
 """
 
 import numpy as np
@@ -41,7 +41,10 @@ def variant_spread(batch: Batch) -> np.ndarray:
     ),
 )
 def noise_of_mean(batch: Batch) -> np.ndarray:
-    """NaN for a single variant; the share also where there is next to no noise (variance under 1/4)."""
+    """Noise level of the mean of the variants, and share of the variance that the mean lacks.
+
+    NaN for a single variant. The share is also NaN for a noise variance under 1/4.
+    """
     count = batch.variants_per_patch
     if count < 2:
         return np.full((len(batch.lr), 2), np.nan)

@@ -1,7 +1,7 @@
-"""The list of statistics: every one by name, with its unit and what it is measured on.
+"""The registry of statistics.
 
 A statistic is one function over a `Batch`, registered with `measures`. Frames, tables, distances, verdicts,
-plots and JSON are driven by this list, so that a new statistic is a new function and nothing else.
+plots and JSON loop over the registry, so a new statistic is a new function and nothing else.
 """
 
 from collections.abc import Callable, Collection
@@ -18,12 +18,12 @@ class Statistic:
     """One column of a frame of statistics.
 
     Args:
-        name: of the column.
-        unit: as a reader would say it; empty for a pure number.
-        needs: ``lr`` measured on LR patches, ``pair`` on LR and HR, ``variants`` on several LR of one HR.
+        name: the name of the column.
+        unit: the unit in words; empty for a pure number.
+        needs: the input: ``lr`` (LR patches), ``pair`` (LR and HR) or ``variants`` (several LR of one HR).
         description: one line.
-        headline: it is a row of the short table.
-        cheap: it is quick enough to be computed while a dataset is made, and a column of its manifest.
+        headline: whether the short table has it.
+        cheap: whether it is computed during generation and is a column of the manifest.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Statistic:
 
 
 Estimate = Callable[[Batch], np.ndarray]
-"""Batch of M samples to (M,) for one statistic, (M, n) for n; NaN where a sample does not tell."""
+"""A batch of M samples to (M,) for one statistic or (M, n) for n; NaN where a statistic is undefined."""
 
 STATISTICS: dict[str, Statistic] = {}
 _ESTIMATES: dict[Estimate, tuple[Statistic, ...]] = {}

@@ -1,4 +1,4 @@
-"""What an LR sample has that the bicubic LR of its HR has not."""
+"""The residual of an LR sample: LR minus the bicubic LR of its HR."""
 
 import numpy as np
 from skimage.metrics import structural_similarity
@@ -23,6 +23,7 @@ _TOP_PSNR = 100.0
     )
 )
 def residual_mean(batch: Batch) -> np.ndarray:
+    """(M, 3): mean of each channel."""
     return batch.residual.mean(axis=(1, 2))
 
 
@@ -31,7 +32,7 @@ def _centred(batch: Batch) -> np.ndarray:
 
 
 def _variances(batch: Batch) -> np.ndarray:
-    """(M, 3), at least that of a hundredth of a level: no division by zero."""
+    """(M, 3): variances of the channels, at least 1e-4 so that divisions are safe."""
     return np.square(batch.shared(_centred)).mean(axis=(1, 2)).clip(1e-4)
 
 
@@ -41,11 +42,13 @@ def _variances(batch: Batch) -> np.ndarray:
     )
 )
 def residual_std(batch: Batch) -> np.ndarray:
+    """Standard deviation around the mean of each channel, over pixels and channels."""
     return np.sqrt(batch.shared(_variances).mean(axis=1))
 
 
 @measures(Statistic("residual_skew", "", "pair", "skewness of LR less bicubic"))
 def residual_skew(batch: Batch) -> np.ndarray:
+    """Third standardised moment of each channel; mean of the channels."""
     third = (batch.shared(_centred) ** 3).mean(axis=(1, 2))
     return (third / batch.shared(_variances) ** 1.5).mean(axis=1)
 
@@ -78,12 +81,14 @@ def residual_channels(batch: Batch) -> np.ndarray:
 
 @measures(Statistic("psnr_bicubic", "dB", "pair", "PSNR of LR against bicubic; at most 100", cheap=True))
 def psnr_bicubic(batch: Batch) -> np.ndarray:
+    """PSNR over pixels and channels, with a peak of 255; clipped at 100 dB."""
     error = np.square(batch.residual).mean(axis=(1, 2, 3))
     return np.minimum(20 * np.log10(255) - 10 * np.log10(np.maximum(error, 1e-10)), _TOP_PSNR)
 
 
 @measures(Statistic("ssim_bicubic", "", "pair", "SSIM of LR against bicubic, grey"))
 def ssim_bicubic(batch: Batch) -> np.ndarray:
+    """SSIM of luma (Wang et al., IEEE TIP 2004), with uniform windows of 7 pixels or less."""
     bicubic = batch.bicubic @ LUMA
     window = min(7, batch.size // 2 * 2 - 1)
     return np.array(

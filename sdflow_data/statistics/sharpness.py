@@ -1,4 +1,4 @@
-"""How steep edges are."""
+"""The steepness of edges."""
 
 import numpy as np
 from scipy import ndimage
@@ -22,10 +22,10 @@ _LEAST_CONTRAST = 32.0
     )
 )
 def sharpness(batch: Batch) -> np.ndarray:
-    """Gradient over local contrast, on the 2 % of pixels with the steepest gradients.
+    """Ratio of gradient to local contrast, over the 2 % of pixels with the steepest gradients.
 
-    A ratio of the two, so that it depends on neither the scene's contrast nor, much, on noise. NaN where
-    the contrast (the range in 5x5 pixels) on those pixels is under 32 levels: no edges to tell by.
+    The ratio does not depend on the contrast of the scene, and hardly on noise. NaN if the local contrast
+    (the range within 5x5 pixels) of these pixels is under 32 levels: the patch has no edges.
     """
     grey = batch.grey
     gradient = np.hypot(*np.gradient(grey, axis=(1, 2)))

@@ -11,7 +11,7 @@ BANDS = np.arange(1, 17) / 32
 """Centres of the spectrum's bands in cycles per pixel: `spectrum_1` at 1/32 to `spectrum_16` at 1/2."""
 
 _LEAST_POWER = 1e-4
-"""In squared levels: far below rounding to 8 bits (1/12), so that empty pictures have a logarithm too."""
+"""In squared levels: far below rounding to 8 bits (1/12). It keeps the logarithm of flat pictures finite."""
 
 
 @measures(
@@ -41,7 +41,7 @@ def _bands(size: int) -> np.ndarray:
     """(frequencies of the half spectrum, bands): weights that average a spectrum over each band."""
     down, across = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]
     band = np.rint(np.hypot(down, across) / BANDS[0]).ravel()
-    # Each column of the half spectrum stands for its mirror image too, but for the first and the middle one.
+    # A column of the half spectrum counts twice, for its mirror image. The first and the middle count once.
     twice = np.broadcast_to(np.where((across == 0) | (across == 0.5), 1.0, 2.0), (size, across.size)).ravel()
     weights = twice[:, None] * (band[:, None] == np.arange(1, len(BANDS) + 1))
     with np.errstate(invalid="ignore"):

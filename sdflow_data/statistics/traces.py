@@ -1,8 +1,8 @@
-"""Traces of how a picture was made: single numbers that give samples of a generator away.
+"""Traces of how a picture was made: statistics that detect the samples of a generator.
 
-A camera does not know which pixels are even, and a flow that squeezes 2x2 pixels into channels does; a sensor
-has columns, an enlargement has a period; noise follows light. All are measured on the two colour differences
-R - B and R - 2G + B, where a photograph has little but noise.
+A flow that squeezes 2x2 pixels into channels can treat even and odd pixels differently; a camera does not.
+A sensor leaves a pattern of columns, and an enlargement a period. The noise of a camera grows with light.
+All traces are measured on the colour differences R - B and R - 2G + B, which in photographs are mostly noise.
 """
 
 from functools import lru_cache
@@ -18,21 +18,23 @@ DIFFERENCES = np.array([[1, 0, -1], [1, -2, 1]], np.float32) / np.sqrt(np.array(
 """(2, 3): the colour differences R - B and R - 2G + B as unit vectors over R, G, B."""
 
 _LOW, _SOFT = 0.12, 0.04
-"""Cycles per pixel above which is measured, and over which a filter opens: sharp ends would ring."""
+"""Cut-off and transition width of the high-pass filter, in cycles per pixel. A sharp cut-off would ring."""
 
 _BORDER = 3
-"""Pixels at the border that are left out: filters there see the other side."""
+"""Pixels at the border that are left out, because filters wrap around there."""
 
 _LEAST_VARIANCE = 0.02
-"""Squared levels of a colour difference under which there is nothing to measure."""
+"""Variance of a colour difference, in squared levels, below which it counts as absent."""
 
-_MOST_RELATIVE, _FEW = 4.0, 4
-"""Of an energy over that around it; and pixels that a row or column needs to have a say
-of its own."""
+_MOST_RELATIVE = 4.0
+"""Upper limit of the ratio of energy to local energy."""
+
+_PRIOR_PIXELS = 4
+"""Weight, in pixels, of the prior mean of 1 for a row or column."""
 
 
 def colour_differences(images: np.ndarray) -> np.ndarray:
-    """The two colour differences of pictures above 0.12 cycles per pixel.
+    """The two colour differences of pictures, high-passed at 0.12 cycles per pixel.
 
     Args:
         images: (M, h, w, 3) grey levels.
@@ -54,9 +56,9 @@ def _high_pass(height: int, width: int) -> np.ndarray:
 
 
 def flat_places(images: np.ndarray) -> np.ndarray:
-    """Where the brightness of pictures (M, h, w, 3) varies least and nothing is clipped: bool (M, h, w).
+    """A mask, bool (M, h, w), of the flat half of pictures (M, h, w, 3) in grey levels.
 
-    It is half of every picture, or less where much is clipped; its border is left out.
+    Flat means that the smoothed luma varies least. Clipped pixels and the border are left out.
     """
     grey = images.astype(np.float32) @ LUMA
     smooth = ndimage.uniform_filter(grey, (0, 3, 3))
@@ -68,16 +70,16 @@ def flat_places(images: np.ndarray) -> np.ndarray:
 
 
 def correlation_by_parity(images: np.ndarray) -> np.ndarray:
-    """The correlation of the two colour differences in flat places, at each place of a 2x2 grid.
+    """The correlation of the two colour differences in flat areas, at each position of a 2x2 grid.
 
-    Above 0.12 cycles per pixel. A camera has about the same at all four places.
+    The colour differences are high-passed at 0.12 cycles per pixel. For a camera, the four are about equal.
 
     Args:
         images: (M, h, w, 3) grey levels.
 
     Returns:
-        (M, 2, 2): at even and odd rows (second axis) and even and odd columns (third axis); NaN where
-        there is no colour to correlate.
+        (M, 2, 2): at even and odd rows (second axis) and even and odd columns (third axis); NaN if the
+            colour differences are too weak.
     """
     return _correlation_by_parity(colour_differences(images), flat_places(images))
 
@@ -87,8 +89,8 @@ def _correlation_by_parity(detail: np.ndarray, flat: np.ndarray) -> np.ndarray:
     products = (_sums_by_parity(a * b * flat) for a, b in ((first, second), (first, first), (second, second)))
     covariance, one, other = products
     energy = np.sqrt(one * other)
-    told = energy > _LEAST_VARIANCE * _sums_by_parity(flat)
-    return np.where(told, covariance / np.maximum(energy, 1e-9), np.nan)
+    present = energy > _LEAST_VARIANCE * _sums_by_parity(flat)
+    return np.where(present, covariance / np.maximum(energy, 1e-9), np.nan)
 
 
 def _sums_by_parity(values: np.ndarray) -> np.ndarray:
@@ -126,9 +128,9 @@ def _flat(batch: Batch) -> np.ndarray:
     ),
 )
 def colour_correlation(batch: Batch) -> np.ndarray:
-    """Mean and standard deviation of `correlation_by_parity` over the four places."""
-    places = _correlation_by_parity(batch.shared(_detail), batch.shared(_flat)).reshape(len(batch.lr), 4)
-    return np.stack([places.mean(axis=1), places.std(axis=1)], axis=1)
+    """Mean and standard deviation of `correlation_by_parity` over the four positions."""
+    positions = _correlation_by_parity(batch.shared(_detail), batch.shared(_flat)).reshape(len(batch.lr), 4)
+    return np.stack([positions.mean(axis=1), positions.std(axis=1)], axis=1)
 
 
 @measures(
@@ -146,7 +148,7 @@ def colour_correlation(batch: Batch) -> np.ndarray:
     ),
 )
 def colour_grid(batch: Batch) -> np.ndarray:
-    """Standard deviations over the four places of a 2x2 grid, in flat areas, above 0.12 cycles per pixel."""
+    """Standard deviations over the four positions of a 2x2 grid, in flat areas."""
     detail, flat = batch.shared(_detail), batch.shared(_flat)[:, None]
     count = np.maximum(_sums_by_parity(flat), 1)
     means = (_sums_by_parity(detail * flat) / count).reshape(len(detail), 2, 4)
@@ -173,23 +175,26 @@ def colour_grid(batch: Batch) -> np.ndarray:
     ),
 )
 def modulation(batch: Batch) -> np.ndarray:
-    """Of the strongest wave above 0.1 cycles per pixel in the variance, its amplitude over the mean variance.
+    """Amplitude of the strongest wave in the variance above 0.1 cycles per pixel, in percent of the mean.
 
-    The variance counts relative to that around it, so that neither contrast nor light has a say. Chance
-    makes some 10 % in 64 pixels.
+    The variance is divided by its local mean, which removes the effects of contrast and light. In 64 pixels
+    chance alone gives about 10 %.
     """
     energy = np.square(batch.shared(_detail)).sum(axis=1)
     around = ndimage.uniform_filter(energy, (0, 9, 9))
     relative = np.minimum(energy / np.maximum(around, _LEAST_VARIANCE), _MOST_RELATIVE)
     flat = batch.shared(_flat)
-    told = np.median(around, axis=(1, 2)) > _LEAST_VARIANCE
-    profiles = (((relative * flat).sum(axis=axis) + _FEW) / (flat.sum(axis=axis) + _FEW) for axis in (1, 2))
+    present = np.median(around, axis=(1, 2)) > _LEAST_VARIANCE
+    relative = np.where(flat, relative, 0)
+    profiles = (
+        (relative.sum(axis=axis) + _PRIOR_PIXELS) / (flat.sum(axis=axis) + _PRIOR_PIXELS) for axis in (1, 2)
+    )
     waves = [_strongest_wave(profile[:, _BORDER:-_BORDER]) for profile in profiles]
-    return np.where(told[:, None], 100 * np.stack(waves, axis=1), np.nan)
+    return np.where(present[:, None], 100 * np.stack(waves, axis=1), np.nan)
 
 
 def _strongest_wave(profiles: np.ndarray) -> np.ndarray:
-    """(M, n) to the amplitude of the strongest wave above 0.1 cycles per pixel, over the mean (M,)."""
+    """Profiles (M, n) to (M,): the strongest amplitude above 0.1 cycles per pixel, over the mean."""
     count = profiles.shape[1]
     window = np.hanning(count + 2)[1:-1]
     mean = profiles @ window / window.sum()
@@ -215,17 +220,18 @@ def _strongest_wave(profiles: np.ndarray) -> np.ndarray:
     ),
 )
 def noise_places(batch: Batch) -> np.ndarray:
-    """Where noise lies. Strength and texture as logarithms, over 8x8 blocks without clipped pixels.
+    """Correlations of log strength with brightness and with log texture, over 8x8 blocks without clipping.
 
-    NaN for fewer than eight blocks, or where the strength is the same in all of them.
+    The strength is the energy of the colour differences. NaN for fewer than eight blocks, or if the strength
+    is equal in all of them.
     """
     energy = np.square(batch.shared(_detail)).sum(axis=1)
     smooth = ndimage.uniform_filter(batch.grey, (0, 3, 3))
     texture = np.square(smooth - ndimage.uniform_filter(smooth, (0, 9, 9)))
     clipped = np.any(at_limits(batch.lr), axis=3)
     views = np.stack([energy, batch.grey, texture, clipped], axis=3)
-    strength, brightness, rough, off = np.moveaxis(in_blocks(views).mean(axis=2), 2, 0)
-    weights = (off < 0.02) & (strength > _LEAST_VARIANCE)
+    strength, brightness, rough, share_clipped = np.moveaxis(in_blocks(views).mean(axis=2), 2, 0)
+    weights = (share_clipped < 0.02) & (strength > _LEAST_VARIANCE)
     strength = np.log(np.maximum(strength, _LEAST_VARIANCE))
     return np.stack(
         [_correlation(strength, other, weights) for other in (brightness, np.log(rough + 0.1))], axis=1
@@ -233,11 +239,11 @@ def noise_places(batch: Batch) -> np.ndarray:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(M, n) and (M, n) to (M,), where the weights (M, n) are true; NaN for fewer than eight of them."""
+    """Correlation (M,) of (M, n) with (M, n) over the true weights (M, n); NaN for fewer than eight."""
     count = weights.sum(axis=1)
     a, b = (
         (side - ((side * weights).sum(axis=1) / np.maximum(count, 1))[:, None]) * weights for side in (a, b)
     )
     scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    told = (count >= 8) & (scale > 1e-6)
-    return np.where(told, (a * b).sum(axis=1) / np.maximum(scale, 1e-9), np.nan)
+    defined = (count >= 8) & (scale > 1e-6)
+    return np.where(defined, (a * b).sum(axis=1) / np.maximum(scale, 1e-9), np.nan)

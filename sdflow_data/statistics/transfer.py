@@ -1,4 +1,4 @@
-"""From bicubic to LR as a Gaussian blur and a shift, fitted in the frequency domain."""
+"""The transfer function from bicubic to LR: gain, shift and Gaussian blur, fitted in the frequency domain."""
 
 from functools import lru_cache
 
@@ -8,22 +8,22 @@ from .batch import LUMA, Batch
 from .registry import Statistic, measures
 
 _BAND = 0.35
-"""Cycles per pixel up to which is fitted; above, aliasing and JPEG have the word."""
+"""The highest fitted frequency, in cycles per pixel. Aliasing and JPEG dominate above it."""
 
 _EXPECTED = np.array([0.3, 0.5, 0.5, 1.0, 1.0, 1.0])
-"""Of the parameters: standard deviations of the weak prior around zero."""
+"""Standard deviations of the parameters in the weak prior around zero."""
 
 _PASSES, _STEPS, _LONGEST_STEP = 2, 5, 0.7
+"""Passes over the windows, Gauss-Newton steps in each, and the limit of a step in any parameter."""
 
 
 def transfer(batch: Batch) -> np.ndarray:
-    """The transfer function from bicubic to LR that fits best, of every sample.
+    """The best-fitting transfer function from bicubic to LR, for every sample.
 
     Model: ``LR(f) = BICUBIC(f) exp(g - 2 pi i f.d - 2 pi^2 f'Cf)``: a gain, a shift and a Gaussian blur, by
     nonlinear least squares (Gauss-Newton) on windowed spectra of the grey images, up to 0.35 cycles per
-    pixel. The bicubic side has no noise of its own, hence noise in LR does not bias the fit. A weak prior
-    (shift within about half a pixel, blur within about one) keeps patches that show nothing to the neutral
-    values instead of anywhere.
+    pixel. Noise in LR does not bias the fit, because the bicubic side has none. A weak prior (shift within
+    about half a pixel, blur within about one) keeps patches without detail near the neutral values.
 
     Returns:
         (M, 6): g; d in LR pixels (right, down); C in squared LR pixels (xx, xy, yy), negative where LR is
@@ -49,6 +49,7 @@ def transfer(batch: Batch) -> np.ndarray:
     Statistic("shift_y", "pixels", "pair", "shift of LR downwards"),
 )
 def shift(batch: Batch) -> np.ndarray:
+    """(M, 3): distance, right and down, in LR pixels."""
     right, down = batch.shared(transfer)[:, 1:3].T
     return np.stack([np.hypot(right, down), right, down], axis=1)
 
@@ -64,21 +65,29 @@ def shift(batch: Batch) -> np.ndarray:
     ),
 )
 def blur(batch: Batch) -> np.ndarray:
+    """Signed root of the blur's variance, mean of both axes, in LR pixels."""
     variance = batch.shared(transfer)[:, [3, 5]].mean(axis=1)
     return np.sign(variance) * np.sqrt(np.abs(variance))
 
 
 @lru_cache(maxsize=4)
 def frequencies(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Those that are fitted, of half spectra of ``size``: indices right and down, and the exponents of the
-    model's parameters there, (F, 6) complex."""
+    """The fitted frequencies of the half spectrum of a square image.
+
+    Args:
+        size: side of the image in pixels.
+
+    Returns:
+        Column indices (F,), row indices (F,), and the factors of the model's parameters in its exponent,
+        complex (F, 6).
+    """
     down, across = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]
     radius = np.hypot(down, across)
     rows, columns = np.nonzero((radius > 0) & (radius <= _BAND) & ~((across == 0) & (down < 0)))
     x, y = across[0, columns], down[rows, 0]
-    turn, bend = -2j * np.pi, -2 * np.pi**2
-    terms = np.stack([1 + 0j * x, turn * x, turn * y, bend * x * x, 2 * bend * x * y, bend * y * y], axis=1)
-    return columns, rows, terms
+    linear, quadratic = -2j * np.pi, -2 * np.pi**2
+    blur = (quadratic * x * x, 2 * quadratic * x * y, quadratic * y * y)
+    return columns, rows, np.stack([1 + 0j * x, linear * x, linear * y, *blur], axis=1)
 
 
 def _windows(size: int, shifts: np.ndarray) -> np.ndarray:
@@ -95,7 +104,16 @@ def _spectra(images: np.ndarray, windows: np.ndarray) -> np.ndarray:
 
 
 def fit_transfer(source: np.ndarray, target: np.ndarray, terms: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """The parameters, (M, 6), that take spectra ``source`` (M, F) to ``target``, beginning at ``start``."""
+    """The parameters that take one set of spectra to another.
+
+    Args:
+        source, target: (M, F) complex, at the frequencies of `frequencies`.
+        terms: (F, 6), from `frequencies`.
+        start: (M, 6), the parameters to begin with.
+
+    Returns:
+        (M, 6), see `transfer`.
+    """
     fitted = start
     for _ in range(_STEPS):
         step = _gauss_newton_step(fitted, source, target, terms)
@@ -113,7 +131,7 @@ def _gauss_newton_step(
     products = (terms.conj()[:, :, None] * terms[:, None, :]).real.reshape(len(terms), -1)
     normal = (np.abs(model) ** 2 @ products).reshape(-1, count, count)
     gradient = ((model.conj() * error) @ terms.conj()).real
-    # The window spreads every frequency over its neighbours, so that there are half as many independent ones.
+    # The window spreads every frequency over its neighbours, so only half as many are independent.
     precision = (np.square(np.abs(error)).mean(axis=1, keepdims=True) + 1e-3) / _EXPECTED**2
     return np.linalg.solve(
         normal + precision[:, :, None] * np.eye(count), (gradient - precision * fitted)[..., None]

@@ -82,7 +82,7 @@ def test_a_file_is_warned_of_once(found: Survey) -> None:
     assert list(found.unusual) == ["inks.jpg"]
     unread, of_unusual = (
         [line for line in advice(found) if word in line]
-        for word in ("cannot be read", "cannot be made again")
+        for word in ("cannot be read", "cannot be reproduced")
     )
     assert len(unread) == len(of_unusual) == 1
     assert unread[0].startswith(f"{len(NOT_READ)} photographs")

@@ -103,7 +103,7 @@ def test_the_table_and_the_verdicts_are_printed(classical: Path) -> None:
     for statistic in ("noise_sigma", "residual_mean_r", "residual_std", "residual_correlation", "sharpness"):
         assert any(line.startswith(statistic) for line in lines)
     assert any(line.startswith("realistic?") and "--real" in line for line in lines)
-    assert lines[-1].startswith("Score 4 of 6 told")
+    assert "4 of 6 answered" in lines[-1]
 
 
 def test_real_photographs_stand_beside_it(classical: Path, real: Path) -> None:
@@ -192,7 +192,7 @@ def test_what_cannot_be_told_does_not_pass_the_gate(classical: Path) -> None:
     refused = run(classical, "--fail-under", 0)
     assert refused.return_value == 1
     assert "realistic? needs real photographs (--real)" in refused.stderr
-    assert "4 of 6 told" in refused.stdout
+    assert "4 of 6 answered" in refused.stdout
 
 
 def test_the_gate_ends_the_program_with_status_1(bicubic: Path) -> None:

@@ -141,7 +141,7 @@ def test_two_sides_that_do_not_go_together_are_told(tmp_path: Path) -> None:
     dark = write(tmp_path / "dark", lambda photo: 0.3 * photo[::-1])
     hr, lr, night = (survey([folder], workers=1) for folder in (sharp, small, dark))
     within = "\n".join(advice_for_training(hr, lr, scale=4, patch_size=1024))
-    assert "so that its photographs are on both sides" in within
+    assert "so its photographs are on both sides" in within
     assert "lower the patch size" in within
     assert "on both sides (" in within
     apart = "\n".join(advice_for_training(hr, night))

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from sdflow_data.inspection.classifier import Areas, Classification, Effort, auc, c2st_auc, classify
-from sdflow_data.inspection.tells import TRACES, Tell, tells
+from sdflow_data.inspection.single_statistics import TRACES, SingleStatistic, single_statistics
 from sdflow_data.inspection.verdicts import Verdict, conclusion, overall, passed, verdicts
 from sdflow_data.statistics import (
     STATISTICS,
-    KernelComparison,
+    MMDComparison,
     bicubic_frame,
     compare_features,
     frame_of_pairs,
@@ -82,7 +82,7 @@ class Sets:
     def judge(self, lr: np.ndarray, classified: Classification | None = None) -> dict[str, Verdict]:
         frame = frame_of_pairs(self.hr, lr, self.groups)
         features = compare_features(frame, self.real, self.bicubic)
-        found = tells(frame, self.real)
+        found = single_statistics(frame, self.real)
         return {v.question: v for v in verdicts(frame, self.bicubic, self.real, features, classified, found)}
 
 
@@ -231,16 +231,17 @@ def test_a_classifier_that_tells_not_even_bicubic_has_no_power_and_says_so(sets:
 
 def test_what_no_test_has_the_power_to_tell_is_not_passed(sets: Sets) -> None:
     """Bicubic pairs against bicubic photographs: nothing is far from anything."""
-    features = KernelComparison(distance=0.001, floor=0.001, ceiling=0.001)
+    features = MMDComparison(distance=0.001, floor=0.001, ceiling=0.001)
     frame = frame_of_pairs(sets.hr, sets.samples(), sets.groups)
     nothing = classification(0.55, 0.56, 0.55)
-    answers = verdicts(frame, sets.bicubic, sets.real, features, nothing, tells(sets.real, sets.real))
+    single = single_statistics(sets.real, sets.real)
+    answers = verdicts(frame, sets.bicubic, sets.real, features, nothing, single)
     assert answers[0].answer == "cannot be told"
     assert "power" in answers[0].sentence
 
 
 def test_what_is_far_from_photographs_is_told_even_where_bicubic_is_near() -> None:
-    features = KernelComparison(distance=0.5, floor=0.001, ceiling=0.001)
+    features = MMDComparison(distance=0.5, floor=0.001, ceiling=0.001)
     assert verdicts(EMPTY, EMPTY, EMPTY, features)[0].answer == "no"
 
 
@@ -254,7 +255,7 @@ def test_the_score_of_a_dataset_is_that_of_its_worst_verdict(sets: Sets) -> None
     assert overall(found) == min(measure.score for verdict in found for measure in verdict.measures)
 
 
-# Single numbers
+# Single statistics
 
 
 @settings(max_examples=10)
@@ -264,7 +265,7 @@ def test_a_number_tells_as_surely_when_samples_have_less_of_it(shift: float, mor
     real = pd.DataFrame({name: random.normal(size=60) for name in TRACES} | {"group": np.arange(60) // 3})
     ours = real.assign(colour_grid=real["colour_grid"] + (shift if more else -shift))
     one, other = (
-        next(tell for tell in tells(frame, real) if tell.name == "colour_grid")
+        next(found for found in single_statistics(frame, real) if found.name == "colour_grid")
         for frame in (ours, real.assign(colour_grid=2 * real["colour_grid"] - ours["colour_grid"]))
     )
     assert one.auc == pytest.approx(other.auc, abs=0.02)
@@ -275,9 +276,8 @@ def test_a_number_tells_as_surely_when_samples_have_less_of_it(shift: float, mor
 def test_more_and_less_of_a_trace_than_photographs_have_are_told_alike(sets: Sets, more: float) -> None:
     real = sets.real.assign(modulation_x=sets.real["modulation_x"] + more)
     frame = frame_of_pairs(sets.hr, sets.samples(), sets.groups)
-    answers = verdicts(
-        frame, sets.bicubic, real, compare_features(frame, sets.real, sets.bicubic), None, tells(frame, real)
-    )
+    features = compare_features(frame, sets.real, sets.bicubic)
+    answers = verdicts(frame, sets.bicubic, real, features, None, single_statistics(frame, real))
     assert answers[0].passed is False
     assert "modulation_x" in answers[0].sentence
 
@@ -285,8 +285,8 @@ def test_more_and_less_of_a_trace_than_photographs_have_are_told_alike(sets: Set
 @settings(max_examples=20)
 @given(st.floats(0.5, 0.99), st.floats(0, 1))
 def test_an_area_passes_half_of_the_way_to_certainty_or_to_the_floor(floor: float, way: float) -> None:
-    found = Tell("colour_grid", 0.5 + way / 2, floor, more=True)
-    features = KernelComparison(distance=0.1, floor=0.1, ceiling=1.0)
+    found = SingleStatistic("colour_grid", 0.5 + way / 2, floor, more=True)
+    features = MMDComparison(distance=0.1, floor=0.1, ceiling=1.0)
     answer = verdicts(EMPTY, EMPTY, EMPTY, features, None, [found])[0]
     assert answer.passed == (found.auc <= max(0.75, floor) + 1e-9)
     assert found.excess <= 1 + 1e-9 if answer.passed else found.excess > 1

@@ -1,4 +1,4 @@
-"""The report of an inspection: one HTML file that needs nothing else, opened from disk."""
+"""The report of an inspection: one self-contained HTML file."""
 
 from .page import report_html
 from .photographs import photographs_page

@@ -1,4 +1,4 @@
-"""Pictures: patches with their bicubic and real counterparts, and what each component makes."""
+"""The gallery: patches with their bicubic and real counterparts, and samples of each component."""
 
 from html import escape
 
@@ -19,7 +19,7 @@ _MOST_COMPONENTS = 32
 
 
 def patches(inspection: Inspection) -> str:
-    """HR, bicubic, variants and the nearest real patches, of the best, the usual and the worst patches."""
+    """HR, bicubic, variants and the nearest real patches, for the best, the median and the worst patches."""
     samples, real = inspection.measured.samples, inspection.real
     against = samples if real is None else real.patches
     scale = FeatureScale(against.frame)
@@ -37,7 +37,7 @@ def patches(inspection: Inspection) -> str:
         by_sample = pd.Series(nearest.mean(axis=1), thinned.index)
         names = ("Most like real photographs", "In between", "Least like real photographs")
         measured = f"by the distance of a sample’s statistics from its {near} nearest real patches"
-    order = _telling(samples.frame.loc[by_sample.sort_values().index])
+    order = _with_edges(samples.frame.loc[by_sample.sort_values().index])
     middle = order.iloc[np.argsort(np.abs(np.arange(len(order)) - len(order) // 2), kind="stable")]
     groups = "".join(
         f"<h3>{name}</h3>" + "".join(_patch(inspection, row, scale, others) for row in _first(ranked))
@@ -45,18 +45,18 @@ def patches(inspection: Inspection) -> str:
     )
     return f"""
   <p class="note">Ranked {measured}. Click on a picture to see it beside its HR, its bicubic LR and a
-  real patch, all at one zoom; the arrow keys go on to other variants and patches.</p>
+  real patch, all at one zoom. The arrow keys step through variants and patches.</p>
   {groups}"""
 
 
-def _telling(ranked: pd.DataFrame) -> pd.DataFrame:
-    """Those that show an edge, if they are not too few: one piece of sky says little."""
-    telling = ranked[ranked["sharpness"].notna()]
-    return telling if len(telling) >= 3 * _ROWS else ranked
+def _with_edges(ranked: pd.DataFrame) -> pd.DataFrame:
+    """The patches with an edge, if there are enough. A patch of sky shows little."""
+    with_edges = ranked[ranked["sharpness"].notna()]
+    return with_edges if len(with_edges) >= 3 * _ROWS else ranked
 
 
 def _first(ranked: pd.DataFrame) -> list[int]:
-    """The first rows that are of different photographs, then any, to the number shown."""
+    """The first rows from different photographs, then any rows, up to the number shown."""
     distinct = ranked.drop_duplicates("group").index
     rest = ranked.index.difference(distinct, sort=False)
     return [int(row) for row in [*distinct, *rest][:_ROWS]]
@@ -91,9 +91,9 @@ def _cell(pixels: np.ndarray, label: str, title: str, kind: str = "") -> str:
 
 
 def components(inspection: Inspection) -> str:
-    """How often each component was drawn, and its samples of the same patches; nothing if there are none.
+    """A table of the components: frequency, and samples of the same patches. Empty for fewer than two.
 
-    Weights are those that photographs asked for, where the dataset was made after the likeness of some.
+    It has the weights of the components if the dataset was made to match a set of photographs.
     """
     manifest = inspection.dataset.columns(["shard", "row", "variant", "component"]).reset_index(drop=True)
     counts = manifest["component"].value_counts().sort_index()
@@ -103,7 +103,7 @@ def components(inspection: Inspection) -> str:
     shared = _shared_patches(manifest)
     weights = inspection.dataset.info.get("weights")
     if not isinstance(weights, list) or len(weights) <= counts.index.max():
-        weights = None  # of all components alike
+        weights = None
     heads = (
         "component",
         "samples",
@@ -143,7 +143,7 @@ def components(inspection: Inspection) -> str:
 
 
 def _shared_patches(manifest: pd.DataFrame) -> list[tuple[int, int]]:
-    """The places, as shard and row, of the patches of which most components were drawn, spread evenly."""
+    """Shard and row of patches with samples of the most components, spread evenly."""
     drawn = manifest.groupby(["shard", "row"])["component"].nunique()
     most = drawn[drawn == drawn.max()]
     chosen = np.linspace(0, len(most) - 1, min(_STRIP, len(most))).astype(int)
@@ -151,7 +151,7 @@ def _shared_patches(manifest: pd.DataFrame) -> list[tuple[int, int]]:
 
 
 def _sample(inspection: Inspection, place: pd.Series) -> np.ndarray:
-    """The middle of a sample."""
+    """The centre of a sample."""
     with inspection.dataset.shard(place["shard"]) as shard:
         sample: np.ndarray = shard.lr[place["row"], place["variant"]]
     start = max(0, (len(sample) - _STRIP_SIZE) // 2)

@@ -1,4 +1,4 @@
-"""The page: verdicts first, then the statistics, pictures, and what made the dataset."""
+"""The report of a dataset as an HTML page: verdicts, statistics, pictures, provenance."""
 
 import json
 from html import escape
@@ -19,17 +19,17 @@ from . import gallery, plots
 
 
 def report_html(inspection: Inspection) -> str:
-    """The whole report, a self-contained page: no network, no other file, file names escaped."""
+    """The whole report, a self-contained page: no network, no other file, all names escaped."""
     sections = {
         "verdicts": ("Verdicts", _verdicts(inspection)),
-        "told": ("By what samples are told", _told(inspection)),
+        "told": ("What tells samples from photographs", _single_statistics(inspection)),
         "statistics": ("Statistic by statistic", _statistics(inspection)),
         "noise": ("Noise, as papers measure it", _noise_measures(inspection)),
         "figures": ("Spectrum, noise, alignment, blur", _figures(inspection)),
         "cameras": ("What the model measured of the camera", _cameras(inspection)),
         "gallery": ("Gallery", gallery.patches(inspection)),
         "components": ("Mixture components", gallery.components(inspection)),
-        "origin": ("What made this dataset", _provenance(inspection)),
+        "origin": ("Provenance", _provenance(inspection)),
     }
     shown = {key: (title, content) for key, (title, content) in sections.items() if content}
     contents = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, (title, _) in shown.items())
@@ -50,19 +50,19 @@ def report_html(inspection: Inspection) -> str:
 
 
 def file_text(name: str) -> str:
-    """A file that lies beside this module."""
+    """The text of a file beside this module."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _json(value: Any) -> str:
-    """JSON that can stand in a script element, whatever strings are in it."""
+    """JSON that is safe inside a script element, whatever strings it has."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _header(inspection: Inspection) -> str:
     info, counts = inspection.dataset.info, inspection.dataset.info["counts"]
     size = info["patch_size"]
-    facts = [
+    parts = [
         f"{counts['samples']:,} samples",
         f"{counts['patches']:,} patches of {size} px from {counts['sources']:,} photographs",
         f"scale {info['scale']}",
@@ -70,19 +70,21 @@ def _header(inspection: Inspection) -> str:
     ]
     if inspection.real is not None:
         frame = inspection.real.patches.frame
-        facts.append(
-            f"held against {len(frame):,} patches of {frame['group'].nunique():,} real photographs "
+        parts.append(
+            f"compared with {len(frame):,} patches of {frame['group'].nunique():,} real photographs "
             f"in {inspection.real.folder.name}"
         )
-    told, asked = len(inspection.verdicts) - len(inspection.untold), len(inspection.verdicts)
-    score = f"{inspection.score:.0f}" if told else "?"
-    number, of = (str(told), f"of {asked} told") if inspection.passed is None else (score, "of 100")
+    total = len(inspection.verdicts)
+    answered = total - len(inspection.unanswered)
+    number, of = (f"{inspection.score:.0f}" if answered else "?"), "of 100"
+    if inspection.passed is None:
+        number, of = str(answered), f"of {total} answered"
     return f"""
 <header>
   <div>
     <p class="kicker">Degradation report</p>
     <h1>{escape(inspection.dataset.folder.name)}</h1>
-    <p class="facts">{" · ".join(map(escape, facts))}</p>
+    <p class="properties">{" · ".join(map(escape, parts))}</p>
     <p class="conclusion">{escape(inspection.conclusion)}</p>
   </div>
   <div class="score {_mood(inspection.passed)}">
@@ -95,14 +97,15 @@ def _verdicts(inspection: Inspection) -> str:
     cards = "".join(map(_card, inspection.verdicts))
     return f"""
   <div class="cards">{cards}</div>
-  <p class="note">Yes is good everywhere, and what cannot be told is not passed. Every measure is scored
-  from 0 to 100: 100 is ideal, 50 is at its threshold. A question has the score of its worst measure, the
-  dataset that of its worst question.</p>"""
+  <p class="note">Yes is the good answer to every question. A question without an answer does not pass. Every
+  measure has a score from 0 to 100: 100 is ideal, 50 is its threshold. The score of a question is that of its
+  worst measure. The score of the dataset is that of its worst question.</p>"""
 
 
 def _card(verdict: Verdict) -> str:
-    measures = "".join(map(_measure, verdict.measures)) or f"<p class='untold'>{escape(verdict.untold)}</p>"
-    measures += "".join(f"<p class='untold'>{escape(note)}</p>" for note in verdict.notes)
+    measures = "".join(map(_measure, verdict.measures))
+    remarks = verdict.notes if measures else (verdict.unanswered, *verdict.notes)
+    measures += "".join(f"<p class='remark'>{escape(remark)}</p>" for remark in remarks)
     return f"""
 <article class="card {_mood(verdict.passed)}">
   <h3>{escape(verdict.question)} <span class="answer">{escape(verdict.answer)}</span></h3>
@@ -124,27 +127,28 @@ def _mood(passed: bool | None) -> str:
     return {True: "good", False: "bad", None: "open"}[passed]
 
 
-def _told(inspection: Inspection) -> str:
-    """What single numbers and parts of the picture tell; nothing where there is nothing real."""
-    if not inspection.tells:
+def _single_statistics(inspection: Inspection) -> str:
+    """How well single statistics and the classifier distinguish samples; empty without a real set."""
+    if not inspection.single_statistics:
         return ""
     rows = ""
-    for tell in inspection.tells:
+    for found in inspection.single_statistics:
         rows += (
-            f"<tr><th scope='row'>{_name(tell.name)}</th><td>{'more' if tell.more else 'less'}</td>"
-            f"<td>{tell.auc:.2f}</td><td>{tell.floor:.2f}</td>"
-            f"<td>{_track(2 * tell.auc - 1, 'from 0.5 to 1', tell.excess <= 1)}</td></tr>"
+            f"<tr><th scope='row'>{_name(found.name)}</th><td>{'more' if found.more else 'less'}</td>"
+            f"<td>{found.auc:.2f}</td><td>{found.floor:.2f}</td>"
+            f"<td>{_track(2 * found.auc - 1, 'from 0.5 to 1', found.excess <= 1)}</td></tr>"
         )
     table = _scrolled(
-        "Single numbers",
-        "<table><thead><tr><th scope='col'>a number alone</th><th scope='col'>samples have</th>"
+        "Single statistics",
+        "<table><thead><tr><th scope='col'>statistic</th><th scope='col'>samples have</th>"
         "<th scope='col'>AUC</th><th scope='col'>real from real</th>"
         "<th scope='col'>0.5 to 1</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>",
     )
     return f"""
-  <p class="note">The area under the ROC curve (AUC) says how surely samples are told from photographs: 0.5
-  not at all, 1 always. Real from real: what 19 of 20 sets of other photographs would stay under.</p>
+  <p class="note">The area under the ROC curve (AUC) is 0.5 if samples cannot be distinguished from
+  photographs, and 1 if they always can. Real from real: 95 % of other sets of photographs stay below this
+  AUC.</p>
   {table}{_parts(inspection.classified)}"""
 
 
@@ -158,31 +162,31 @@ def _parts(classified: Classification | None) -> str:
         rows += f"<tr><th scope='row'>{escape(part)}</th><td>{area:.2f}</td><td>{track}</td></tr>"
     effort = classified.effort
     bound = (
-        " Some were still learning when they were stopped: <code>--thorough</code> lets them go on."
+        " Some still learned at their last step; <code>--thorough</code> trains them longer."
         if classified.at_the_bound
         else ""
     )
-    table = "<table><thead><tr><th scope='col'>photographs with the samples’</th><th scope='col'>AUC</th>"
+    table = "<table><thead><tr><th scope='col'>band of the samples</th><th scope='col'>AUC</th>"
     table += f"<th scope='col'>0.5 to 1</th></tr></thead><tbody>{rows}</tbody></table>"
     return f"""
-  <h3>By the classifier</h3>
-  <p class="note">Networks of {effort.splits} splits by photograph, of at most {effort.steps:,} steps each;
-  {classified.seconds:.0f} seconds in all. They tell the dataset with AUC {classified.generated.mean:.2f}
-  ({classified.generated.low:.2f} to {classified.generated.high:.2f}).{bound} Below: photographs in which
-  one part is exchanged for that of a sample, against photographs in which it is exchanged for that of another
-  photograph.</p> {_scrolled("Parts of the picture", table)}"""
+  <h3>The classifier</h3>
+  <p class="note">One network for each of {effort.splits} splits by photograph, of at most {effort.steps:,}
+  steps each; {classified.seconds:.0f} seconds in all. They distinguish the dataset with AUC
+  {classified.generated.mean:.2f} ({classified.generated.low:.2f} to {classified.generated.high:.2f}).{bound}
+  The table compares photographs with one band of a sample with photographs with this band of another
+  photograph.</p> {_scrolled("Bands", table)}"""
 
 
 def _name(statistic: str) -> str:
-    """A statistic by what it is, with its name in the frames and in JSON beside it."""
+    """The description of a statistic, with its name in frames and JSON."""
     return f"{escape(STATISTICS[statistic].description)} <code>{statistic}</code>"
 
 
 def _scrolled(label: str, table: str) -> str:
-    """A table that is scrolled sideways where it is too wide, by keyboard too."""
+    """A table that scrolls sideways if it is too wide, also by keyboard."""
     return (
         f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">{table}</div>'
-        '<p class="hint note">The table goes on to the right.</p>'
+        '<p class="hint note">The table continues to the right.</p>'
     )
 
 
@@ -191,13 +195,13 @@ def _statistics(inspection: Inspection) -> str:
     table = inspection.table
     held = table["distance"].notna()
     parts = [("Against real photographs", table[held], True)] if compared else []
-    alone = "Of pairs and variants, which photographs do not have" if compared else "Medians"
+    alone = "Pairs and variants, which photographs do not have" if compared else "Medians"
     parts.append((alone, table[~held], False))
     legend = (
-        "Medians, and the distance of the whole distribution from that of the real photographs "
+        "Medians, and the distance between the distributions of the dataset and the real photographs "
         "(Wasserstein-1, in the statistic’s unit) with a bootstrap interval over photographs. Floor: real "
-        "photographs from one another. Ceiling: bicubic LR from real photographs. The last column: where "
-        "between the two the distance lies; it cannot be told where the ceiling is hardly above the floor."
+        "photographs from one another. Ceiling: bicubic LR from real photographs. The last column is the "
+        "position of the distance between the two; it is unknown if the ceiling is hardly above the floor."
         if compared
         else "Medians of the dataset, and of the bicubic LR of the same HR patches."
     )
@@ -235,13 +239,13 @@ def _row(name: str, row: pd.Series, compared: bool) -> str:
         interval = "—" if low == "—" else f"{low} to {high}"
         text += f"<td>{number(row['distance'])}</td><td>{interval}</td>"
         text += f"<td>{number(row['floor'])}</td><td>{number(row['ceiling'])}</td>"
-        place = row["position"]
-        if place == place:
-            told = _track(place, "of the way", place <= MOST_POSITION)
+        position = row["position"]
+        if position == position:
+            shown = _track(position, "of the way", position <= MOST_POSITION)
         else:
             beyond = row["low"] > max(row["floor"], row["ceiling"])
-            told = "<strong class='bad'>beyond both</strong>" if beyond else "cannot be told"
-        text += f"<td>{told}</td>"
+            shown = "<strong class='bad'>beyond both</strong>" if beyond else "unknown"
+        text += f"<td>{shown}</td>"
     return (
         f'<tr data-statistic="{name}"><th scope="row">'
         f'<button type="button" aria-pressed="false">{name}</button> '
@@ -250,7 +254,7 @@ def _row(name: str, row: pd.Series, compared: bool) -> str:
 
 
 def _track(position: float, of: str, good: bool) -> str:
-    """A line with a dot where a number between 0 and 1 lies; beyond the end at the end."""
+    """A line with a dot at a position from 0 to 1; positions outside are clipped."""
     left = min(max(position, 0.0), 1.0) * 100
     label = f"{position:.0%} {of}"
     place = f'<i style="left:{left:.0f}%"></i>'
@@ -261,16 +265,15 @@ def _noise_measures(inspection: Inspection) -> str:
     if not inspection.noise:
         return ""
     rows = "".join(
-        f"<tr><th "
-        f"scope='row'>{escape(found.name)}</th><td>{number(found.value)}</td><td>{escape(found.unit)}</td>"
-        f"<td>{escape(found.definition)}</td></tr>"
+        f"<tr><th scope='row'>{escape(found.name)}</th><td>{number(found.value)}</td>"
+        f"<td>{escape(found.unit)}</td><td>{escape(found.definition)}</td></tr>"
         for found in inspection.noise
     )
     heads = "".join(f"<th scope='col'>{head}</th>" for head in ("measure", "value", "unit", "definition"))
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     return f"""
-  <p class="note">Of samples against the real LR of the same HR patches. Noise is LR less bicubic LR, in parts
-  of the range: blur counts as noise, on both sides.</p>
+  <p class="note">Samples against the real LR of the same HR patches. Noise is LR minus bicubic LR, as a
+  fraction of the range, so blur counts as noise on both sides.</p>
   {_scrolled("Noise measures", table)}"""
 
 
@@ -286,7 +289,7 @@ def _figures(inspection: Inspection) -> str:
       <div class="plot" data-plot="shift"></div></figure>
     {kernel}
   </div>
-  <p class="note">Drag across a plot to zoom into it; names switch their curves on and off.</p>"""
+  <p class="note">Drag across a plot to zoom; click a name to show or hide its curve.</p>"""
 
 
 def _cameras(inspection: Inspection) -> str:
@@ -305,21 +308,20 @@ def _cameras(inspection: Inspection) -> str:
     return (
         figures
         and f"""{figures}
-  <p class="note">What the model begins with: the response and the noise that power spectra of the training’s
-  photographs tell, in brightness and in two differences of colours. Samples have them but for what training
-  has changed since.</p>"""
+  <p class="note">The response and the noise of luma and two colour differences, measured from the power
+  spectra of the photographs before training. Training may have changed them since.</p>"""
     )
 
 
 def _provenance(inspection: Inspection) -> str:
     info = inspection.dataset.info
-    facts = {"folder": inspection.dataset.folder.name} | {
+    metadata = {"folder": inspection.dataset.folder.name} | {
         key: value for key, value in info.items() if key not in ("files", "counts")
     }
-    facts |= {f"number of {key}": value for key, value in info["counts"].items()}
+    metadata |= {f"number of {key}": value for key, value in info["counts"].items()}
     rows = "".join(
         f"<tr><th scope='row'>{escape(key.replace('_', ' '))}</th><td>{escape(_plain(value))}</td></tr>"
-        for key, value in facts.items()
+        for key, value in metadata.items()
     )
     skipped = ""
     if inspection.real is not None:
@@ -327,14 +329,14 @@ def _provenance(inspection: Inspection) -> str:
         names = [line.removeprefix(within) for line in inspection.real.skipped]
         skipped = "".join(f"<li>{escape(name)}</li>" for name in names)
     if skipped:
-        skipped = f"<h3>Real photographs that gave no patch</h3><ul class='skipped'>{skipped}</ul>"
+        skipped = f"<h3>Real photographs without a patch</h3><ul class='skipped'>{skipped}</ul>"
     return f"""
-  <table class="facts-table"><tbody>{rows}</tbody></table>
+  <table class="metadata"><tbody>{rows}</tbody></table>
   {skipped}"""
 
 
 def _plain(value: Any) -> str:
-    """A value of ``dataset.json`` in words; of paths the last part alone, since reports are passed on."""
+    """A value of ``dataset.json`` in words; paths without their folders, because reports are passed on."""
     if isinstance(value, dict):
         return ", ".join(f"{key.replace('_', ' ')}: {_plain(part)}" for key, part in value.items()) or "none"
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What the plots show, as numbers for the page's script, and the picture of the kernel."""
+"""The data of the plots, for the script of the page, and the pictures of kernels."""
 
 import base64
 import math
@@ -18,13 +18,13 @@ from ..inspection import Inspection
 
 _BINS, _POINTS = 60, 400
 _SHOWN = 13
-"""Taps of a measured camera's kernel, of 33: beyond them hardly anything is left."""
+"""Taps of a measured camera's kernel that are shown, of 33. The others are almost zero."""
 
 _COLOURS = ("brightness", "R - B", "R - 2G + B")
 
 
 def data(inspection: Inspection) -> dict[str, Any]:
-    """Everything that is plotted, rounded to what a plot can show."""
+    """Everything that is plotted, rounded to four digits."""
     sets = {"generated": inspection.measured.samples.frame, "bicubic": inspection.measured.bicubic.frame}
     if inspection.real is not None:
         sets["real"] = inspection.real.patches.frame
@@ -49,12 +49,12 @@ _NUMBERS = ("generated", "real", "bicubic", "distance", "low", "high", "floor", 
 
 
 def picture(pixels: np.ndarray) -> str:
-    """A picture, uint8 (H, W, 3), as the address of itself."""
+    """A picture, uint8 (H, W, 3), as a data URL."""
     return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(pixels))).decode()
 
 
 def kernel_figure(kernel: Kernel | None) -> str:
-    """The figure of the kernel: blue is positive, red negative, by the square root."""
+    """The figure of the blur kernel as HTML; empty for None."""
     if kernel is None:
         return ""
     wide, narrow = kernel.widths
@@ -73,7 +73,7 @@ def kernel_figure(kernel: Kernel | None) -> str:
 
 
 def camera_figure(camera: Camera) -> str:
-    """The figure of the middle of a measured camera's kernel of brightness."""
+    """The figure of the centre of a measured camera's luma kernel as HTML."""
     kernel = camera.response[0].double().numpy()
     middle, reach = len(kernel) // 2, _SHOWN // 2
     taps = kernel[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
@@ -85,7 +85,7 @@ def camera_figure(camera: Camera) -> str:
 
 
 def _kernel_picture(taps: np.ndarray, across: float, said: str) -> str:
-    """A kernel, and a scale as wide as it is."""
+    """A kernel with a ruler; see `_ink` for its colours."""
     relative = taps / taps.max()
     strength = np.sqrt(np.abs(relative)).clip(0, 1)[..., None]
     ink = np.where(relative[..., None] > 0, (30, 80, 170), (200, 50, 40))
@@ -97,13 +97,12 @@ def _kernel_picture(taps: np.ndarray, across: float, said: str) -> str:
 
 def _ink(taps: np.ndarray) -> str:
     return (
-        f"Blue is positive, up to {taps.max():.3f} where it is darkest; red is negative; the ink grows with "
-        "the square root."
+        f"Blue is positive, at most {taps.max():.3f}; red is negative. Saturation grows with the square root."
     )
 
 
 def _histogram(values: dict[str, pd.Series]) -> dict[str, Any] | None:
-    """Shares of each set in common bins over the range that holds 99 % of each; the rest in the end bins."""
+    """Relative histograms in common bins over the central 99 % of each set; outliers are in the end bins."""
     finite = {side: column.dropna().to_numpy(np.float64) for side, column in values.items()}
     finite = {side: column for side, column in finite.items() if len(column)}
     if not finite:
@@ -129,12 +128,12 @@ def _spectrum(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _noise(frame: pd.DataFrame) -> dict[str, Any]:
     curve = noise_curve(frame)
-    numbers: dict[str, Any] = {"x": _rounded(curve.levels), "y": _rounded(curve.sigmas), "fit": None}
+    plotted: dict[str, Any] = {"x": _rounded(curve.levels), "y": _rounded(curve.sigmas), "fit": None}
     if not math.isnan(curve.gain):
         x = np.linspace(curve.levels.min(), curve.levels.max(), 40)
         fit = np.sqrt((curve.gain * x + curve.dark**2).clip(0))
-        numbers["fit"] = {"x": _rounded(x), "y": _rounded(fit)}
-    return numbers
+        plotted["fit"] = {"x": _rounded(x), "y": _rounded(fit)}
+    return plotted
 
 
 def _camera(camera: Camera) -> dict[str, Any]:
