@@ -1,1 +1,1 @@
-"""Degraders behind one protocol, the registry of built-in models, and tiles of large pictures."""
+"""Degraders behind one interface, the registry of built-in models, and tiling of large pictures."""

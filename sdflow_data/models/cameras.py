@@ -1,7 +1,7 @@
-"""Several cameras in one folder: photographs in groups of like blur, noise and compression.
+"""Several cameras in one folder: photographs in groups of similar blur, noise and compression.
 
-A mixture of normal distributions over what was measured of each photograph; the number of groups is the one
-of the lowest Bayesian information criterion (Schwarz, 1978).
+A mixture of normal distributions is fitted to these three properties of the photographs. The number of groups
+minimises the Bayesian information criterion (Schwarz, Annals of Statistics 1978).
 """
 
 import math
@@ -19,27 +19,32 @@ from sdflow.errors import SDFlowError
 from ..images.codec import Codec
 
 CAMERAS_KEY = "cameras"
-"""Under which a checkpoint's description of its training tells of its measured cameras."""
+"""The key of the measured cameras in the ``training`` entry of a checkpoint's description."""
 
 MOST_GROUPS = 5
-"""Cameras of a folder at most."""
+"""The most cameras of a folder."""
+
 LEAST_MEMBERS = 4
-"""Photographs of a camera at least: fewer say too little of it."""
+"""The least photographs of a camera; fewer are not enough to measure it."""
+
 _ITERATIONS = 200
 _STARTS = 8
 _LEAST_SPREAD = (0.1, 0.1, 2.5)
-"""Deviations that estimates of one camera have at least: blur in pixels, log of the noise, JPEG quality."""
+"""Least standard deviations within a camera: blur in pixels, logarithm of the noise, JPEG quality."""
+
 _FEATURES = ("blur", "noise", "quality")
 
 
 @dataclass(frozen=True)
 class CameraLook:
-    """What photographs of one camera look like, among others.
+    """The properties of the photographs of one camera.
 
     Attributes:
-        share: of all photographs.
-        blur, noise, quality: medians: pixels, grey levels, JPEG quality (100: none).
-        spread: deviations of the blur, of the log of the noise and of the quality.
+        share: the share of all photographs.
+        blur: median blur, in pixels.
+        noise: median noise, in grey levels.
+        quality: median JPEG quality; 100 for no JPEG.
+        spread: standard deviations of the blur, of the logarithm of the noise and of the quality.
     """
 
     share: float
@@ -54,10 +59,10 @@ class CameraLook:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "CameraLook":
-        """What ``dataclasses.asdict`` made.
+        """The inverse of ``dataclasses.asdict``.
 
         Raises:
-            ValueError, TypeError, KeyError: anything else.
+            ValueError, TypeError, KeyError: the value is anything else.
         """
         share, blur, noise, quality = (float(value[name]) for name in ("share", *_FEATURES))
         of_blur, of_noise, of_quality = (float(deviation) for deviation in value["spread"])
@@ -69,7 +74,12 @@ class CameraLook:
 
 @dataclass(frozen=True)
 class ModelCamera:
-    """What a checkpoint tells of a measured camera beside its weights."""
+    """A checkpoint's description of a measured camera, beside its weights.
+
+    Attributes:
+        look: the properties of its photographs.
+        codec: their compression.
+    """
 
     look: CameraLook
     codec: Codec
@@ -80,17 +90,22 @@ class ModelCamera:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ModelCamera":
-        """What `to_json` made.
+        """The inverse of `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: anything else.
+            ValueError, TypeError, KeyError: the value is anything else.
         """
         return cls(CameraLook.from_json(value), Codec.from_json(value["codec"]))
 
 
 @dataclass(frozen=True)
 class CameraGroup:
-    """Photographs that look as if one camera had taken them: their look, and their rows in the frame."""
+    """Photographs that could be from one camera.
+
+    Attributes:
+        look: their properties.
+        members: (n,), their rows in the frame.
+    """
 
     look: CameraLook
     members: np.ndarray
@@ -100,28 +115,32 @@ def group_photographs(frame: pd.DataFrame, most: int = MOST_GROUPS) -> list[Came
     """Group photographs, the largest group first.
 
     Args:
-        frame: a row per photograph with ``blur``, ``noise`` and ``quality``; what could not be measured (NaN)
-            counts as the median of the others.
-        most: groups at most.
+        frame: one row per photograph with ``blur``, ``noise`` and ``quality``; NaN counts as the median.
+        most: the most groups.
     """
     if frame.empty:
         return []
-    told = frame[list(_FEATURES)].astype(float)
-    told = told.fillna(told.median()).fillna(0.0)
-    features = _features(told) / _LEAST_SPREAD
+    filled = frame[list(_FEATURES)].astype(float)
+    filled = filled.fillna(filled.median()).fillna(0.0)
+    features = _features(filled) / _LEAST_SPREAD
     fits = [_fit(features, count) for count in range(1, min(most, len(features)) + 1)]
     best = min(fits, key=lambda fit: fit.criterion)
-    return looks_of(told, best.groups)
+    return looks_of(filled, best.labels)
 
 
-def looks_of(frame: pd.DataFrame, numbers: np.ndarray) -> list[CameraGroup]:
-    """The groups of rows of the same number, the largest first."""
+def looks_of(frame: pd.DataFrame, labels: np.ndarray) -> list[CameraGroup]:
+    """The groups of rows with equal labels, the largest first.
+
+    Args:
+        frame: see `group_photographs`.
+        labels: int (rows,).
+    """
     groups = []
-    for number in np.unique(numbers):
-        members = np.flatnonzero(numbers == number)
-        told = frame.iloc[members][list(_FEATURES)].astype(float)
-        blur, noise, quality = told.median().fillna(0.0)
-        spread = np.fmax(pd.DataFrame(_features(told)).std(ddof=0), _LEAST_SPREAD)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        rows = frame.iloc[members][list(_FEATURES)].astype(float)
+        blur, noise, quality = rows.median().fillna(0.0)
+        spread = np.fmax(pd.DataFrame(_features(rows)).std(ddof=0), _LEAST_SPREAD)
         deviations = (float(spread[0]), float(spread[1]), float(spread[2]))
         groups.append(
             CameraGroup(CameraLook(len(members) / len(frame), blur, noise, quality, deviations), members)
@@ -130,36 +149,40 @@ def looks_of(frame: pd.DataFrame, numbers: np.ndarray) -> list[CameraGroup]:
 
 
 def nearest(looks: Sequence[CameraLook], frame: pd.DataFrame) -> np.ndarray:
-    """The likeliest of the looks of each row, (n,); what could not be measured (NaN) speaks for none."""
+    """The index of the likeliest look for each row of a frame, (n,). NaN values are left out."""
     centres = _features(
         pd.DataFrame([[look.blur, look.noise, look.quality] for look in looks], columns=_FEATURES)
     )
     spread = np.array([look.spread for look in looks])
-    off = np.nan_to_num((_features(frame)[:, None] - centres) / spread)
+    deviations = np.nan_to_num((_features(frame)[:, None] - centres) / spread)
     shares = np.array([look.share for look in looks])
-    return (np.log(shares) - np.log(spread).sum(1) - 0.5 * np.square(off).sum(2)).argmax(1)
+    return (np.log(shares) - np.log(spread).sum(1) - 0.5 * np.square(deviations).sum(2)).argmax(1)
 
 
 def merged_into_nearest(frame: pd.DataFrame, groups: Sequence[CameraGroup], number: int) -> list[CameraGroup]:
-    """The groups without that one, whose photographs go to the likeliest of the others each."""
-    others = [group for place, group in enumerate(groups) if place != number]
-    numbers = np.empty(len(frame), int)
-    for place, group in enumerate(others):
-        numbers[group.members] = place
+    """The groups after one of them is dissolved. Each of its photographs joins the likeliest other group."""
+    others = [group for index, group in enumerate(groups) if index != number]
+    labels = _labels(frame, others)
     members = groups[number].members
-    numbers[members] = nearest([group.look for group in others], frame.iloc[members])
-    return looks_of(frame, numbers)
+    labels[members] = nearest([group.look for group in others], frame.iloc[members])
+    return looks_of(frame, labels)
 
 
 def united(
     frame: pd.DataFrame, groups: Sequence[CameraGroup], first: CameraGroup, second: CameraGroup
 ) -> list[CameraGroup]:
-    """The groups with two of them as one."""
-    numbers = np.empty(len(frame), int)
-    for place, group in enumerate(groups):
-        numbers[group.members] = place
-    numbers[second.members] = numbers[first.members[0]]
-    return looks_of(frame, numbers)
+    """The groups after two of them are merged."""
+    labels = _labels(frame, groups)
+    labels[second.members] = labels[first.members[0]]
+    return looks_of(frame, labels)
+
+
+def _labels(frame: pd.DataFrame, groups: Sequence[CameraGroup]) -> np.ndarray:
+    """(rows,): the index of the group of each row; undefined for rows without a group."""
+    labels = np.empty(len(frame), int)
+    for label, group in enumerate(groups):
+        labels[group.members] = label
+    return labels
 
 
 def _features(frame: pd.DataFrame) -> np.ndarray:
@@ -171,8 +194,7 @@ def _features(frame: pd.DataFrame) -> np.ndarray:
 @dataclass(frozen=True)
 class _Fit:
     criterion: float
-    weights: np.ndarray
-    groups: np.ndarray
+    labels: np.ndarray
 
 
 def _fit(features: np.ndarray, count: int) -> _Fit:
@@ -180,57 +202,55 @@ def _fit(features: np.ndarray, count: int) -> _Fit:
     starts = [
         _expectation_maximisation(features, count, start) for start in range(_STARTS if count > 1 else 1)
     ]
-    likelihood, weights, groups = max(starts, key=lambda found: found[0])
-    numbers = count * 2 * features.shape[1] + count - 1
-    return _Fit(numbers * np.log(len(features)) - 2 * likelihood, weights, groups)
+    likelihood, labels = max(starts, key=lambda found: found[0])
+    parameters = count * 2 * features.shape[1] + count - 1
+    return _Fit(parameters * np.log(len(features)) - 2 * likelihood, labels)
 
 
-def _expectation_maximisation(
-    features: np.ndarray, count: int, start: int
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log likelihood, weights and the likeliest group of each row, from one choice of first centres."""
+def _expectation_maximisation(features: np.ndarray, count: int, start: int) -> tuple[float, np.ndarray]:
+    """Log likelihood, and the likeliest group of each row, from one choice of initial centres."""
     centres = _first_centres(features, count, np.random.default_rng(start))
     variances = np.ones_like(centres)
     weights = np.full(count, 1 / count)
     before = -np.inf
     for _ in range(_ITERATIONS):
-        off = np.square(features[:, None] - centres) / variances
-        logs = np.log(weights) - 0.5 * (off + np.log(2 * np.pi * variances)).sum(axis=2)
+        squares = np.square(features[:, None] - centres) / variances
+        logs = np.log(weights) - 0.5 * (squares + np.log(2 * np.pi * variances)).sum(axis=2)
         total = np.logaddexp.reduce(logs, axis=1)
         likelihood = float(total.sum())
         if likelihood - before < 1e-6 * len(features):
             break
         before = likelihood
-        belongs = np.exp(logs - total[:, None])
-        mass = belongs.sum(axis=0) + 1e-9
+        responsibilities = np.exp(logs - total[:, None])
+        mass = responsibilities.sum(axis=0) + 1e-9
         weights = mass / mass.sum()
-        centres = belongs.T @ features / mass[:, None]
+        centres = responsibilities.T @ features / mass[:, None]
         spread = np.square(features[:, None] - centres)
-        # Estimates of one camera spread by 1 at least, in these units; fewer would split it.
-        variances = np.maximum(np.einsum("nk,nkd->kd", belongs, spread) / mass[:, None], 1.0)
-    return likelihood, weights, logs.argmax(axis=1)
+        # Without a lower limit (1, in units of `_LEAST_SPREAD`), one camera would be split.
+        variances = np.maximum(np.einsum("nk,nkd->kd", responsibilities, spread) / mass[:, None], 1.0)
+    return likelihood, logs.argmax(axis=1)
 
 
 def _first_centres(features: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Rows far from one another (k-means++, Arthur and Vassilvitskii, 2007)."""
+    """Initial centres far from one another (k-means++, Arthur and Vassilvitskii, SODA 2007)."""
     chosen: list[np.ndarray] = [features[random.integers(len(features))]]
     while len(chosen) < count:
-        off = np.square(features[:, None] - np.stack(chosen)).sum(axis=2).min(axis=1)
-        chances = off / off.sum() if off.sum() else None
+        squares = np.square(features[:, None] - np.stack(chosen)).sum(axis=2).min(axis=1)
+        chances = squares / squares.sum() if squares.sum() else None
         chosen.append(features[random.choice(len(features), p=chances)])
     return np.stack(chosen)
 
 
 def in_words(groups: Sequence[CameraGroup]) -> str:
-    """The groups, for people."""
+    """A description of the groups in one line."""
     return "; ".join(str(group.look) for group in groups)
 
 
 def cameras_of(checkpoint: Path) -> list[ModelCamera]:
-    """The measured cameras that a checkpoint's ``model.json`` tells of; none where it tells of none.
+    """The measured cameras in the description (``model.json``) of a checkpoint; empty if it has none.
 
     Raises:
-        SDFlowError: it tells of something else.
+        SDFlowError: the entry is unusable.
     """
     try:
         return [

@@ -1,18 +1,19 @@
-"""Degraders: one protocol that maps HR pictures and seeds to LR pictures.
+"""Degraders: one interface that maps HR pictures and seeds to LR pictures.
 
-There are three kinds: a trained SDFlow; bicubic downscaling, which adds no degradation; and a classical,
-hand-made chain of blur, resizing, noise and JPEG. The LR picture of a seed depends on the HR picture and that
-seed alone.
+There are three: a trained SDFlow; bicubic downscaling, which adds no degradation; and a classical, hand-made
+chain of blur, resizing, noise and JPEG. The LR picture of a seed depends on the HR picture and that seed
+alone.
 """
 
 import hashlib
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -54,28 +55,41 @@ class Degraded:
     component: np.ndarray
 
 
-class Degrader(Protocol):
+@dataclass(frozen=True)
+class Draws:
+    """The samples to draw of one HR picture; `Degrader.degrade` documents the fields."""
+
+    seeds: Sequence[int]
+    photographs: Sequence[int]
+    temperature: float
+    weights: np.ndarray | None
+    top: int
+    left: int
+
+
+class Degrader(ABC):
     """Makes LR samples of HR pictures.
 
     Attributes:
-        name: for people.
+        name: the name of the model, for messages.
         scale: s, the ratio of HR to LR size.
         multiple: HR heights and widths must be multiples of this, and at least twice it.
-        shares: how often photographs are of each mixture component, with sum 1; empty if there are none.
-        halo: HR pixels of surroundings, a multiple of ``multiple``, that a tile of a larger picture needs on
-            each side for its inner part to come out as in the whole; None if only the whole picture will do.
-        fingerprint: hex sha256 of everything that determines the output, the codec included.
-        codecs: what its pictures are compressed with, by component, or for all of them where there are none.
-            `degrade` leaves that to who stores them; see `draw_codec`.
+        shares: the probabilities of the mixture components, with sum 1; empty if there are none.
+        halo: the HR pixels of surroundings, a multiple of ``multiple``, that a tile of a larger picture needs
+            on each side for the same inner part as in the whole picture; None if the degrader needs the whole
+            picture.
+        fingerprint: hex SHA-256 of everything that determines the output, the codec included.
+        codecs: the compression of LR pictures, one for each component, or a single one without components.
+            `degrade` does not compress; see `draw_codec`.
     """
 
     name: str
     scale: int
     multiple: int
-    shares: np.ndarray
+    shares: np.ndarray = np.empty(0)
     halo: int | None
     fingerprint: str
-    codecs: tuple[Codec, ...]
+    codecs: tuple[Codec, ...] = (NO_CODEC,)
 
     def degrade(
         self,
@@ -88,30 +102,36 @@ class Degrader(Protocol):
         top: int = 0,
         left: int = 0,
     ) -> Degraded:
-        """One LR sample for each seed, each as if it were the only one.
+        """One LR sample for each seed, independent of the other seeds.
 
         Args:
             hr: uint8 (H, W, 3), RGB.
             seeds: K seeds.
             temperature: the temperature of the latent noise, >= 0; degraders without latents ignore it.
-            weights: (components,), >= 0 with sum 1: how likely each mixture component is; None is ``shares``.
-            photographs: what names the photograph that each sample is a part of, which draws its component;
-                None for the seeds.
-            top, left: where ``hr`` lies in a larger picture, multiples of ``multiple``. The noise belongs to
-                places in that picture, so that overlapping tiles agree on it.
+            weights: (components,), the probabilities of the mixture components, >= 0 with sum 1; None for
+                ``shares``.
+            photographs: K seeds that identify the photographs of the samples. All samples of one photograph
+                have the same component. None for ``seeds``.
+            top, left: the position of ``hr`` in a larger picture, multiples of ``multiple``. The noise is a
+                function of the position in that picture, so that overlapping tiles agree.
         """
-        ...
+        photographs = seeds if photographs is None else photographs
+        return self._degrade(hr, Draws(seeds, photographs, temperature, weights, top, left))
+
+    @abstractmethod
+    def _degrade(self, hr: np.ndarray, draws: Draws) -> Degraded: ...
 
 
-class SDFlowDegrader:
+class SDFlowDegrader(Degrader):
     """A trained SDFlow: one encoding of the HR picture, and a latent for each seed.
 
-    A sample is of one mixture component, but where the model's mixture is one of elements, each element of
-    the latent is. At temperature 0 the latent is the mean of the one component that has weight, else that of
-    the mixture. The components of a measured model are cameras: a sample is of one at any temperature.
+    A sample has one mixture component. If the mixture of the model is elementwise, every element of the
+    latent has its own. At temperature 0 the latent is the mean of the component if a single one has weight,
+    and the mean of the mixture otherwise. The components of a measured model are cameras; a sample has one of
+    them at any temperature.
 
     The receptive field is larger than any useful halo, but the influence of distant pixels decays quickly.
-    Differences between the middle of a tile and the whole picture, in grey levels at the 99.9th percentile:
+    Differences between the centre of a tile and the whole picture, in grey levels at the 99.9th percentile:
 
     =====  ====================  =====================  ========================
     halo   trained ``tiny``, x2  random ``paper``, x4   random ``tiny``, x2 - x8
@@ -146,25 +166,14 @@ class SDFlowDegrader:
         self.fingerprint = fingerprint_of(checkpoint)
 
     @torch.no_grad()
-    def degrade(
-        self,
-        hr: np.ndarray,
-        seeds: Sequence[int],
-        temperature: float,
-        weights: np.ndarray | None = None,
-        *,
-        photographs: Sequence[int] | None = None,
-        top: int = 0,
-        left: int = 0,
-    ) -> Degraded:
-        """See `Degrader.degrade`."""
-        weights = self.shares if weights is None else weights
+    def _degrade(self, hr: np.ndarray, draws: Draws) -> Degraded:
+        weights = self.shares if draws.weights is None else draws.weights
         shape = self._model.latent_shape_lr(hr.shape[0] // self.scale, hr.shape[1] // self.scale)
-        place = (top // self.multiple, left // self.multiple)
+        position = (draws.top // self.multiple, draws.left // self.multiple)
         latents, components = zip(
             *(
-                self._latent(seed, photograph, temperature, weights, shape, place)
-                for seed, photograph in zip(seeds, seeds if photographs is None else photographs)
+                self._latent(seed, photograph, draws.temperature, weights, shape, position)
+                for seed, photograph in zip(draws.seeds, draws.photographs)
             )
         )
         encoded = self._downscaler.encode(to_unit(_to_tensor(hr).to(self._device)))
@@ -178,10 +187,10 @@ class SDFlowDegrader:
         temperature: float,
         weights: np.ndarray,
         shape: tuple[int, int, int],
-        place: tuple[int, int],
+        position: tuple[int, int],
     ) -> tuple[Tensor, int]:
         """z'_d for a window of the picture, and its component."""
-        model, (top, left) = self._model, place
+        model, (top, left) = self._model, position
         noise = torch.from_numpy(noise_field(seed, *shape, top=top, left=left)).to(self._device)
         mixed = np.count_nonzero(weights) > 1 and not model.config.measured
         if mixed and temperature == 0:
@@ -193,32 +202,20 @@ class SDFlowDegrader:
         return model.latent_lr(component, noise, temperature), component
 
 
-class BicubicDegrader:
+class BicubicDegrader(Degrader):
     """Antialiased bicubic downscaling: the clean reference, the same for every seed."""
 
     name = "bicubic"
-    shares = np.empty(0)
-    codecs: tuple[Codec, ...] = (NO_CODEC,)
 
     def __init__(self, scale: int = 4) -> None:
         self.scale = self.multiple = scale
         self.halo: int | None = 4 * scale  # the kernel reaches over 2 LR pixels
         self.fingerprint = hashlib.sha256(f"bicubic {scale}".encode()).hexdigest()
 
-    def degrade(
-        self,
-        hr: np.ndarray,
-        seeds: Sequence[int],
-        temperature: float,
-        weights: np.ndarray | None = None,
-        *,
-        photographs: Sequence[int] | None = None,
-        top: int = 0,
-        left: int = 0,
-    ) -> Degraded:
-        """See `Degrader.degrade`."""
+    def _degrade(self, hr: np.ndarray, draws: Draws) -> Degraded:
+        count = len(draws.seeds)
         lr = bicubic_downscale(_to_tensor(hr).float(), self.scale)[0].permute(1, 2, 0).numpy()
-        return Degraded(np.repeat(lr[None], len(seeds), axis=0), np.full(len(seeds), NO_COMPONENT))
+        return Degraded(np.repeat(lr[None], count, axis=0), np.full(count, NO_COMPONENT))
 
 
 class Ranges(NamedTuple):
@@ -240,12 +237,14 @@ class Ranges(NamedTuple):
     jpeg_share: float
 
 
-class ClassicalDegrader:
-    """Hand-made degradation in the manner of BSRGAN (Zhang et al.) and Real-ESRGAN (Wang et al.), 2021.
+class ClassicalDegrader(Degrader):
+    """Hand-made degradation in the manner of BSRGAN (Zhang et al., ICCV 2021) and Real-ESRGAN (Wang et al.,
+    ICCVW 2021).
 
     The chain is applied twice: blur (isotropic or not), resizing, Gaussian or Poisson noise, JPEG.
     albumentations draws all strengths at random. The temperature has no effect, because there is no latent
-    noise. At scale 2 it needs up to 50 bytes of memory per HR pixel, at higher scales less.
+    noise. ``hr`` must be the whole picture. At scale 2 the chain needs up to 50 bytes of memory per HR pixel,
+    at higher scales less. It contains its own JPEG compression, so ``codecs`` has none.
 
     Args:
         scale: s.
@@ -253,9 +252,7 @@ class ClassicalDegrader:
     """
 
     name = "classical"
-    shares = np.empty(0)
-    codecs: tuple[Codec, ...] = (NO_CODEC,)  # the chain has its own JPEG in the middle and at the end
-    halo: int | None = None  # blur, noise and JPEG are drawn for a whole photograph
+    halo = None  # blur, noise and JPEG are drawn for a whole photograph
 
     def __init__(self, scale: int = 4, ranges: Ranges | None = None) -> None:
         self.scale = self.multiple = scale
@@ -263,21 +260,10 @@ class ClassicalDegrader:
         recipe = json.dumps(self._pipeline(64, 64).to_dict(), sort_keys=True, default=str)
         self.fingerprint = hashlib.sha256(f"{recipe} OpenCV {cv2.__version__}".encode()).hexdigest()
 
-    def degrade(
-        self,
-        hr: np.ndarray,
-        seeds: Sequence[int],
-        temperature: float,
-        weights: np.ndarray | None = None,
-        *,
-        photographs: Sequence[int] | None = None,
-        top: int = 0,
-        left: int = 0,
-    ) -> Degraded:
-        """See `Degrader.degrade`; ``hr`` is the whole picture."""
+    def _degrade(self, hr: np.ndarray, draws: Draws) -> Degraded:
         pipeline = self._pipeline(hr.shape[0] // self.scale, hr.shape[1] // self.scale)
-        lr = np.stack([augment(pipeline, hr, seed) for seed in seeds]).astype(np.float32)
-        return Degraded(lr, np.full(len(seeds), NO_COMPONENT))
+        lr = np.stack([augment(pipeline, hr, seed) for seed in draws.seeds]).astype(np.float32)
+        return Degraded(lr, np.full(len(lr), NO_COMPONENT))
 
     def _pipeline(self, height: int, width: int) -> albumentations.Compose:
         if self._ranges is None:
@@ -287,7 +273,7 @@ class ClassicalDegrader:
 
 @lru_cache(maxsize=4)
 def _measured_pipeline(scale: int, height: int, width: int, ranges: Ranges) -> albumentations.Compose:
-    """The pipeline for LR pictures of that size, with measured strengths."""
+    """The pipeline for LR pictures of one size, with measured strengths."""
     blur = ranges.blur_low * scale, ranges.blur_high * scale
     side = 2 * math.ceil(3 * blur[1]) + 1
     return albumentations.Compose(
@@ -304,7 +290,7 @@ def _measured_pipeline(scale: int, height: int, width: int, ranges: Ranges) -> a
 
 @lru_cache(maxsize=4)
 def _classical_pipeline(scale: int, height: int, width: int) -> albumentations.Compose:
-    """The pipeline for LR pictures of that size. Blur is in pixels of the picture that it is applied to."""
+    """The pipeline for LR pictures of one size. Blur is in pixels of the picture that it is applied to."""
     methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
     sizes = (1 / scale - 1, 2 / scale - 1)  # between the LR size and twice that, as albumentations counts
     return albumentations.Compose(
@@ -343,10 +329,10 @@ def _noise(strongest: float, p: float) -> albumentations.BaseCompose:
 
 
 def fingerprint_of(checkpoint: Path) -> str:
-    """Names what decides a checkpoint's samples: its weights, its architecture and its cameras' codecs.
+    """Hex SHA-256 of what determines the samples of a checkpoint: weights, architecture and codecs.
 
     Raises:
-        SDFlowError: no checkpoint, or cameras that cannot be used.
+        SDFlowError: there is no checkpoint, or its cameras are unusable.
     """
     digest, codecs = fingerprint(checkpoint), [camera.codec for camera in cameras_of(checkpoint)]
     if all(codec.lossless for codec in codecs):
@@ -363,16 +349,16 @@ def load_degrader(
     precision: str = "auto",
     ranges: tuple[float, ...] = (),
 ) -> Degrader:
-    """The degrader that ``model`` names.
+    """Load a degrader.
 
     Args:
-        model: "bicubic", "classical", or what `find_checkpoint` takes.
-        scale: 2, 4 or 8; None for that of the checkpoint, and for 4 with degraders of every scale.
+        model: "bicubic", "classical", or an argument of `find_checkpoint`.
+        scale: 2, 4 or 8; None for the scale of the checkpoint, or for 4 with "bicubic" and "classical".
         device, precision: device and precision of a trained model; "auto" chooses the best.
         ranges: `Ranges` of "classical"; empty for the strengths of the papers.
 
     Raises:
-        SDFlowError: no such model or device, or a model of another scale or for upscaling alone.
+        SDFlowError: there is no such model or device, or the model has another scale or only upscales.
     """
     if scale not in (None, 2, 4, 8):
         raise ArgumentError("scale", f"expected 2, 4 or 8, found {scale}")
@@ -389,10 +375,10 @@ def load_degrader(
 
 
 def component_weights(degrader: Degrader, components: Sequence[int]) -> np.ndarray | None:
-    """Weights that draw these components alone, by their shares; None, which draws from all, for none given.
+    """Weights that select some components, in proportion to their shares; None if ``components`` is empty.
 
     Raises:
-        SDFlowError: a component that the degrader does not have.
+        SDFlowError: the degrader does not have a component.
     """
     count = len(degrader.shares)
     for component in components:
@@ -407,20 +393,20 @@ def component_weights(degrader: Degrader, components: Sequence[int]) -> np.ndarr
 
 
 def draw_codec(
-    degrader: Degrader, photograph: int, weights: np.ndarray | None, asked: Codec | None = None
+    degrader: Degrader, photograph: int, weights: np.ndarray | None, codec: Codec | None = None
 ) -> Jpeg | None:
-    """The compression of a photograph: that which was asked for, else its camera's.
+    """Draw the compression of a photograph; None for no compression.
 
     Args:
-        degrader: knows the cameras.
-        photograph: what names it, as `Degrader.degrade` takes it.
-        weights: of the components, as there.
-        asked: instead of the cameras' own.
+        degrader: the degrader, with the codec of each component.
+        photograph: the seed that identifies the photograph, and with it its component.
+        weights: the probabilities of the components; see `Degrader.degrade`.
+        codec: a codec in place of the component's own.
     """
-    if asked is None:
+    if codec is None:
         weights = degrader.shares if weights is None else weights
-        asked = degrader.codecs[draw_component(photograph, weights) if len(weights) else 0]
-    return asked.draw(photograph)
+        codec = degrader.codecs[draw_component(photograph, weights) if len(weights) else 0]
+    return codec.draw(photograph)
 
 
 def _to_tensor(picture: np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""The models that ``--model M`` accepts: a checkpoint, a run of training, or a built-in model."""
+"""Models by name or path: a checkpoint, a run of training, or a built-in model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ PACKAGED = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class BuiltInModel:
-    """One line of ``sdflow models``; ``scales`` are the scales of the model."""
+    """A built-in model: its name, the scales that it supports, and a description of one line."""
 
     name: str
     scales: tuple[int, ...]
@@ -29,7 +29,7 @@ def built_in_models() -> list[BuiltInModel]:
     """The built-in models, hand-made ones first.
 
     Raises:
-        SDFlowError: a checkpoint of the package is unreadable.
+        SDFlowError: a packaged checkpoint is unreadable.
     """
     models = [BuiltInModel(name, (2, 4, 8), text) for name, text in HAND_MADE.items()]
     for folder in _packaged():
@@ -40,15 +40,15 @@ def built_in_models() -> list[BuiltInModel]:
 
 
 def find_checkpoint(model: str, argument: str = "model") -> Path:
-    """The checkpoint folder of a name or a path.
+    """The checkpoint folder of a model.
 
     Args:
-        model: a checkpoint folder, a run of training (with ``model/`` in it), or a packaged model's name. A
-            folder comes before a packaged model of the same name.
+        model: a checkpoint folder, a run of training (which has a folder ``model``), or the name of a
+            packaged model. A folder has priority over a packaged model of the same name.
         argument: the name of the argument, for the error.
 
     Raises:
-        SDFlowError: none of these.
+        SDFlowError: there is no such checkpoint.
     """
     if not model:
         raise ArgumentError(argument, "expected the name of a model, found an empty one")
@@ -72,8 +72,9 @@ def find_checkpoint(model: str, argument: str = "model") -> Path:
 
 
 def anywhere(model: str) -> str:
-    """The name of the model for a process on any machine: a path becomes absolute; a built-in name stays,
-    because every installation has the model.
+    """A name of the model that is valid in other processes and on other machines.
+
+    A path becomes absolute. A built-in name stays, because every installation has the model.
 
     Raises:
         SDFlowError: there is no such model.
@@ -84,7 +85,7 @@ def anywhere(model: str) -> str:
 
 
 def is_packaged(name: str) -> bool:
-    """Whether a checkpoint of that name is installed with the package."""
+    """Whether the package contains a checkpoint of this name."""
     return name in {path.name for path in _packaged()}
 
 

@@ -12,21 +12,21 @@ from sdflow.resample import bicubic_downscale, quantise
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedCamera:
-    """Blur, antialiased downscaling, noise that grows with brightness, JPEG: an LR photograph of an HR scene.
+    """Converts an HR scene to an LR photograph: blur, bicubic downscaling, photon and read-out noise, JPEG.
 
-    The noise of a pixel of brightness v is normal with variance ``poisson_gain * v + read_noise ** 2``, times
-    the square of the photograph's own strength: photon and read-out noise (Foi et al., 2008), in grey levels.
+    The noise of a pixel of brightness v is normal with variance
+    ``strength ** 2 * (poisson_gain * v + read_noise ** 2)``, in grey levels (Foi et al., IEEE TIP 2008).
 
     Attributes:
         scale: ratio of HR to LR size.
         blur_sigma: standard deviation of the Gaussian blur, in HR pixels; 0 for none.
         poisson_gain: variance of the noise per grey level of brightness.
         read_noise: standard deviation of the noise at black, in grey levels.
-        strength: range of the factor of the noise; each photograph draws its own, uniformly.
+        strength: range of the factor of the noise; drawn uniformly for each photograph.
         jpeg_quality: 1 to 100; None for no JPEG.
 
     Raises:
-        ValueError: a value out of its range.
+        ValueError: a value is out of its range.
     """
 
     scale: int = 2
@@ -63,7 +63,7 @@ class SimulatedCamera:
         return self._jpeg(quantise(torch.from_numpy(noisy)).numpy())
 
     def noise_free(self, hr: np.ndarray) -> np.ndarray:
-        """The same photograph without noise and JPEG: uint8 (H / scale, W / scale, 3)."""
+        """The photograph of a scene without noise and JPEG: uint8 (H / scale, W / scale, 3)."""
         return quantise(torch.from_numpy(self._optics(hr))).numpy()
 
     def noise_std(self, level: np.ndarray | float) -> np.ndarray:
@@ -71,7 +71,7 @@ class SimulatedCamera:
         return np.sqrt(self.poisson_gain * np.maximum(level, 0) + self.read_noise**2)
 
     def strength_of(self, seed: int) -> float:
-        """The strength of a photograph: the factor of `noise_std`."""
+        """The strength of the photograph with this seed: the factor of `noise_std`."""
         return float(np.random.Generator(np.random.Philox(seed)).uniform(*self.strength))
 
     def _optics(self, hr: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Downscaling and upscaling of whole pictures of any size to PNG files; large pictures are cut into tiles.
 
-Memory holds the picture as 8-bit pixels and one row of tiles of the output. Noise is a function of the place
-in the picture, so that the tiles of one sample fit together.
+Memory holds the picture as 8-bit pixels and one row of tiles of the output. Noise is a function of the
+position in the picture, so that the tiles of one sample fit together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,15 +35,17 @@ MAX_SR_PIXELS = 2**32
 """Larger SR pictures are refused. Many programs do not open pictures of more than 2^30 pixels."""
 
 _TOGETHER = 16
-"""Variants made in one pass over a picture; more would need more memory and save little time."""
+"""Variants that are made in one pass over a picture. More need more memory and save little time."""
 
 
 class Job(NamedTuple):
-    """A picture to convert and the files to make of it, one for each variant.
+    """A picture to convert.
 
     Attributes:
+        source: the picture.
+        targets: the output files, one for each variant; empty if the picture is unusable.
         variants: the numbers of the variants; empty for 0, 1, 2, ...
-        problem: the reason why the picture is unusable; it then has no targets.
+        problem: the reason why the picture is unusable, or None.
     """
 
     source: Path
@@ -69,15 +71,16 @@ def downscale_picture(
         degrader: makes the samples.
         temperature, weights: see `Degrader.degrade`.
         codec: the compression of samples, instead of the degrader's own.
-        seed: the seed of the run. A sample depends on it, the file's bytes and the variant's number.
-        tile: side of a tile in HR pixels, without its surroundings; taken to the multiple that the model
-            needs. The classical degrader always sees the whole picture.
+        seed: the seed of the run. A sample is a function of the seed, the file's bytes and the variant's
+            number.
+        tile: side of a tile in HR pixels, without its surroundings; rounded down to a multiple of
+            ``degrader.multiple``. The classical degrader always sees the whole picture.
 
     Returns:
-        Number of draws that were discarded because they were not finite.
+        The number of draws that were discarded because they were not finite.
 
     Raises:
-        PictureError: the file gives no picture.
+        PictureError: the file cannot be decoded.
         SDFlowError: a sample was not finite in any of its draws.
     """
 
@@ -104,14 +107,15 @@ def upscale_picture(
         job: a picture of any size from 1x1 up, and a PNG file for each sample.
         upscaler: makes the samples.
         temperature: the temperature of the latent noise.
-        seed: the seed of the run. A sample depends on it, the file's bytes and the variant's number.
-        tile: side of a tile in LR pixels, without its surroundings; taken to an even number.
+        seed: the seed of the run. A sample is a function of the seed, the file's bytes and the variant's
+            number.
+        tile: side of a tile in LR pixels, without its surroundings; rounded down to an even number.
 
     Returns:
-        Number of draws that were discarded because they were not finite.
+        The number of draws that were discarded because they were not finite.
 
     Raises:
-        PictureError: the file gives no picture, or one whose SR would have over 2^32 pixels.
+        PictureError: the file cannot be decoded, or its SR would have over 2^32 pixels.
         SDFlowError: a sample was not finite in any of its draws.
     """
     picture = read_picture(job.source)
@@ -136,12 +140,12 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
         variants: number of variants; with more than one the files are ``NAME_v0.png``, ``NAME_v1.png``, ...
 
     Returns:
-        The jobs; those of pictures whose files have one name, or names that the output folder does not tell
-        apart, have a problem.
+        The jobs. A job has a problem if its output files have the names of others, or names that the file
+        system of the output does not distinguish.
 
     Raises:
-        SDFlowError: no pictures, an output within the source folder, or an output that is neither a folder
-            nor ends in ``.png``.
+        SDFlowError: there are no pictures, the output is within the source folder, or the output is neither a
+            folder nor ends in ``.png``.
     """
     skipped: list[Job] = []
     if source.is_dir():
@@ -232,14 +236,14 @@ class _Cuts:
 
 
 class _Seeds(NamedTuple):
-    """What names the photograph that a variant is, and its noise."""
+    """The seeds of a variant: one for its photograph (component, codec), one for its noise."""
 
     photograph: int
     sample: int
 
 
 _OfTile = Callable[[np.ndarray, Sequence[_Seeds], int, int], np.ndarray]
-"""A window of the picture, seeds, its top and its left -> float32 (seeds, h, w, 3), grey levels."""
+"""A window of the picture, seeds, top and left of the window to float32 (seeds, h, w, 3), grey levels."""
 
 
 def _convert(
@@ -287,7 +291,7 @@ def _write(
     size: tuple[int, int],
     bands: Iterator[np.ndarray],
 ) -> None:
-    """Write pictures of one size at the same time, cropped to it and compressed: all of them or none."""
+    """Write pictures of one size together, cropped and compressed. Either all are written or none."""
     with ExitStack() as files:
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)

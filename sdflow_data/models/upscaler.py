@@ -22,9 +22,9 @@ class SDFlowUpscaler:
     Attributes:
         scale: s.
         multiple: LR heights and widths must be multiples of this, and at least twice it.
-        halo: LR pixels of surroundings that a tile needs on each side. With 16 the middle of a tile differs
-            from the whole picture by 0.002 grey levels or less at the 99.9th percentile, for trained and for
-            random weights; with 4 by 1.2, with 8 by 0.03.
+        halo: the LR pixels of surroundings that a tile needs on each side. With 16 pixels, the centre of a
+            tile differs from the whole picture by at most 0.002 grey levels at the 99.9th percentile, for
+            trained and random weights; with 8 pixels by 0.03, with 4 by 1.2.
 
     Args:
         checkpoint: the folder of the checkpoint.
@@ -51,7 +51,7 @@ class SDFlowUpscaler:
             lr: uint8 (H, W, 3), RGB.
             seeds: K seeds.
             temperature: the temperature of the latent noise, >= 0; at 0 the seeds have no effect.
-            top, left: position of ``lr`` in a larger picture; noise depends on the place in it.
+            top, left: position of ``lr`` in a larger picture; noise is a function of the position there.
 
         Returns:
             float32 (K, sH, sW, 3), grey levels, neither rounded nor clipped; may be non-finite.
@@ -65,10 +65,10 @@ class SDFlowUpscaler:
 
 
 def load_upscaler(model: str, device: str = "auto", precision: str = "auto") -> SDFlowUpscaler:
-    """The upscaler that ``--model`` names; see `load_degrader` for the arguments.
+    """Load an upscaler; see `load_degrader` for the arguments.
 
     Raises:
-        SDFlowError: no such model or device, or a model for downscaling alone.
+        SDFlowError: there is no such model or device, or the model only downscales.
     """
     if model in HAND_MADE:
         raise ArgumentError("model", f"expected a trained model, found {model}, which only downscales")
