@@ -1,12 +1,13 @@
-"""JPEG as the last step of a camera: its settings in files, their distribution, and its effect on pixels.
+"""JPEG as the last step of a camera: the settings of files, their distribution, and the effect on pixels.
 
-JPEG cuts a picture into blocks of 8 x 8 pixels (16 x 16 where chroma is subsampled), which a convolution
-cannot place. It needs no learning: the effect of a codec whose settings are known is computed by the codec.
+JPEG has a grid of blocks of 8 x 8 pixels (16 x 16 if chroma is subsampled), which a convolution cannot
+reproduce. The effect of a codec with known settings need not be learned, because the codec itself computes
+it.
 
-A block depends on no pixel outside of it, but for chroma, whose enlargement looks one sample further. So a
-window that begins and ends a unit of 16 pixels beyond what is asked for is coded as in the whole picture.
-Bytes are those of libjpeg-turbo with its defaults: integer DCT, smooth enlargement of chroma. `CODEC_LIBRARY`
-names the version at hand.
+A block depends on no pixel outside of it, except for chroma: its upsampling uses the adjacent samples. A
+window with a margin of 16 pixels is therefore coded as in the whole picture. The bytes are those of
+libjpeg-turbo with its defaults: integer DCT, smooth upsampling of chroma. `CODEC_LIBRARY` names the installed
+version.
 """
 
 import io
@@ -28,17 +29,17 @@ from .reading import opened, orientation_of
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
 
 UNIT = 16
-"""Pixels from one unit of coded blocks to the next, at most: two blocks, where chroma has half the size."""
+"""Side of the largest minimum coded unit (MCU) in pixels: two blocks, if chroma has half the size."""
 
 MAX_ENTRIES = 128
-"""Settings that a distribution holds at most."""
+"""The most settings of a distribution."""
 
 CODEC_LIBRARY = (
     f"libjpeg-turbo {features.version_feature('libjpeg_turbo')}"
     if features.check_feature("libjpeg_turbo")
     else f"libjpeg {features.version('jpg')}"
 )
-"""The library that codes, with its version."""
+"""The JPEG library, with its version."""
 
 _CODEC_STREAM = 0x4A504547  # "JPEG": no other seed is derived with it
 _LONGEST_SIDE = 65_500  # of a JPEG file
@@ -58,9 +59,15 @@ _CHROMA = (
 
 
 def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The quantisation tables of luma and chroma, 64 steps each, in rows of the block.
+    """The quantisation tables of luma and chroma, 64 steps each, in row-major order.
 
-    Those of the JPEG standard (ITU-T T.81, annex K), as libjpeg scales them to a quality of 1 to 100.
+    They are those of the JPEG standard (ITU-T T.81, annex K), which libjpeg scales to a quality.
+
+    Args:
+        quality: 1 to 100.
+
+    Raises:
+        ValueError: another quality.
     """
     if not 1 <= quality <= 100:
         raise ValueError(f"quality: expected 1 to 100, got {quality}")
@@ -76,16 +83,17 @@ _MEANS = np.array([np.mean(standard_tables(quality)[0]) for quality in range(1, 
 
 @dataclass(frozen=True, kw_only=True)
 class Jpeg:
-    """The settings of one JPEG compression, and where its grid lies in the picture.
+    """The settings of one JPEG compression, with the position of its grid in the picture.
 
     Attributes:
-        tables: quantisation steps, 1 to 255, in rows of the block: of luma and chroma, or of luma, Cb and Cr.
-        subsampling: of chroma.
-        phase: row and column of a picture at which a unit of blocks begins, 0 to 15.
-        transposed: the picture was coded with its rows as columns, and turned upright afterwards.
+        tables: quantisation tables of 64 steps (1 to 255) in row-major order, for luma and chroma, or for
+            luma, Cb and Cr.
+        subsampling: the chroma subsampling.
+        phase: row and column of the picture at which an MCU begins, 0 to 15.
+        transposed: whether the picture was coded with rows as columns, and transposed afterwards.
 
     Raises:
-        ValueError: a value out of its range.
+        ValueError: a value is out of its range.
     """
 
     tables: tuple[tuple[int, ...], ...]
@@ -109,7 +117,7 @@ class Jpeg:
     def of_quality(
         cls, quality: int, subsampling: Subsampling = "4:2:0", phase: tuple[int, int] = (0, 0)
     ) -> "Jpeg":
-        """libjpeg's settings of a quality of 1 to 100."""
+        """The settings of libjpeg for a quality from 1 to 100."""
         return cls(tables=standard_tables(quality), subsampling=subsampling, phase=phase)
 
     @cached_property
@@ -118,22 +126,23 @@ class Jpeg:
         return 1 + int(np.abs(_MEANS - np.mean(self.tables[0])).argmin())
 
     def __str__(self) -> str:
-        """As ``jpeg:85:420``; with ``~`` before a quality that is nearest and not exact."""
+        """For example ``jpeg:85:420``; ``jpeg:~85:420`` if the tables are not those of the quality."""
         about = "" if self.tables == standard_tables(self.quality) else "~"
         return f"jpeg:{about}{self.quality}:{self.subsampling.replace(':', '')}"
 
     def apply(self, levels: np.ndarray, top: int = 0, left: int = 0) -> np.ndarray:
-        """Code and decode a picture, or a window of one.
+        """Encode and decode a picture, or a window of one.
 
         Args:
             levels: uint8 (H, W, 3), RGB.
-            top, left: where it lies in the picture that the grid belongs to, >= 0.
+            top, left: the position of the window in the whole picture, >= 0.
 
         Returns:
-            uint8 (H, W, 3). Pixels within 16 of a window's border may differ from those of the whole picture.
+            uint8 (H, W, 3). Within 16 pixels of the border of a window, pixels may differ from those of the
+            whole picture.
         """
         height, width = levels.shape[:2]
-        above, before = ((place - start) % UNIT for place, start in zip((top, left), self.phase))
+        above, before = ((position - start) % UNIT for position, start in zip((top, left), self.phase))
         padded = np.pad(levels, ((above, 0), (before, 0), (0, 0)), mode="edge") if above or before else levels
         if self.transposed:
             coded = self._code(padded.swapaxes(0, 1)).swapaxes(0, 1)
@@ -142,7 +151,11 @@ class Jpeg:
         return coded[above : above + height, before : before + width]
 
     def encoded(self, levels: np.ndarray) -> bytes:
-        """A JPEG file of a picture, uint8 (H, W, 3), sides up to 65,500; its grid begins at the corner."""
+        """Encode a picture as a JPEG file. Its grid begins at the corner, so ``phase`` has no effect.
+
+        Args:
+            levels: uint8 (H, W, 3), RGB, with sides up to 65,500.
+        """
         if max(levels.shape[:2]) > _LONGEST_SIDE:
             raise ValueError(f"levels: expected sides of at most {_LONGEST_SIDE}, got {levels.shape[:2]}")
         file = io.BytesIO()
@@ -166,10 +179,10 @@ class Jpeg:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Jpeg":
-        """What `to_json` made.
+        """The inverse of `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: anything else.
+            ValueError, TypeError, KeyError: the value is anything else.
         """
         return cls(
             tables=tuple(tuple(int(step) for step in table) for table in value["tables"]),
@@ -181,13 +194,13 @@ class Jpeg:
 
 @dataclass(frozen=True)
 class Codec:
-    """Which compressions a camera's pictures went through, and how often: None is none at all.
+    """The distribution of the compressions of a camera's pictures.
 
     Attributes:
-        entries: settings and their shares, which sum to 1.
+        entries: settings with their shares, which sum to 1. None stands for no compression.
 
     Raises:
-        ValueError: no entries, or shares that are none.
+        ValueError: there are no entries, or the shares are not above 0 with sum 1.
     """
 
     entries: tuple[tuple[Jpeg | None, float], ...] = ((None, 1.0),)
@@ -199,10 +212,10 @@ class Codec:
 
     @classmethod
     def of(cls, found: Iterable[Jpeg | None]) -> "Codec":
-        """The distribution of what photographs show; an empty set has none.
+        """The empirical distribution of the settings of photographs; no compression for an empty set.
 
-        Of more than `MAX_ENTRIES` settings as many are kept, spread evenly over the photographs in the order
-        of their quality.
+        If there are more than `MAX_ENTRIES` settings, this number is kept, spread evenly over the photographs
+        in the order of their quality.
         """
         counts = Counter(found)
         if not counts:
@@ -222,12 +235,12 @@ class Codec:
         return all(jpeg is None for jpeg, _ in self.entries)
 
     def draw(self, *identity: int) -> Jpeg | None:
-        """The settings of one photograph: equal integers that name it, equal settings."""
+        """Draw the settings of one photograph. Equal integers give equal settings."""
         shares = np.array([share for _, share in self.entries])
         return self.entries[draw_component(derive_seed(_CODEC_STREAM, *identity), shares)][0]
 
     def __str__(self) -> str:
-        """For people: the range of qualities and the share without any."""
+        """The range of qualities, the subsamplings, and the share without compression."""
         qualities = [jpeg.quality for jpeg, _ in self.entries if jpeg is not None]
         if not qualities:
             return "no JPEG"
@@ -245,10 +258,10 @@ class Codec:
 
     @classmethod
     def from_json(cls, value: list[dict[str, Any]]) -> "Codec":
-        """What `to_json` made.
+        """The inverse of `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: anything else.
+            ValueError, TypeError, KeyError: the value is anything else.
         """
         return cls(
             tuple(
@@ -259,25 +272,25 @@ class Codec:
 
 
 NO_CODEC = Codec()
-"""Of a camera whose pictures are not compressed."""
+"""The codec of a camera that does not compress."""
 
 
 def _order(jpeg: Jpeg | None) -> tuple[Any, ...]:
-    """By quality; the same for the same set of settings, in whatever order they were found."""
+    """A total order of settings, by quality first."""
     if jpeg is None:
         return (101,)
     return (jpeg.quality, jpeg.subsampling, jpeg.tables, jpeg.phase, jpeg.transposed)
 
 
 def read_jpeg(path: Path) -> Jpeg | None:
-    """The settings of a JPEG file as its picture stands upright, from its header; None of any other picture.
+    """The settings of a JPEG file, from its header, for its upright picture; None for other formats.
 
-    A grey one counts as one whose chroma has the table of luma. Steps over 255, which tables of 16 bits may
-    have, count as 255. Progressive order and arithmetic coding lose nothing, and so they do not count.
+    Grey pictures get the luma table for chroma. Steps over 255, which tables of 16 bits may have, count as
+    255. Progressive order and arithmetic coding are lossless, so they are ignored.
 
     Raises:
-        PictureError: the file is no picture, or JPEG that cannot be made again: CMYK, colours that are stored
-            as RGB, no tables, another subsampling.
+        PictureError: the file is not a picture, or a kind of JPEG that cannot be reproduced: CMYK, stored as
+            RGB, without tables, or with another subsampling.
     """
     with opened(path) as image:
         if not isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -287,10 +300,10 @@ def read_jpeg(path: Path) -> Jpeg | None:
         if image.mode == "RGB" and _stored_as_rgb(image):
             raise UndecodableError("expected JPEG in YCbCr or grey, found colours that are stored as RGB")
         found = image.quantization
-        numbers = [component[3] for component in image.layer]
-        if not set(numbers) <= set(found):
+        used = [component[3] for component in image.layer]
+        if not set(used) <= set(found):
             raise UndecodableError("expected quantisation tables in the JPEG file, found none")
-        tables = [tuple(min(max(int(step), 1), 255) for step in found[number]) for number in numbers]
+        tables = [tuple(min(max(int(step), 1), 255) for step in found[index]) for index in used]
         if len(tables) == 1:
             tables *= 2
         elif tables[1] == tables[2]:
@@ -300,11 +313,11 @@ def read_jpeg(path: Path) -> Jpeg | None:
             sizes = ", ".join(f"{across}x{down}" for _, across, down, _ in image.layer)
             raise UndecodableError(f"expected chroma as 4:4:4, 4:2:2 or 4:2:0, found components of {sizes}")
         jpeg = Jpeg(tables=tuple(tables), subsampling=_SAMPLING[sampling])
-        return _turned(jpeg, orientation_of(image), image.height, image.width)
+        return _upright(jpeg, orientation_of(image), image.height, image.width)
 
 
 def _stored_as_rgb(image: JpegImagePlugin.JpegImageFile) -> bool:
-    """By the same signs as libjpeg: Adobe's marker, else the names of the components."""
+    """Whether a file stores RGB. libjpeg has the same rule: Adobe's marker, else the component names."""
     if "jfif" in image.info:
         return False
     if "adobe_transform" in image.info:
@@ -312,8 +325,8 @@ def _stored_as_rgb(image: JpegImagePlugin.JpegImageFile) -> bool:
     return [component[0] for component in image.layer] == [ord("R"), ord("G"), ord("B")]
 
 
-def _turned(jpeg: Jpeg, orientation: int, height: int, width: int) -> Jpeg:
-    """Settings of a file of that size, whose grid begins at its corner, once EXIF has turned it upright."""
+def _upright(jpeg: Jpeg, orientation: int, height: int, width: int) -> Jpeg:
+    """The settings of a file of size ``height`` x ``width`` after rotation to EXIF's upright position."""
     from_below, from_right = height % UNIT, width % UNIT
     phase = {
         2: (0, from_right),
@@ -327,10 +340,16 @@ def _turned(jpeg: Jpeg, orientation: int, height: int, width: int) -> Jpeg:
 
 
 def parse_codec(text: str) -> Codec | None:
-    """What ``--codec`` names: ``camera`` (None: the model's own), ``none``, or ``jpeg:Q[:444|422|420]``.
+    """Parse the name of a codec.
+
+    Args:
+        text: ``camera`` (the codec of the model), ``none``, or ``jpeg:Q[:444|422|420]`` with Q from 1 to 100.
+
+    Returns:
+        The codec; None for ``camera``.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the text is anything else.
     """
     if text == "camera":
         return None
@@ -349,26 +368,33 @@ def parse_codec(text: str) -> Codec | None:
 
 
 class BandCoder:
-    """Codes and decodes a picture that comes in bands of rows, as if it were whole.
+    """Encodes and decodes a picture in bands of rows, with the same result as for the whole picture.
 
     Args:
-        jpeg: the settings; None changes nothing.
-        height, width: of the picture. What bands hold beyond it is cut off.
+        jpeg: the settings; None for no compression.
+        height, width: the size of the picture. Bands are cropped to it.
     """
 
     def __init__(self, jpeg: Jpeg | None, height: int, width: int) -> None:
         self._jpeg, self._height, self._width = jpeg, height, width
         self._held: np.ndarray = np.empty((0, width, 3), np.uint8)
-        self._top = self._done = 0  # the picture's row that is held first, and the first not given out yet
+        self._top = self._done = 0  # the first row in `_held`, and the first row that is not returned yet
 
     def code(self, band: np.ndarray) -> np.ndarray:
-        """The rows that a band, uint8 (rows, W, 3), makes final; with the last one, all that are left."""
+        """Add a band.
+
+        Args:
+            band: uint8 (rows, W, 3).
+
+        Returns:
+            uint8: the next rows of the result that no further band changes; all others with the last band.
+        """
         held = np.concatenate([self._held, band[: self._height - self._top - len(self._held), : self._width]])
         end = self._top + len(held)
         if self._jpeg is None:
             self._held, self._top = held[:0], end
             return held
-        # Blocks need all their rows, and the enlargement of chroma a row of the blocks below.
+        # A block needs all of its rows, and the upsampling of chroma also one row of the next block.
         start = self._unit(end) if end < self._height else end + UNIT
         ready = min(start - UNIT, self._height)
         if ready <= self._done:
@@ -381,13 +407,13 @@ class BandCoder:
         return rows
 
     def _unit(self, row: int) -> int:
-        """Where the unit of blocks that a row is in begins."""
+        """The first row of the MCU that contains a row."""
         phase = 0 if self._jpeg is None else self._jpeg.phase[0]
         return (row - phase) // UNIT * UNIT + phase
 
 
 def _coded_across(rows: np.ndarray, jpeg: Jpeg, top: int) -> np.ndarray:
-    """`Jpeg.apply`, in pieces where the rows are longer than a JPEG file's."""
+    """`Jpeg.apply` in overlapping pieces, because JPEG files have a maximum width."""
     step = _LONGEST_SIDE // UNIT * UNIT - 4 * UNIT
     pieces = []
     for left in range(0, rows.shape[1], step):

@@ -1,4 +1,4 @@
-"""Conversion of stored pixels to upright 8-bit sRGB, the one kind of picture that all other code uses."""
+"""Conversion of stored pixels to upright 8-bit sRGB, the only kind of picture in all other code."""
 
 from functools import lru_cache
 
@@ -26,11 +26,10 @@ _TURNS = {
 
 
 def to_srgb(samples: StoredPixels) -> np.ndarray:
-    """Stored pixels as an upright picture in sRGB: uint8 (H, W, 3).
+    """Convert stored pixels to an upright picture in sRGB, uint8 (H, W, 3).
 
-    Colours with an ICC profile are converted, others are taken as sRGB. A profile that is damaged or has
-    other channels is ignored, as browsers do. 16 bits are rounded to 8. Transparent pixels are composited on
-    white.
+    Colours with an ICC profile are converted, others count as sRGB. A profile that is damaged or has other
+    channels is ignored, as in browsers. 16 bits are rounded to 8. Transparent pixels are composited on white.
     """
     height, width = samples.pixels.shape[:2]
     profile = samples.profile and _usable(samples.profile, samples.colours)
@@ -48,7 +47,7 @@ def to_srgb(samples: StoredPixels) -> np.ndarray:
 
 
 def to_8_bit(samples: np.ndarray) -> np.ndarray:
-    """Rounds 16-bit samples to 8 bits, v / 257; returns 8-bit samples unchanged. Any shape."""
+    """Round 16-bit samples of any shape to 8 bits (v / 257). 8-bit samples stay unchanged."""
     if samples.dtype == np.uint8:
         return samples
     # rounds, and needs no wider copy of the picture
@@ -56,7 +55,7 @@ def to_8_bit(samples: np.ndarray) -> np.ndarray:
 
 
 def _as_srgb(pixels: np.ndarray, colours: str) -> np.ndarray:
-    """Colours without a profile, of any depth: (H, W, 1 or 3)."""
+    """Colours without a profile, as grey or RGB: (H, W, 1 or 3)."""
     if colours == "cmyk":
         return np.asarray(Image.fromarray(to_8_bit(pixels), "CMYK").convert("RGB"))
     return pixels
@@ -80,7 +79,7 @@ def _srgb() -> bytes:
 
 @lru_cache(maxsize=16)
 def _usable(profile: bytes, colours: str) -> bytes | None:
-    """A usable profile that changes colours by more than rounding; or None."""
+    """The profile; None if it is unusable or changes no colour by more than rounding."""
     grid = {"grey": _GRID[..., :1], "rgb": _GRID, "cmyk": np.zeros((1, 1, 4), np.uint8)}[colours]
     try:
         converted = _convert(np.ascontiguousarray(grid), colours, profile)

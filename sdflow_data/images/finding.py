@@ -1,4 +1,4 @@
-"""Pictures in folders, found by their names: readable ones, and files that cannot be read."""
+"""Search for pictures in folders, by file names."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ from .kinds import read_suffixes, unread_suffix
 from .picture import PictureError
 
 _OWN = ({"export.json"}, {"run.json", "metrics.csv"})
-"""Names of folders with pictures in exports and training runs of this program."""
+"""File names that identify exports and training runs of this program."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Found:
 
 
 def search(folder: Path) -> Found:
-    """All pictures under a folder, by their names alone.
+    """Find all pictures under a folder, by file names only.
 
     Folders are searched to any depth, through symbolic links too. Hidden files and files of the operating
     system (`is_junk`) are ignored, and so are samples of training runs and exports of datasets.
@@ -65,7 +65,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether a folder holds pictures; stops at the first."""
+    """Whether a folder contains pictures at any depth. The search stops at the first."""
     return any(isinstance(item, Path) for item in _walk(folder, frozenset(), is_root=True))
 
 
@@ -88,13 +88,13 @@ def _walk(folder: Path, above: frozenset[Path], is_root: bool = False) -> Iterat
 
 
 def pair_by_name(hr_folder: Path, lr_folder: Path) -> list[tuple[Path, Path]]:
-    """Partners in two folders: pictures of the same path, or of the same path except for the ending.
+    """Pair the pictures of two folders by path. Paths may differ in the suffix.
 
     Returns:
         Pairs (HR, LR), sorted.
 
     Raises:
-        SDFlowError: as `search`; or a picture without a partner.
+        SDFlowError: see `search`; or a picture has no partner.
     """
     hr, lr = find_pictures(hr_folder), find_pictures(lr_folder)
     pairs = {(path, path) for path in set(hr) & set(lr)}
@@ -114,7 +114,7 @@ def pair_by_name(hr_folder: Path, lr_folder: Path) -> list[tuple[Path, Path]]:
 
 
 def _look_alike(path: Path, others: Sequence[Path]) -> str:
-    """The reason for skipping a file whose name only looks like a picture's."""
+    """A hint that another file has almost the same name, or an empty text."""
     for other in others:
         if folded(path.with_suffix("")) == folded(other.with_suffix("")):
             return f"; {str(other)!a} differs in upper and lower case, or in how accents are stored"

@@ -1,7 +1,7 @@
-"""Decoding of whole JPEG files; damaged ones are refused.
+"""Decoding of JPEG files. Damaged files are refused.
 
-Most decoders silently fill missing rows of a damaged file with grey. Here a warning of libjpeg counts as
-damage. JPEG has no checksums: overwritten bytes that happen to fill as many blocks are not detected.
+Most decoders silently fill missing rows of a damaged file with grey. Here every warning of libjpeg counts as
+damage. JPEG has no checksums, so overwritten bytes that decode to the same number of blocks are not detected.
 """
 
 import re
@@ -41,7 +41,7 @@ def decode_jpeg(data: bytes, channels: int) -> np.ndarray:
         UndecodableError: data are damaged or missing.
     """
     _check_scans(data)
-    if data.startswith(_JFIF):  # of whatever revision: libjpeg warns of those that it does not know
+    if data.startswith(_JFIF):  # of any revision: libjpeg warns of unknown ones
         data = _JFIF + b"\1" + data[len(_JFIF) + 1 :]
     unpadded = data.removesuffix(_END).rstrip(b"\0") + _END
     try:
@@ -61,7 +61,7 @@ def _decode(data: bytes, channels: int) -> np.ndarray:
 
 
 def _check_scans(data: bytes) -> None:
-    """Refuse a file with missing scans, which would come out blurred if it is progressive."""
+    """Refuse a file with missing scans. A progressive file would decode to a blurred picture."""
     precision: dict[int, np.ndarray] = {}  # of each component: bits that each coefficient still lacks
     progressive, scans = False, 0
     for marker, payload in segments(data):
@@ -85,7 +85,7 @@ def _check_scans(data: bytes) -> None:
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Markers and what belongs to them, up to the end marker or the end of the data."""
+    """The markers of a JPEG file with their payloads, up to the end marker or the end of the data."""
     place, in_scan = 2, False
     while found := (_IN_SCAN if in_scan else _MARKER).search(data, place):
         marker, place = found[1][0], found.end()

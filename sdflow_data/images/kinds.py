@@ -56,13 +56,13 @@ _MAGIC = {
 }
 _JPEG = b"\xff\xd8\xff"
 _LOOKED_AT = 1 << 16
-"""Bytes at the beginning of a file that its kind is looked for in."""
+"""Bytes at the beginning of a file that are searched for its format."""
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
 @cache
 def reads_heic() -> bool:
-    """Whether the library that reads HEIC is installed; it is made known to Pillow then."""
+    """Whether the library for HEIC is installed. If so, it is registered with Pillow."""
     if find_spec("pillow_heif") is None:
         return False
     import pillow_heif
@@ -78,14 +78,14 @@ def read_suffixes() -> frozenset[str]:
 
 
 def unread_suffix(suffix: str) -> str | None:
-    """Why pictures with this lower-case suffix are not read; None if they are read or not pictures."""
+    """The reason why pictures with this lower-case suffix are not read; None for all other suffixes."""
     if suffix in read_suffixes():
         return None
     return next((_UNREAD[kind] for kind, suffixes in _UNREAD_SUFFIXES.items() if suffix in suffixes), None)
 
 
 def why_not_read(path: Path) -> str:
-    """The reason for refusing a file that no decoder knows: its format by its first bytes."""
+    """The reason why no decoder reads a file, by the format that its first bytes show."""
     with path.open("rb") as file:
         start = file.read(_LOOKED_AT)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:

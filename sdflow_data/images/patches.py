@@ -2,9 +2,9 @@
 
 
 def positions(length: int, patch: int, stride: int) -> list[int]:
-    """Starts of patches along one side: 0, stride, ..., and a last one flush with the edge.
+    """The starts of patches along one side, in pixels: 0, stride, ..., and a last one flush with the edge.
 
-    With ``stride <= patch`` every pixel is covered. A side shorter than a patch has none.
+    With ``stride <= patch`` every pixel is covered. A side shorter than a patch has no patches.
 
     >>> positions(600, 256, 256)
     [0, 256, 344]
@@ -20,7 +20,7 @@ def positions(length: int, patch: int, stride: int) -> list[int]:
 def grid(
     height: int, width: int, patch: int, stride: int, first: int = 0, end: int | None = None
 ) -> list[tuple[int, int]]:
-    """(top, left) of the square patches of a picture, row by row; of those from ``first`` up to ``end``.
+    """(top, left) of the square patches of a picture, row by row, from index ``first`` up to ``end``.
 
     >>> grid(256, 600, 256, 256)
     [(0, 0), (0, 256), (0, 344)]

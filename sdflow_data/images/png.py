@@ -1,4 +1,4 @@
-"""PNG data to samples."""
+"""Decoding of PNG files. Damaged files are refused."""
 
 import struct
 import zlib
@@ -24,7 +24,7 @@ def decode_png(data: bytes) -> np.ndarray:
     """
     view, place = memoryview(data), len(_SIGNATURE)
     needed: list[bytes | memoryview] = [_SIGNATURE]
-    while place + 12 <= len(data):  # shorter ones hold nothing
+    while place + 12 <= len(data):  # the size of an empty chunk
         length, kind = struct.unpack_from(">I4s", data, place)
         end = place + 12 + length
         if kind in _NEEDED:

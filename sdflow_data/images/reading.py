@@ -24,21 +24,21 @@ from .picture import SWAPS_SIDES, Header, PictureError, StoredPixels, Undecodabl
 from .png import decode_png
 
 MAX_PIXELS = 2**30
-"""Larger pictures are never read. OpenCV's own limit is the same."""
+"""The largest picture that is ever read. OpenCV has the same limit."""
 
 MAX_PIXELS_VARIABLE = "SDFLOW_MAX_PIXELS"
 
 MAX_SIDE = 2**20
-"""Longer sides are refused: decoders take memory for every row, however short."""
+"""The longest side that is read. Decoders need memory for every row, however short."""
 
 _FILE_BYTES_PER_PIXEL, _METADATA = 8, 1 << 28
 """The most bytes of a file: 16 bits of colour and alpha for every pixel, and what else is in it. Decoders
 hold the whole file in memory, except TIFF's."""
 
 _BYTES_PER_PIXEL = 32
-"""The most memory of decoding a pixel: 16-bit colour with alpha and a profile."""
+"""Memory for decoding a pixel in the worst case: 16-bit colour with alpha and a profile."""
 
-# Pillow's own limits: of pixels, which are bounded here; of metadata, of which Photoshop writes megabytes.
+# This module limits the pixels itself. The limit of metadata is raised, because Photoshop writes megabytes.
 Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26
@@ -47,8 +47,10 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "AVIF")
 
 
 def max_pixels() -> int:
-    """The most pixels of a picture, up to 2^30. SDFLOW_MAX_PIXELS in the environment sets the limit, also for
-    worker processes; the default is what the memory of this machine certainly holds.
+    """The most pixels of a picture, up to 2^30.
+
+    The environment variable SDFLOW_MAX_PIXELS sets the limit, also for worker processes. The default is the
+    number that surely fits the memory of this machine.
     """
     given = os.environ.get(MAX_PIXELS_VARIABLE)
     return min(int(given) if given else memory_limit() // _BYTES_PER_PIXEL, MAX_PIXELS)

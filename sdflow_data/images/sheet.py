@@ -1,4 +1,4 @@
-"""Sample sheets: a few patches side by side, to be looked at."""
+"""Sample sheets: tables of patches for visual inspection."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,11 @@ _CELL, _GAP, _HEADER = 160, 4, 24
 
 
 def sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> np.ndarray:
-    """Patches as a table under titles, each enlarged to one size with its pixels kept visible.
+    """A table of patches under titles, enlarged to one size by nearest-neighbour interpolation.
 
     Args:
-        rows: of uint8 (h, w, 3) RGB patches, as many a row as there are titles.
+        rows: rows of patches, uint8 (h, w, 3) RGB, one for each title.
+        titles: the titles of the columns.
 
     Returns:
         uint8 (H, W, 3).
@@ -37,14 +38,17 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> np.nda
 
 @torch.no_grad()
 def sample_sheet(model: SDFlow, hr: Tensor, lr: Tensor, device: str) -> tuple[np.ndarray, float, float]:
-    """How a model in training degrades: HR patch, bicubic, four samples, the samples' mean, real LR patches.
+    """A sheet of samples of a model: HR, bicubic, four samples, the mean of the samples, real LR.
 
     Args:
-        hr: (B, 3, P, P) uint8; lr: (B, 3, P/s, P/s) uint8, other scenes.
+        model: the model.
+        hr: uint8 (B, 3, P, P).
+        lr: uint8 (B, 3, P/s, P/s), real LR patches of other scenes.
+        device: the device of the model.
 
     Returns:
-        The sheet; the largest mean colour difference of samples to their HR patches, in grey levels; the root
-        mean square difference of samples to bicubic, in grey levels.
+        The sheet, uint8 (H, W, 3); the largest difference of a channel's mean between samples and bicubic, in
+        grey levels; the root mean square difference between samples and bicubic, in grey levels.
     """
     y = to_unit(hr.to(device))
     content = model.encode_hr(y)

@@ -1,7 +1,7 @@
-"""Decoding of TIFF files: every layout is either read correctly or refused.
+"""Decoding of TIFF files. Every layout is either read correctly or refused.
 
-tifffile undoes compression, predictors, tiles and planes. This module interprets the samples from the tags
-alone. Strips and tiles are decoded one by one, so that memory holds the picture once.
+tifffile decodes compression, predictors, tiles and planes. This module interprets the samples by the tags.
+Strips and tiles are decoded one by one, so that memory holds the picture once.
 """
 
 import logging
@@ -15,7 +15,7 @@ import tifffile
 from .jpeg import decode_jpeg
 from .picture import SWAPS_SIDES, Header, StoredPixels, UndecodableError
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of a damaged file is raised here
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # this module raises errors for damaged files
 
 _JPEG = 7
 _COMPRESSIONS = {
@@ -41,14 +41,14 @@ _DNG_VERSION, _ORIENTATION, _BITS, _PHOTOMETRIC, _INK_SET, _CMYK_INKS = 50706, 2
 
 
 def _is_bilevel(page: tifffile.TiffPage) -> bool:
-    """Whether a page that does not tell its bits has one, as TIFF takes it then: its bytes have to agree."""
+    """Whether a page without BitsPerSample has 1 bit, the default of TIFF. The number of bytes must agree."""
     grey = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
-    as_told = sum(page.databytecounts) == -(-page.imagewidth // 8) * page.imagelength
-    return page.compression in _FAX or (grey and page.compression == 1 and as_told)
+    fits = sum(page.databytecounts) == -(-page.imagewidth // 8) * page.imagelength
+    return page.compression in _FAX or (grey and page.compression == 1 and fits)
 
 
 def read_header(path: Path) -> Header:
-    """The size of a TIFF file's first page; raises as `read_samples` where its tags cannot be read."""
+    """The size of the first page of a TIFF file, after the orientation. Raises like `read_samples`."""
     with tifffile.TiffFile(path) as file:
         page = _first_page(file)
         sides = page.imagelength, page.imagewidth
@@ -58,11 +58,11 @@ def read_header(path: Path) -> Header:
 def read_samples(path: Path) -> StoredPixels:
     """Decode the first page of a TIFF file.
 
-    Unsigned integers of 1 to 16 bits are read, in grey, palette, RGB, CMYK and (in JPEG) YCbCr, in one plane
-    or several, with or without alpha.
+    Supported are unsigned integers of 1 to 16 bits; grey, palette, RGB, CMYK and (in JPEG compression) YCbCr;
+    interleaved or in planes; with or without alpha.
 
     Raises:
-        UndecodableError: samples of another kind, or data that are missing.
+        UndecodableError: the samples are of another kind, or data are missing.
         Exception: tifffile and its codecs raise almost anything on damaged files.
     """
     with tifffile.TiffFile(path) as file:
@@ -91,7 +91,11 @@ def _orientation(page: tifffile.TiffPage) -> int:
 
 
 def _check(page: tifffile.TiffPage) -> tuple[int, int | None]:
-    """How many colour channels there are, and which sample is alpha, if one is; or refuse the page."""
+    """The number of colour channels, and the index of the alpha sample or None.
+
+    Raises:
+        UndecodableError: the layout is not supported.
+    """
     bits, kind, photometric = page.bitspersample, page.sampleformat, page.photometric
     if page.compression not in _COMPRESSIONS:
         known = ", ".join(dict.fromkeys(_COMPRESSIONS.values()))
@@ -108,23 +112,23 @@ def _check(page: tifffile.TiffPage) -> tuple[int, int | None]:
     if photometric == _PALETTE and bits > 8:
         raise UndecodableError(f"expected a palette of 8 bits, found {bits}")
     if photometric == _YCBCR and page.compression != _JPEG:
-        raise UndecodableError("expected YCbCr in JPEG compression alone, found it in another")
+        raise UndecodableError("expected YCbCr with JPEG compression, found another compression")
     if photometric == _CMYK and page.tags.valueof(_INK_SET, _CMYK_INKS) != _CMYK_INKS:
-        raise UndecodableError("expected the inks of CMYK, found others")
+        raise UndecodableError("expected the inks of CMYK, found other inks")
     if page.imagedepth != 1:
         raise UndecodableError(f"expected a picture, found a volume of {page.imagedepth} slices")
     channels = _CHANNELS[photometric]
-    more = page.samplesperpixel - channels
+    extra_count = page.samplesperpixel - channels
     if _PHOTOMETRIC not in page.tags or (_BITS not in page.tags and not _is_bilevel(page)):
-        raise UndecodableError("damaged: it does not say what its samples are")
+        raise UndecodableError("damaged: it has no tag for the kind of its samples")
     if page.planarconfig not in (1, 2):
         raise UndecodableError(f"damaged: it has a PlanarConfiguration of {int(page.planarconfig)}")
-    if more < 0:
+    if extra_count < 0:
         raise UndecodableError(f"expected {channels} samples per pixel, found {page.samplesperpixel}")
     extra = tuple(page.extrasamples)
-    if more == 1 and not extra:  # files of old programs: one more sample is taken for their alpha
+    if extra_count == 1 and not extra:  # old programs do not declare alpha
         extra = (_UNASSOCIATED,)
-    if len(extra) != more:
+    if len(extra) != extra_count:
         raise UndecodableError(f"expected {channels} samples per pixel, found {page.samplesperpixel}")
     alphas = [n for n, e in enumerate(extra, channels) if e in (_ASSOCIATED, _UNASSOCIATED)]
     return channels, alphas[0] if alphas else None
@@ -136,7 +140,7 @@ def _name(value: object) -> str:
 
 
 def _stored(page: tifffile.TiffPage, kept: int, alpha: int | None) -> np.ndarray:
-    """The colours and the alpha of a page as they are stored: (H, W, kept), of the file's bit depth."""
+    """The stored colours and alpha of a page: (H, W, kept), of the bit depth of the file."""
     if page.dtype is None:
         raise UndecodableError(f"expected 8 or 16 bits per sample, found {page.bitspersample}")
     pixels = np.empty((page.imagelength, page.imagewidth, kept), page.dtype.newbyteorder("="))
@@ -152,23 +156,23 @@ def _stored(page: tifffile.TiffPage, kept: int, alpha: int | None) -> np.ndarray
             raise UndecodableError("truncated: some of its strips or tiles are missing")
         part = part[0]
         rows, columns = slice(top, top + part.shape[0]), slice(left, left + part.shape[1])
-        place = pixels[rows, columns]
-        part = part[: place.shape[0], : place.shape[1]]
+        window = pixels[rows, columns]
+        part = part[: window.shape[0], : window.shape[1]]
         if page.planarconfig == 1:
             for sample, channel in channel_of.items():
-                place[..., channel] = part[..., sample]
+                window[..., channel] = part[..., sample]
         elif plane in channel_of:
-            place[..., channel_of[plane]] = part[..., 0]
+            window[..., channel_of[plane]] = part[..., 0]
     return pixels
 
 
 def _parts(page: tifffile.TiffPage) -> Iterator[tuple[np.ndarray | None, tuple[int, ...]]]:
-    """Strips or tiles, (1, rows, columns, samples), and where they lie: (plane, 0, top, left, 0)."""
+    """Strips or tiles (1, rows, columns, samples), each with its position (plane, 0, top, left, 0)."""
     if page.compression != _JPEG:
-        for part, place, _ in page.segments(maxworkers=1, _fullsize=False):
-            yield part, place
+        for part, position, _ in page.segments(maxworkers=1, _fullsize=False):
+            yield part, position
         return
-    # tifffile's JPEG decoder fills in what a damaged strip lacks
+    # tifffile's own JPEG decoder fills missing data of damaged strips.
     if page.bitspersample != 8:
         raise UndecodableError(f"expected JPEG of 8 bits, found {page.bitspersample}")
     samples = page.samplesperpixel if page.planarconfig == 1 else 1
@@ -177,18 +181,18 @@ def _parts(page: tifffile.TiffPage) -> Iterator[tuple[np.ndarray | None, tuple[i
     tables = page.jpegtables
     file, count = page.parent.filehandle, int(np.prod(page.chunked))
     for data, index in file.read_segments(page.dataoffsets, page.databytecounts, length=count, flat=True):
-        _, place, (_, rows, columns, _) = page.decode(None, index, _fullsize=False)
+        _, position, (_, rows, columns, _) = page.decode(None, index, _fullsize=False)
         if not isinstance(data, bytes):
-            yield None, place
+            yield None, position
             continue
         part = decode_jpeg(_whole_jpeg(data, tables, page.photometric == _YCBCR), samples)
         if part.shape[0] < rows or part.shape[1] < columns:
             raise UndecodableError("damaged: a strip or tile is smaller than it should be")
-        yield part[None, :rows, :columns], place
+        yield part[None, :rows, :columns], position
 
 
 def _whole_jpeg(data: bytes, tables: bytes | None, is_ycbcr: bool) -> bytes:
-    """A strip as a JPEG file of its own, which says by Adobe's marker what its colours are."""
+    """A strip as a complete JPEG file. Adobe's marker declares its colour model."""
     adobe = b"\xff\xee" + struct.pack(">H5sHHHB", 14, b"Adobe", 100, 0, 0, is_ycbcr)
     body = data.removeprefix(b"\xff\xd8")
     return b"\xff\xd8" + adobe + (tables or b"\xff\xd8\xff\xd9")[2:-2] + body
@@ -212,14 +216,14 @@ def _interpreted(
 def _looked_up(page: tifffile.TiffPage, indices: np.ndarray) -> np.ndarray:
     colormap = np.asarray(page.colormap)
     if colormap.shape != (3, 2**page.bitspersample):
-        raise UndecodableError("damaged: its palette has another size than its bits ask for")
-    if colormap.max() < 256:  # by programs that took the palette's 16 bits for 8
+        raise UndecodableError("damaged: the size of its palette does not fit its bits per sample")
+    if colormap.max() < 256:  # some programs write 8 bits in place of 16
         colormap = colormap * 257
     return colormap.T.astype(np.uint16)[indices.astype(np.uint8)]
 
 
 def _full_range(stored: np.ndarray, bits: int) -> np.ndarray:
-    """Samples of any depth over the whole range of 8 or, from 9 bits on, of 16."""
+    """Rescale samples of 1 to 8 bits to the whole range of 8 bits, and of 9 to 16 bits to 16 bits."""
     if bits in (8, 16):
         return stored
     top = 255 if bits < 8 else 65535
@@ -228,7 +232,7 @@ def _full_range(stored: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _divide_by_alpha(pixels: np.ndarray) -> None:
-    """Take out the opacity that is multiplied into the colours, row by row."""
+    """Undo premultiplied alpha in place, row by row."""
     top = np.iinfo(pixels.dtype).max
     for row in pixels:
         opacity = np.maximum(row[:, -1:], 1).astype(np.uint64)

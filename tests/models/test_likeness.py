@@ -13,7 +13,7 @@ from sdflow.errors import SDFlowError
 from sdflow.model import SDFlow
 from sdflow.resample import quantise, to_levels
 from sdflow_data.images.writing import encode_png
-from sdflow_data.models.likeness import component_use, likeness
+from sdflow_data.models.likeness import component_posterior, likeness
 from sdflow_data.training.presets import preset_architecture
 
 WEAK, STRONG = -4.0, -1.0
@@ -39,9 +39,9 @@ def test_the_component_that_made_the_patches_explains_them(model: SDFlow, compon
         noise = torch.randn(4, *model.latent_shape_lr(48, 48), generator=generator)
         z_d = model.degradation_flow.inverse(model.prior.latent(component, noise, 1.0), content)[0]
         x = model.lr_flow.inverse(model.encode_lr(torch.zeros_like(z_d)) + z_d)[0]
-    use = component_use(model, quantise(to_levels(x)).permute(0, 2, 3, 1).numpy())
-    assert use.sum() == pytest.approx(1)
-    assert abs(int(use.argmax()) - component) <= 1
+    posterior = component_posterior(model, quantise(to_levels(x)).permute(0, 2, 3, 1).numpy())
+    assert posterior.sum() == pytest.approx(1)
+    assert abs(int(posterior.argmax()) - component) <= 1
 
 
 def test_weights_sum_to_one_and_count_what_was_skipped(model: SDFlow, tmp_path: Path) -> None:
