@@ -20,9 +20,8 @@ import torch
 from results import json_option, record  # type: ignore[import-not-found]
 from torch import Tensor
 
-from sdflow.config import SDFlowConfig
 from sdflow.inference import Downscaler
-from sdflow.model import SDFlow
+from sdflow.model import SDFlow, SDFlowConfig
 from sdflow_data.models.degraders import load_degrader
 from sdflow_data.training.presets import PresetName, preset_architecture
 

@@ -11,10 +11,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from . import __version__
-from .config import SDFlowConfig
 from .errors import SDFlowError
 from .files import flush, read_json, sha256_file, to_json, write_file
-from .model import Direction, SDFlow
+from .model import Direction, SDFlow, SDFlowConfig
 from .published import files_of
 from .tensors import read_tensors
 

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from .bijection import Chain
-from .config import SDFlowConfig
 from .errors import SDFlowError
 from .files import reading
 from .layers import ActNorm, AffineCoupling, AffineInjector, InvertibleConv1x1, ScaleShiftNet
-from .model import SDFlow
+from .model import SDFlow, SDFlowConfig
 from .networks import RRDB, ConditionExtractor, DenseBlock, FeatureModulation, ModulatedBlock
 
 Entry = tuple[str, Tensor]

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from .camera import Camera
-from .config import SDFlowConfig
 from .distributed import ReplicaGroup, average_gradients
-from .model import SDFlow
+from .model import SDFlow, SDFlowConfig
 from .noise import derive_seed
 from .objective import Objective, ObjectiveConfig, Step, StoredBy, observe
 from .perceptual import PerceptualDistance

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sdflow.bijection import Bijection
-from sdflow.config import SDFlowConfig
+from sdflow.model import SDFlowConfig
 
 SMALLEST = SDFlowConfig(
     hr_steps=2,

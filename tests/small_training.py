@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sdflow.config import SDFlowConfig
+from sdflow.model import SDFlowConfig
 from sdflow.training import TrainingConfig
 
 ARCHITECTURE = SDFlowConfig(

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from sdflow.config import SDFlowConfig
 from sdflow.distributed import all_gather_object
 from sdflow.errors import ArgumentError
+from sdflow.model import SDFlowConfig
 from sdflow.objective import ObjectiveConfig
 from sdflow.training import TrainingConfig
 

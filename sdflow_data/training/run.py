@@ -10,10 +10,10 @@ from typing import Any
 
 from sdflow.camera import Camera
 from sdflow.checkpoint import fingerprint, is_checkpoint, load_checkpoint
-from sdflow.config import SDFlowConfig
 from sdflow.distributed import all_gather_object, world
 from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import sha256_file
+from sdflow.model import SDFlowConfig
 from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig, TrainingState
 

@@ -13,9 +13,8 @@ from laws import randomise
 from safetensors.torch import load_file, save_file
 
 from sdflow.checkpoint import fingerprint, load_checkpoint, read_description, save_checkpoint
-from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
-from sdflow.model import Direction, SDFlow
+from sdflow.model import Direction, SDFlow, SDFlowConfig
 from sdflow_data.training.presets import preset_architecture
 
 CONFIG = dataclasses.replace(preset_architecture("tiny", 2), width=4, condition_channels=4, components=3)

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from sdflow import folding, inference
 from sdflow.bijection import Bijection
-from sdflow.config import SDFlowConfig
 from sdflow.folding import FoldedFlow, leaves_of
 from sdflow.inference import Downscaler, Upscaler, native_precision
 from sdflow.layers import AffineCoupling
-from sdflow.model import SDFlow
+from sdflow.model import SDFlow, SDFlowConfig
 
 
 def model_at(scale: int, seed: int = 1) -> SDFlow:

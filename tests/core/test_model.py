@@ -9,8 +9,7 @@ from laws import SMALLEST, randomise
 from torch import Tensor
 
 from sdflow.camera import KNOTS, Camera
-from sdflow.config import SDFlowConfig
-from sdflow.model import SDFlow
+from sdflow.model import SDFlow, SDFlowConfig
 from sdflow_data.training.presets import PresetName, preset_architecture
 
 

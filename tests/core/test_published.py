@@ -18,11 +18,10 @@ from sdflow_cli.main import main
 from torch import Tensor
 
 from sdflow.checkpoint import load_checkpoint, save_checkpoint
-from sdflow.config import SDFlowConfig
 from sdflow.errors import SDFlowError
 from sdflow.inference import Downscaler, Upscaler
 from sdflow.layers import InvertibleConv1x1
-from sdflow.model import SDFlow
+from sdflow.model import SDFlow, SDFlowConfig
 from sdflow.published import _BYTES, _PICKLE, FILES, read_published
 
 LAYOUTS = {
