@@ -23,8 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sdflow_data import PairedShards
 from sdflow_data.dataset.manifest import finish_dataset, read_dataset
-from sdflow_data.export.run import Request as ExportRequest
-from sdflow_data.export.run import export
+from sdflow_data.export.run import ExportRequest, export
 from sdflow_data.generation.engines.local import LocalEngine
 from sdflow_data.generation.run import GenerationRequest, generate
 

@@ -27,7 +27,7 @@ import torch
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import Dataset, read_dataset
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 from sdflow_data.export.templates import Changes
 from sdflow_data.export.trainers import TRAINERS
 from sdflow_data.generation.import_pairs import ImportRequest, import_pairs
@@ -119,7 +119,7 @@ def try_out(
     """For each step ``yes`` or ``no``; where the export fails, why."""
     trainer, run = TRAINERS[name], RUNS[name]
     try:
-        request = Request(format, name, split="train=0.75,val=0.25", template=template)
+        request = ExportRequest(format, name, split="train=0.75,val=0.25", template=template)
         config = export(dataset, out / "export", request, workers=1).config
     except SDFlowError as error:
         return dict.fromkeys(STEPS, f"no export: {error}")

@@ -93,9 +93,9 @@ def command(
     if trainer is None and (template or root):
         raise click.UsageError("expected --for with --template and --root")
     from sdflow_data.dataset.manifest import read_dataset
-    from sdflow_data.export.run import Request, export
+    from sdflow_data.export.run import ExportRequest, export
 
-    request = Request(format_, trainer, where, split, patches_per_shard, template, root, provenance)
+    request = ExportRequest(format_, trainer, where, split, patches_per_shard, template, root, provenance)
     summary = export(read_dataset(dataset), out, request, workers)
     for name, samples in summary.samples.items():
         say(f"{out / name}: {counted(samples, 'pair')}, {summary.format}")

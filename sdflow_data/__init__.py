@@ -1,4 +1,4 @@
-"""Images, pairs, shards, manifests, statistics and export around the SDFlow model."""
+"""The data toolkit around the SDFlow model: images, models, training, datasets, statistics, export."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Degradation", "MixedPairs", "OnTheFly", "PairedShards", "StreamedPairs"]
 
-_ROOMS = {
+_MODULES = {
     "Degradation": ".generation.on_the_fly",
     "MixedPairs": ".dataset.mixing",
     "OnTheFly": ".generation.on_the_fly",
@@ -20,6 +20,8 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_ROOMS[name], __name__), name)  # with torch, which takes seconds
+    return getattr(
+        importlib.import_module(_MODULES[name], __name__), name
+    )  # imports torch, which takes seconds

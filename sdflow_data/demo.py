@@ -16,8 +16,7 @@ from sdflow.files import write_file
 from sdflow.noise import derive_seed
 
 from .dataset.manifest import Dataset, read_dataset
-from .export.run import Request as ExportRequest
-from .export.run import export
+from .export.run import ExportRequest, export
 from .generation.engines.local import LocalEngine
 from .generation.run import GenerationRequest, generate
 from .images.reading import read_picture

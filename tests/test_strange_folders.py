@@ -63,7 +63,7 @@ def test_hr_and_lr_are_apart(run: Run, hr: Path, tmp_path: Path) -> None:
     write_pictures(hr / "low")
     for lr in (hr, hr / "low", hr.parent):
         told = run("train", "--hr", hr, "--lr", lr, "--out", tmp_path.parent / "run", status=1)
-        assert "expected HR and LR folders apart" in told
+        assert "expected separate HR and LR folders" in told
 
 
 def test_what_this_program_made_is_no_input(run: Run, hr: Path, tmp_path: Path) -> None:

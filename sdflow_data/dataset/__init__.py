@@ -1,1 +1,1 @@
-"""A dataset on disk: its recipe, plan, shards and manifest, and how it is read and verified."""
+"""Datasets on disk: recipe, plan, shards and manifest; readers and verification."""

@@ -1,7 +1,7 @@
-"""What a dataset or an export holds, for machines: Croissant 1.1, the metadata of data sets as JSON-LD.
+"""A machine-readable description of a dataset or an export: Croissant 1.1, dataset metadata as JSON-LD.
 
-Addresses in it are names of terms; nothing is ever fetched from them. It says nothing of the day or the
-place, so that the same pairs have the same bytes; whoever publishes it adds ``datePublished`` and ``url``.
+The URLs in it are names of terms; nothing is fetched from them. It contains no date and no URL of the
+dataset, so that the same pairs have the same bytes. A publisher adds ``datePublished`` and ``url``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -70,16 +70,19 @@ _KINDS = {
     ".h5": "application/x-hdf5",
 }
 _ROWS = {"parquet": "data/*.parquet", "hdf5": "manifest.parquet"}
-"""The tables with the samples' rows, in the folder of a part, where they are not in ``metadata.parquet``."""
+"""The tables with the rows of the samples, for formats without ``metadata.parquet``."""
 
 
 def croissant(layout: Layout, folder: Path, files: Iterable[Path]) -> bytes:
-    """Describe what stands in a folder: its files with their checksums, its rows, its making.
+    """The description of the pairs in a folder: files with checksums, columns, provenance.
 
     Args:
-        layout: of the pairs.
-        folder: where they stand.
-        files: all that belongs to them, but for pictures in folders, of which there are too many.
+        layout: the layout of the pairs.
+        folder: the folder.
+        files: all files of the pairs, except for the many pictures in the format ``folder``.
+
+    Returns:
+        The contents of croissant.json.
     """
     high, low = layout.patch_size, layout.patch_size // layout.scale
     source: dict[str, Any] = {"@type": "prov:Entity", "name": "HR photographs"}
@@ -113,9 +116,9 @@ def croissant(layout: Layout, folder: Path, files: Iterable[Path]) -> bytes:
 
 
 def _distribution(layout: Layout, folder: Path, paths: list[Path]) -> Iterator[dict[str, Any]]:
-    """Every file with its checksum, then sets of files."""
+    """The files with their checksums, then the sets of files."""
     with ThreadPoolExecutor(cores()) as pool:
-        digests = list(pool.map(sha256_file, paths))  # which lets other threads work meanwhile
+        digests = list(pool.map(sha256_file, paths))  # hashing releases the GIL
     for path, digest in zip(paths, digests):
         name = path.relative_to(folder).as_posix()
         yield {
@@ -145,7 +148,7 @@ def _file_set(name: str, includes: list[str], kind: str) -> dict[str, Any]:
 
 
 def _rows(layout: Layout) -> dict[str, Any]:
-    """The columns of the manifest, and the pictures where a table holds them."""
+    """The columns of the manifest, and the pictures if they are columns of a table."""
     fields = [_field(name, _data_type(kind)) for name, kind in layout.columns.items()]
     if layout.format == "parquet":
         for side in ("hr", "lr"):
@@ -156,7 +159,7 @@ def _rows(layout: Layout) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": "pairs",
         "name": "pairs",
-        "description": "A row for each LR sample: its place, what it was made of, and statistics.",
+        "description": "One row per LR sample: position, origin and statistics.",
         "key": {"@id": "pairs/sample_id"},
         "field": fields,
     }

@@ -1,4 +1,4 @@
-"""Names of patches and samples, and the seeds of samples; they are the same in every dataset."""
+"""Identifiers of patches and samples, and the seeds of samples. They are equal in all datasets."""
 
 import re
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from sdflow.noise import derive_seed
 
 
 class PatchId(NamedTuple):
-    """A patch: the SHA-256 (hex) of its picture's bytes and its position, in HR pixels."""
+    """The identity of a patch: the SHA-256 (hex) of its picture file, and its position in HR pixels."""
 
     sha256: str
     top: int
@@ -15,7 +15,7 @@ class PatchId(NamedTuple):
 
 
 def sample_id(patch: PatchId, variant: int) -> str:
-    """The name of a sample.
+    """The identifier of a sample.
 
     >>> sample_id(PatchId("0123456789abcdef" * 4, 256, 0), 3)
     '0123456789abcdef-000256-000000-v03'
@@ -24,7 +24,7 @@ def sample_id(patch: PatchId, variant: int) -> str:
 
 
 def parse_sample_id(text: str) -> PatchId | None:
-    """The patch of a sample, with the first 16 digits of its SHA-256; None if the text is no sample's name.
+    """The patch of a sample, with the first 16 digits of the SHA-256; None if the text is not an identifier.
 
     >>> parse_sample_id("0123456789abcdef-000256-000000-v03")
     PatchId(sha256='0123456789abcdef', top=256, left=0)
@@ -34,13 +34,18 @@ def parse_sample_id(text: str) -> PatchId | None:
 
 
 def photograph_seed(seed: int, sha256: str, variant: int) -> int:
-    """What names the LR photograph that a variant's samples of a picture are cut from, in a run of ``seed``.
+    """The seed of the LR photograph that the samples of a variant of a picture belong to.
 
-    One photograph is of one camera, and was compressed once.
+    Samples of one LR photograph have one camera and one compression.
+
+    Args:
+        seed: the seed of the run.
+        sha256: the SHA-256 (hex) of the HR picture.
+        variant: the number of the variant.
     """
     return derive_seed(seed, int(sha256, 16), variant)
 
 
 def sample_seed(seed: int, patch: PatchId, variant: int, draw: int) -> int:
-    """The seed of a sample in a run with ``seed``; ``draw`` is the number of earlier, non-finite draws."""
+    """The seed of a sample in a run with ``seed``. ``draw`` counts the earlier, non-finite draws."""
     return derive_seed(seed, int(patch.sha256, 16), patch.top, patch.left, variant, draw)

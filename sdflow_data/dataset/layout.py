@@ -1,4 +1,4 @@
-"""What there is to say of pairs on a disk to those who read them."""
+"""The layout of pairs on disk, for configurations, dataset cards and descriptions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ from .recipe import PAIRS
 
 @dataclass(frozen=True)
 class Layout:
-    """An export or a dataset, as a configuration, a card or a description describes it.
+    """The layout of an export or a dataset.
 
     Attributes:
-        root: its path where it will be read.
-        format: one of `export.FORMATS`; a dataset is ``hdf5``.
-        patch_size, scale: HR patches are ``patch_size`` pixels wide, LR ones ``scale`` times less.
-        samples: their number by the part of the split, under ``train`` without one.
-        is_split: whether each part has a folder of its own.
-        columns: the types of the manifest's columns, as pyarrow names them.
-        info: what dataset.json says of the dataset.
-        provenance: of the photographs.
+        root: the path where the pairs will be read.
+        format: one of `export.FORMATS`; ``hdf5`` for a dataset.
+        patch_size: the side of HR patches in pixels.
+        scale: the ratio of HR to LR size.
+        samples: the number of samples of each part of the split; without a split, of ``train``.
+        is_split: whether each part has its own folder.
+        columns: the columns of the manifest, each with pyarrow's name of its type.
+        info: the contents of dataset.json.
+        provenance: licences and sources of the photographs.
     """
 
     root: str
@@ -36,40 +37,40 @@ class Layout:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether LR patches were made, not cut out of LR pictures that were there."""
+        """Whether a model made the LR patches. Otherwise they are cut from LR pictures."""
         return self.info.get("model") != PAIRS
 
     @property
     def origin(self) -> str:
-        """How LR patches came about."""
+        """The origin of the LR patches, in a sentence."""
         tool = f"SDFlow's data toolkit {sdflow.__version__}"
         if not self.is_synthetic:
-            return f"LR patches are cut out of LR pictures of the same scenes, with {tool}."
+            return f"LR patches are cut from LR pictures of the same scenes, with {tool}."
         model, digest = (self.info.get(name, "unknown") for name in ("model", "model_hash"))
-        made = f"the model {model} (sha256 {digest}) made them of HR patches"
+        made = f"the model {model} (sha256 {digest}) made them from HR patches"
         return f"LR patches are synthetic: {made}, with {tool}."
 
     @property
     def limits(self) -> str:
-        """What whoever trains on the pairs should know."""
+        """The limits of the pairs, in a sentence, for users who train on them."""
         if not self.is_synthetic:
             return "The pairs are as well aligned as the pictures that they are cut from."
         return (
-            "The degradation is that of the model; a model that was trained on photographs of a camera has "
-            "that of the camera, at the settings of the photographs."
+            "The degradation is that of the model. A model that was trained on photographs of a camera "
+            "reproduces this camera, at the settings of the photographs."
         )
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What to train on and, if the split has such a part, to validate on."""
+        """The parts for training and, if the split has it, for validation."""
         return tuple(role for role in ("train", "val") if role in self.samples)
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folders of the parts within the export, each with a ``/`` behind; ``""`` without a split."""
+        """The folders of the parts within the export, each with a trailing ``/``; ``""`` without a split."""
         return tuple(f"{name}/" for name in self.samples) if self.is_split else ("",)
 
     def path(self, role: str, *names: str) -> str:
-        """A path in the folder of a part, where the export will be read."""
+        """The path of a file in the folder of a part, where the export will be read."""
         folder = [role] if self.is_split else []
         return "/".join([self.root.rstrip("/") or self.root, *folder, *names])

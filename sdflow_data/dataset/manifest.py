@@ -1,11 +1,12 @@
 """The folder of a dataset: finishing it from its shards, and reading it.
 
     dataset.json      the settings of all samples, counts, checksums of the other tables; written last, so
-                      that its presence shows that the dataset is whole
-    manifest.parquet  a row per sample, in the order of shards, rows in a shard, variants; its columns are
-                      listed in `sdflow_data.dataset.schema`
+                      that its presence shows that the dataset is complete
+    manifest.parquet  one row per sample, in the order of shards, rows in a shard, variants; for its columns
+    see
+                      `sdflow_data.dataset.schema`
     failures.csv      every input that gave no pairs, or fewer than planned, with the reason
-    croissant.json    what others have to know of it, for machines; see `sdflow_data.dataset.croissant`
+    croissant.json    a machine-readable description; see `sdflow_data.dataset.croissant`
     shards/           see `sdflow_data.dataset.shards`
 
 The manifest is a function of the shards alone. It is written and read in pieces of bounded size.
@@ -56,7 +57,7 @@ class Patch(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A whole dataset; made by :func:`read_dataset`.
+    """A complete dataset; :func:`read_dataset` opens it.
 
     Attributes:
         folder: the folder of the dataset.
@@ -68,11 +69,15 @@ class Dataset:
 
     @cached_property
     def manifest(self) -> pd.DataFrame:
-        """One row per sample. For large datasets, read single columns with :meth:`columns`."""
+        """The manifest, one row per sample. For large datasets, read single columns with :meth:`columns`."""
         return self.columns(None)
 
     def columns(self, names: Sequence[str] | None) -> pd.DataFrame:
-        """Some columns of the manifest (None: all)."""
+        """Some columns of the manifest; all for None.
+
+        Raises:
+            SDFlowError: the manifest is damaged, or lacks a column.
+        """
         with self._reading() as table:
             if missing := set(names or ()) - set(table.schema_arrow.names):
                 raise ValueError(f"no column {min(missing)}")
@@ -87,14 +92,14 @@ class Dataset:
             found, counts = table.metadata.num_rows, self.info["counts"]
             if not found == counts["samples"] == counts["patches"] * self.info["variants"]:
                 raise ValueError(
-                    f"{found} rows, where {INFO} tells of {counts['samples']} samples of {counts['patches']} "
+                    f"{found} rows, but {INFO} has {counts['samples']} samples of {counts['patches']} "
                     f"patches in {self.info['variants']} variants"
                 )
             check_types({column.name: column.type.to_pandas_dtype() for column in table.schema_arrow})
             yield table
 
     def _checked(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Refuse places of samples that lie in no shard.
+        """Refuse samples outside of all shards.
 
         Raises:
             ValueError: names the column.
@@ -109,12 +114,12 @@ class Dataset:
         return table
 
     def column_types(self) -> dict[str, str]:
-        """The columns of the manifest and their types, as pyarrow names them."""
+        """The columns of the manifest, each with pyarrow's name of its type."""
         with self._reading() as table:
             return {column.name: str(column.type) for column in table.schema_arrow}
 
     def patches_per_shard(self) -> np.ndarray:
-        """Number of patches in each shard: int64 (shards,). Memory is bounded."""
+        """The number of patches in each shard, int64 (shards,), read in bounded memory."""
         samples = np.zeros(self.info["counts"]["shards"], np.int64)
         with self._reading() as table:
             for batch in table.iter_batches(columns=["shard"]):
@@ -124,7 +129,7 @@ class Dataset:
 
     @property
     def sizes(self) -> Sizes:
-        """Of the pictures in every shard."""
+        """The sizes of the pictures in every shard."""
         return Sizes(self.info["patch_size"], self.info["scale"], self.info["variants"])
 
     def shard(self, number: int) -> ShardReader:
@@ -136,7 +141,7 @@ class Dataset:
         return ShardReader(shard_path(self.folder, int(number)), self.sizes)
 
     def patches(self) -> Iterator[Patch]:
-        """Every patch, in the order of the manifest."""
+        """All patches, in the order of the manifest."""
         for number, in_shard in self.manifest.groupby("shard", sort=True):
             with self.shard(number) as shard:
                 for row, rows in in_shard.groupby("row", sort=True):
@@ -147,7 +152,7 @@ def read_dataset(folder: Path) -> Dataset:
     """Open a dataset.
 
     Raises:
-        SDFlowError: the folder is not a dataset, not a finished one, or has another format version.
+        SDFlowError: the folder is not a dataset, is an unfinished one, or has another format version.
     """
     path = folder / INFO
     refuse_links_out(folder)
@@ -156,7 +161,7 @@ def read_dataset(folder: Path) -> Dataset:
     except FileNotFoundError:
         raise SDFlowError(
             f"{folder}: expected a dataset, found no {INFO} in it "
-            "(an unfinished one is finished by the same command that began it)"
+            "(the command that began an unfinished dataset finishes it)"
         ) from None
     except OSError as error:
         found = error.strerror
@@ -206,17 +211,17 @@ def finish_dataset(
 
     Args:
         folder: the folder of the dataset.
-        shards: number of shards.
+        shards: the number of shards.
         metadata: contents of dataset.json besides counts and checksums.
         skipped: inputs that are in no shard.
         others: names of further files in ``folder`` that belong to the dataset.
-        described: whether it gets a description in Croissant.
+        described: whether to write croissant.json.
 
     Returns:
         The contents of dataset.json.
 
     Raises:
-        SDFlowError: there is no sample; failures.csv gives the reasons.
+        SDFlowError: there is no sample. failures.csv lists the reasons.
     """
     counts = dict.fromkeys(_COUNTS, 0)
     sources: set[str] = set()
@@ -238,7 +243,7 @@ def finish_dataset(
     write_file(folder / FAILURES, failures_csv(listed))
     if not counts["samples"]:
         why = f"; for instance {listed[0].source}: {listed[0].reason}" if listed else ""
-        raise SDFlowError(f"{folder}: not one sample could be made{why}")
+        raise SDFlowError(f"{folder}: no sample could be made{why}")
     counts |= {"sources": len(sources), "shards": shards, "failures": len(listed)}
     versions = {"format_version": FORMAT_VERSION, "library_version": sdflow.__version__}
     info = {**versions, **metadata, "counts": counts}
@@ -271,7 +276,7 @@ def shard_table(shard: ShardReader, number: int) -> pa.Table:
     """The manifest rows of a shard: ``sample_id``, ``shard``, ``row``, ``variant``, then its own columns.
 
     Raises:
-        SDFlowError: the shard lacks a column, or has one of another type.
+        SDFlowError: the shard lacks a column, or a column has another type.
     """
     count, variants = shard.lr.shape[:2]
     rows, variant = np.mgrid[:count, :variants]
@@ -289,7 +294,7 @@ def shard_table(shard: ShardReader, number: int) -> pa.Table:
 
 
 def failures_csv(failures: Iterable[Failure]) -> bytes:
-    """The bytes of failures.csv; ``top`` and ``left`` are empty if the whole picture failed."""
+    """The contents of failures.csv; ``top`` and ``left`` are empty if the whole picture failed."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Failure._fields)
@@ -299,10 +304,10 @@ def failures_csv(failures: Iterable[Failure]) -> bytes:
 
 
 def read_failures(folder: Path) -> list[Failure]:
-    """What failures.csv in a dataset's folder lists.
+    """Read failures.csv in the folder of a dataset.
 
     Raises:
-        SDFlowError: it is something else.
+        SDFlowError: the file is missing or damaged.
     """
     path = folder / FAILURES
     try:
@@ -324,7 +329,7 @@ def _place(text: str) -> int | None:
 
 
 def _write_manifest(path: Path, tables: Iterator[pa.Table]) -> int:
-    """Write tables one after the other in row groups of a useful size; returns the number of rows.
+    """Write tables to one file, in row groups of bounded size; returns the number of rows.
 
     No file is written if there is no table.
     """

@@ -1,4 +1,4 @@
-"""A mixture of datasets, each with its share of an epoch."""
+"""A mixture of datasets in given proportions."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,18 @@ from .reading import Pair, PairedShards
 class MixedPairs(Dataset[Pair]):
     """Samples of several datasets, in proportion to weights.
 
-    An epoch holds some samples of a dataset larger than its share, and other samples in the next epoch. It
-    repeats the samples of a smaller dataset equally often, up to a difference of one. The samples of a
+    If a dataset is larger than its share, an epoch contains some of its samples, and the next epoch others.
+    If it is smaller, its samples are repeated equally often, up to a difference of one. The samples of a
     dataset have consecutive indices, so the loader should shuffle.
 
     Args:
         pairs: the datasets, of one scale, with items of one size.
         weights: one weight above 0 for each dataset.
-        samples: number of samples in an epoch; None for that of all datasets together.
+        samples: the number of samples in an epoch; None for the sum over all datasets.
         seed: the seed of the choice of samples.
 
     Raises:
-        ArgumentError: weights or datasets do not fit together.
+        ArgumentError: the weights or the datasets do not fit together.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class MixedPairs(Dataset[Pair]):
             )
         if not all(0 < weight < np.inf for weight in weights):
             raise ArgumentError("weights", f"expected finite numbers above 0, got {list(weights)}")
-        kinds = sorted({(each.scale, each.item_size) for each in pairs})
-        if len(kinds) > 1:
-            found = ", ".join(f"scale {scale} with {size} pixels" for scale, size in kinds)
+        sizes = sorted({(each.scale, each.item_size) for each in pairs})
+        if len(sizes) > 1:
+            found = ", ".join(f"scale {scale} with {size} pixels" for scale, size in sizes)
             raise ArgumentError("pairs", f"expected one scale and one size of HR items, got {found}")
         total = sum(map(len, pairs)) if samples is None else samples
         if total < 1:
@@ -75,8 +75,8 @@ class MixedPairs(Dataset[Pair]):
         self.set_epoch(state["epoch"])
 
     def __getitem__(self, index: int) -> Pair:
-        number, place = self.sample(index)
-        return self._pairs[number][place]
+        number, in_dataset = self.sample(index)
+        return self._pairs[number][in_dataset]
 
     def sample(self, index: int) -> tuple[int, int]:
         """The dataset of an item of this epoch, and the index of the sample in it."""
@@ -84,12 +84,12 @@ class MixedPairs(Dataset[Pair]):
             raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
         number = int(np.searchsorted(self._ends, index, side="right"))
         start = int(self._ends[number - 1]) if number else 0
-        turn, place = divmod(index - start, len(self._pairs[number]))
-        return number, int(self._order(number, turn)[place])
+        repetition, position = divmod(index - start, len(self._pairs[number]))
+        return number, int(self._order(number, repetition)[position])
 
-    def _order(self, number: int, turn: int) -> np.ndarray:
-        """The order of a dataset's samples in their ``turn``-th repetition."""
-        key = (self.epoch, number, turn)
+    def _order(self, number: int, repetition: int) -> np.ndarray:
+        """The order of the samples of a dataset in one of their repetitions."""
+        key = (self.epoch, number, repetition)
         if key not in self._orders:
             self._orders = {known: order for known, order in self._orders.items() if known[0] == self.epoch}
             random = np.random.default_rng([self._seed, *key])
@@ -98,6 +98,6 @@ class MixedPairs(Dataset[Pair]):
 
 
 def shares(weights: Sequence[float], total: int) -> np.ndarray:
-    """The end of each share of ``total``: int64 (weights,); each share is within 1 of its proportion."""
+    """The ends of shares of ``total`` in proportion to weights, int64 (weights,); exact within 1."""
     ends = np.cumsum(np.asarray(weights, np.float64) / np.max(weights))
     return np.round(ends / ends[-1] * total).astype(np.int64)

@@ -1,7 +1,7 @@
 """The plan of a dataset, made before any work: pictures, their patches, and the shard and row of each patch.
 
-A first plan depends on the recipe and the bytes of the pictures alone. The order, names and folders of files
-do not matter, because pictures are ordered by the SHA-256 of their bytes. Later pictures are appended in
+A first plan is a function of the recipe and the bytes of the pictures. The order, names and folders of files
+have no effect, because pictures are ordered by the SHA-256 of their bytes. Later pictures are appended in
 separate shards, so that planned patches never move.
 """
 
@@ -37,12 +37,12 @@ _READERS = 8  # hashing mostly waits for the disk or the network
 
 @dataclass(frozen=True, order=True)
 class Picture:
-    """A picture by its name, its bytes and its size.
+    """A picture file.
 
     Attributes:
-        source: its path relative to the searched folder, with ``/``.
-        sha256: SHA-256 of its bytes, hex.
-        height, width: in pixels, after the EXIF orientation.
+        source: the path relative to the searched folder, with ``/``.
+        sha256: the SHA-256 of the file, hex.
+        height, width: the size in pixels, after the EXIF orientation.
     """
 
     source: str
@@ -53,16 +53,20 @@ class Picture:
 
 @dataclass(frozen=True, order=True)
 class FoundPicture(Picture):
-    """A picture and its path."""
+    """A picture with its path."""
 
     path: Path
 
 
 @dataclass(frozen=True, order=True)
 class PlannedPicture(Picture):
-    """A picture in a plan. Its patches, row by row, fill the slots from ``slot`` on.
+    """A picture in a plan.
 
     Slot i is row ``i % patches_per_shard`` of shard ``i // patches_per_shard``.
+
+    Attributes:
+        patches: the number of its patches.
+        slot: the slot of its first patch. The others follow row by row.
     """
 
     patches: int
@@ -71,7 +75,7 @@ class PlannedPicture(Picture):
 
 @dataclass(frozen=True)
 class Cut:
-    """Patches of one picture in one shard: from ``first`` up to ``end - 1``."""
+    """The patches of one picture in one shard: those with indices from ``first`` up to ``end - 1``."""
 
     picture: PlannedPicture
     first: int
@@ -82,19 +86,19 @@ class Cut:
         return self.end - self.first
 
     def patches(self, grid: PatchGrid) -> list[PatchId]:
-        """Which patches, in order."""
+        """The patches, in order."""
         places = grid.places(self.picture.height, self.picture.width, self.first, self.end)
         return [PatchId(self.picture.sha256, top, left) for top, left in places]
 
 
 def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
-    """Find the pictures of some folders, by reading their bytes (for the hash) and headers, without decoding.
+    """Find the pictures in folders. Files are hashed and their headers are read; nothing is decoded.
 
     Returns:
-        The pictures in the order of their names, duplicates included; and the files that are not pictures.
+        The pictures in the order of their names, duplicates included; and the unusable files.
 
     Raises:
-        SDFlowError: a folder is missing or holds no picture.
+        SDFlowError: a folder is missing or contains no picture.
     """
     searched = [(folder, search(folder)) for folder in folders]
     files = [(folder / path, path) for folder, found_in in searched for path in found_in.pictures]
@@ -128,12 +132,12 @@ def scan(folders: Sequence[Path]) -> tuple[list[FoundPicture], list[Failure]]:
 
 @dataclass(frozen=True)
 class Plan:
-    """The recipe and the pictures of a dataset, and the inputs that were left out of it.
+    """The plan of a dataset.
 
     Attributes:
         recipe: the settings of the dataset.
         pictures: the pictures, in the order of their slots.
-        skipped: inputs without a patch, with the reasons.
+        skipped: the inputs without a patch, with the reasons.
     """
 
     recipe: Recipe
@@ -142,13 +146,13 @@ class Plan:
 
     @cached_property
     def shards(self) -> int:
-        """Number of planned shards."""
+        """The number of planned shards."""
         end = self.pictures[-1].slot + self.pictures[-1].patches if self.pictures else 0
         return -(-end // self.recipe.grid.patches_per_shard)
 
     @cached_property
     def patches(self) -> int:
-        """Number of planned patches."""
+        """The number of planned patches."""
         return sum(picture.patches for picture in self.pictures)
 
     def extended(self, found: Sequence[Picture], failures: Sequence[Failure]) -> "Plan":
@@ -197,7 +201,7 @@ class Plan:
         return [picture.slot for picture in self.pictures]
 
     def save(self, folder: Path) -> None:
-        """Write the plan into a dataset's folder."""
+        """Write the plan into the folder of a dataset."""
         rows = [{**asdict(picture), "left_out": None} for picture in self.pictures]
         rows += [{"source": failure.source, "left_out": failure.reason} for failure in self.skipped]
         table = pa.Table.from_pylist(rows, schema=_SCHEMA)
@@ -207,10 +211,10 @@ class Plan:
 
     @classmethod
     def load(cls, folder: Path) -> "Plan | None":
-        """The plan in a dataset's folder; None if there is none.
+        """The plan in the folder of a dataset; None if there is none.
 
         Raises:
-            SDFlowError: it is damaged, contradicts itself, or has a link beside it that leads out.
+            SDFlowError: the plan is damaged or inconsistent, or a link in the folder leads out of it.
         """
         path = folder / PLAN
         if not path.exists():
@@ -233,10 +237,10 @@ class Plan:
 
 
 def _check(pictures: Sequence[PlannedPicture], grid: PatchGrid) -> None:
-    """Refuse pictures and slots that no plan has, before anything is done with them.
+    """Refuse pictures and slots that are impossible in a plan.
 
     Raises:
-        ValueError: names the first picture of which something is not so.
+        ValueError: names the first such picture.
     """
     end = 0
     for picture in pictures:
@@ -256,27 +260,27 @@ def _check(pictures: Sequence[PlannedPicture], grid: PatchGrid) -> None:
 
 
 def shard_key(recipe: Recipe, cuts: Sequence[Cut], statistics: Sequence[str]) -> str:
-    """The key of a shard: identifies its planned contents, so that another shard is not taken for it.
+    """The key of a shard, a hash of its planned contents.
 
     Args:
         recipe: the settings of the dataset.
         cuts: the patches of the shard.
         statistics: its columns of statistics.
     """
-    asked = [recipe.to_json(), statistics, [(cut.picture.sha256, cut.first, cut.end) for cut in cuts]]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    planned = [recipe.to_json(), statistics, [(cut.picture.sha256, cut.first, cut.end) for cut in cuts]]
+    return hashlib.sha256(json.dumps(planned).encode()).hexdigest()
 
 
 def locate(pictures: Sequence[Picture], folders: Sequence[Path]) -> dict[str, Path]:
-    """Paths of planned pictures by SHA-256, found by their names alone. Missing pictures are left out.
+    """The paths of planned pictures by SHA-256, found by name. Missing pictures are left out.
 
-    If several folders have a file of that name, the bytes decide.
+    If several folders have a file of the same name, the SHA-256 decides.
     """
     paths = {}
     for picture in pictures:
         source = PurePath(picture.source)
         if source.anchor or ".." in source.parts:
-            continue  # a plan of others names no file outside of the folders
+            continue  # the plan is untrusted: no path leads out of the folders
         there = [path for folder in folders for path in as_displayed(folder, picture.source)]
         if len(there) > 1:
             there = [path for path in there if sha256_file(path) == picture.sha256]

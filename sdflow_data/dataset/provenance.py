@@ -1,4 +1,4 @@
-"""Licences and origins of the photographs of a dataset: what no program can know, and people say."""
+"""Licences and sources of the photographs of a dataset, as users state them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import Any
 from sdflow.files import read_json
 
 DESCRIPTION = "croissant.json"
-"""The description of a data set for machines, in Croissant: ours, and that of others beside photographs."""
+"""The file name of a Croissant description, in our datasets and in folders of photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What is said of the photographs that pairs are made of.
+    """Statements about the photographs of a dataset.
 
     Attributes:
-        licenses: such as ``cc-by-4.0``; empty if it was not said.
-        source_urls: where the HR photographs are from; empty if it was not said.
+        licenses: the licences, such as ``cc-by-4.0``; empty if not stated.
+        source_urls: the URLs of the HR photographs; empty if not stated.
     """
 
     licenses: tuple[str, ...] = ()
@@ -25,46 +25,46 @@ class Provenance:
 
     @classmethod
     def beside(cls, folders: Iterable[Path]) -> "Provenance":
-        """What the ``croissant.json`` in each of the folders says, if there is one.
+        """The statements of the ``croissant.json`` files in folders. Folders without one are ignored.
 
         Raises:
-            SDFlowError: one that cannot be read.
+            SDFlowError: a file cannot be read.
         """
         found = [_read(path) for folder in folders if (path := folder / DESCRIPTION).is_file()]
         return cls(
-            licenses=tuple(dict.fromkeys(text for said in found for text in said.licenses)),
-            source_urls=tuple(dict.fromkeys(text for said in found for text in said.source_urls)),
+            licenses=tuple(dict.fromkeys(text for each in found for text in each.licenses)),
+            source_urls=tuple(dict.fromkeys(text for each in found for text in each.source_urls)),
         )
 
     @classmethod
     def of_dataset(cls, info: Mapping[str, Any]) -> "Provenance":
-        """What dataset.json says."""
+        """The statements in dataset.json."""
         return cls(licenses=_texts(info.get("licenses")), source_urls=_texts(info.get("source_urls")))
 
     def or_else(self, other: "Provenance") -> "Provenance":
-        """What this says; of what it does not say, what the other says."""
+        """These statements, with missing ones from ``other``."""
         return Provenance(
             licenses=self.licenses or other.licenses, source_urls=self.source_urls or other.source_urls
         )
 
     def to_json(self) -> dict[str, list[str]]:
-        """Of what was said, for dataset.json."""
+        """The statements for dataset.json, without missing ones."""
         values = {"licenses": list(self.licenses), "source_urls": list(self.source_urls)}
-        return {name: said for name, said in values.items() if said}
+        return {name: stated for name, stated in values.items() if stated}
 
 
 UNSAID = Provenance()
-"""Nothing was said."""
+"""No statements."""
 
 
 def _read(path: Path) -> Provenance:
-    """What a Croissant description says."""
+    """The statements of a Croissant description."""
     described = read_json(path, "a Croissant description (JSON-LD)")
     return Provenance(licenses=_texts(described.get("license")), source_urls=_texts(described.get("url")))
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """One text or several, each itself or by its ``@id``, ``url`` or ``name``, as JSON-LD writes them."""
+    """The texts of a JSON-LD value: strings, or objects with ``@id``, ``url`` or ``name``; one or a list."""
     texts = [_text(each) for each in (value if isinstance(value, list) else [value])]
     return tuple(text for text in texts if isinstance(text, str) and text)
 

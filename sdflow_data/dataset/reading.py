@@ -1,4 +1,4 @@
-"""Datasets for PyTorch: aligned LR/HR pairs from shards, in random access or as a stream.
+"""PyTorch datasets of aligned LR/HR pairs: random access to shards, or a stream.
 
     pairs = PairedShards("pairs", crop=192, augment=True)
     for epoch in range(100):
@@ -6,10 +6,10 @@
         for hr, lr in DataLoader(pairs, batch_size=16, shuffle=True, num_workers=2):
             ...
 
-An item depends on the seed, the epoch and its index alone, not on the number and kind of workers.
+An item is a function of the seed, the epoch and its index. The number and kind of workers have no effect.
 
 Both readers resume in the middle of an epoch, bit for bit, under a loader that stores its position, such as
-torchdata's ``StatefulDataLoader``. The state holds the epoch, so ``set_epoch`` is then not needed.
+torchdata's ``StatefulDataLoader``. Its state contains the epoch, so ``set_epoch`` is not needed then.
 """
 
 import os
@@ -78,7 +78,7 @@ class PairedShards(Dataset[Pair]):
         self.samples_per_shard: np.ndarray = dataset.patches_per_shard() * self.variants
         self._ends = np.cumsum(self.samples_per_shard)
         self._crop, self._augment, self._as_uint8 = crop, augment, as_uint8
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # persistent workers see changes
         self._shards = _OpenShards(source, dataset.sizes)
 
     def __len__(self) -> int:
@@ -109,10 +109,10 @@ class PairedShards(Dataset[Pair]):
     def __getitem__(self, index: int) -> Pair:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index: expected {-len(self)} to {len(self) - 1}, got {index}")
-        index = index % len(self)  # negative ones count from the end
+        index = index % len(self)  # negative indices count from the end
         number = int(np.searchsorted(self._ends, index, side="right"))
-        place = index - int(self._ends[number] - self.samples_per_shard[number])
-        row, variant = divmod(place, self.variants)
+        in_shard = index - int(self._ends[number] - self.samples_per_shard[number])
+        row, variant = divmod(in_shard, self.variants)
         hr, lr = self._shards.read(number, row, variant)
         if self._crop is not None or self._augment:
             hr, lr = self._vary(hr, lr, index)
@@ -129,7 +129,7 @@ class PairedShards(Dataset[Pair]):
             hr = hr[top : top + self._crop, left : left + self._crop]
         if self._augment:
             symmetry = int(random.integers(8))
-            hr, lr = _turned(hr, symmetry), _turned(lr, symmetry)
+            hr, lr = _transformed(hr, symmetry), _transformed(lr, symmetry)
         return hr, lr
 
     def _tensor(self, picture: np.ndarray) -> Tensor:
@@ -140,12 +140,13 @@ class PairedShards(Dataset[Pair]):
 class StreamedPairs(IterableDataset[Pair]):
     """The samples of a dataset in a random order that reads shard after shard.
 
-    It serves datasets larger than memory, and disks and networks with slow random access. Shards come in
-    random order, and their samples are mixed within a window.
+    It is meant for datasets larger than memory, and for disks and networks with slow random access. Shards
+    come in random order, and their samples are shuffled within a window.
 
-    Distributed processes get equal shares of an epoch, so that no process waits for a step that another does
-    not take. Together they return every sample once, and fewer samples than there are processes a second
-    time. The workers of a process divide its share; their parts differ by at most one sample.
+    Distributed processes get equal shares of an epoch, so that all take the same number of steps. Together
+    they return every sample once. If the number of samples is not a multiple of the number of processes,
+    fewer samples than there are processes are returned twice. The workers of a process divide its share;
+    their parts differ by at most one sample.
 
     Args:
         pairs: the samples; its seed and epoch determine the order.
@@ -159,7 +160,7 @@ class StreamedPairs(IterableDataset[Pair]):
         self._share = equal_share(len(pairs), *world())
 
     def __len__(self) -> int:
-        """Number of samples of this process; it is the same in all processes."""
+        """The number of samples of this process, equal in all processes."""
         return len(self._share)
 
     def set_epoch(self, epoch: int) -> None:
@@ -231,25 +232,32 @@ class Stream(Iterator[Pair]):
 
 
 def equal_share(total: int, rank: int, processes: int) -> range:
-    """One process's share of ``total`` places. All shares have one length and together hold every place.
+    """One process's share of ``total`` positions. All shares have the same length and together cover all.
 
-    If the places do not divide evenly, some shares start with the last place of the share before.
+    If the positions do not divide evenly, some shares begin with the last position of the share before.
     """
     first = total * rank // processes
     return range(first, first + -(-total // processes))
 
 
 def split(places: range, part: int, parts: int) -> range:
-    """One of ``parts`` disjoint parts, whose lengths differ by at most one."""
+    """One of ``parts`` disjoint parts of a range. Their lengths differ by at most one."""
     return places[len(places) * part // parts : len(places) * (part + 1) // parts]
 
 
 def stream_order(
     samples_per_shard: np.ndarray, window: int, seed: int, epoch: int, places: range
 ) -> Iterator[int]:
-    """Generate the samples at these places of a random order of shards, mixed within a window.
+    """Yield the indices of samples in a random order of shards, shuffled within a window.
 
-    A sample is drawn from a window of ``window`` samples, and the next sample takes its place.
+    A sample is drawn at random from a buffer of ``window`` samples, and the next sample of the shard replaces
+    it.
+
+    Args:
+        samples_per_shard: int (shards,).
+        window: the size of the buffer.
+        seed, epoch: determine the order.
+        places: the part of the order of shards to yield.
     """
     shards = np.random.default_rng([seed, epoch]).permutation(len(samples_per_shard))
     random = np.random.default_rng([seed, epoch, 1 + places.start])
@@ -262,16 +270,16 @@ def stream_order(
             if len(waiting) < window:
                 waiting.append(index)
                 continue
-            place = int(random.integers(window))
-            yield waiting[place]
-            waiting[place] = index
+            drawn = int(random.integers(window))
+            yield waiting[drawn]
+            waiting[drawn] = index
         passed += size
     random.shuffle(waiting)
     yield from waiting
 
 
-def _turned(picture: np.ndarray, symmetry: int) -> np.ndarray:
-    """(H, W, 3) under one of the 8 symmetries of a square."""
+def _transformed(picture: np.ndarray, symmetry: int) -> np.ndarray:
+    """A picture (H, W, 3) after one of the 8 symmetries of a square."""
     picture = np.rot90(picture, symmetry % 4)
     return picture[:, ::-1] if symmetry >= 4 else picture
 
@@ -289,7 +297,7 @@ class _OpenShards:
         _ALL_OPEN.add(self)
 
     def read(self, number: int, row: int, variant: int) -> tuple[np.ndarray, np.ndarray]:
-        """HR and LR of a sample. One thread at a time: HDF5 takes no two at once, and none during a fork."""
+        """HR and LR of a sample. One thread reads at a time, because HDF5 is not thread-safe."""
         with _READING:
             shard = self._get(number)
             return shard.hr[row], shard.lr[row, variant]
@@ -318,7 +326,7 @@ _READING = threading.RLock()
 
 
 def _before_fork() -> None:
-    _READING.acquire()  # until other threads have read, and so that they open nothing before the fork is over
+    _READING.acquire()  # waits for reading threads, and keeps them from opening files during the fork
     for shards in list(_ALL_OPEN):
         shards.close()
 

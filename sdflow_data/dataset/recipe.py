@@ -1,4 +1,4 @@
-"""The settings of a dataset, which together with the pictures determine its samples."""
+"""The settings of a dataset. Together with the pictures they determine its samples."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from ..system.settings import check_same
 from .shards import MAX_PATCH_BYTES, Sizes
 
 PAIRS = "pairs"
-"""The model name of a dataset whose LR patches were cut from LR pictures instead of sampled."""
+"""The model name of a dataset whose LR patches are cut from LR pictures."""
 
 _LARGEST_SHARD = 2**31
 
@@ -25,12 +25,12 @@ class PatchGrid:
     Attributes:
         scale: s, the ratio of HR to LR size.
         patch_size: P, the side of an HR patch.
-        stride: distance between patches, in HR pixels.
+        stride: the distance between patches, in HR pixels.
         variants: K, LR patches per HR patch.
         patches_per_shard: the most patches in a shard.
 
     Raises:
-        ArgumentError: a setting out of its range.
+        ArgumentError: a setting is out of its range.
     """
 
     scale: int
@@ -61,18 +61,18 @@ class PatchGrid:
     def places(
         self, height: int, width: int, first: int = 0, end: int | None = None
     ) -> list[tuple[int, int]]:
-        """(top, left) of the patches of a picture of that size, row by row, from ``first`` up to ``end``."""
+        """(top, left) of the patches of a picture, row by row, from index ``first`` up to ``end``."""
         return grid(height, width, self.patch_size, self.stride, first, end)
 
     def index(self, height: int, width: int, place: tuple[int, int]) -> int | None:
-        """Which patch of a picture of that size lies at (top, left); None if none does."""
+        """The index of the patch of a picture at (top, left); None if there is no patch."""
         tops, lefts = (positions(side, self.patch_size, self.stride) for side in (height, width))
         if place[0] not in tops or place[1] not in lefts:
             return None
         return tops.index(place[0]) * len(lefts) + lefts.index(place[1])
 
     def count(self, height: int, width: int) -> int:
-        """Number of patches in a picture of that size."""
+        """The number of patches in a picture."""
         return grid_size(height, width, self.patch_size, self.stride)
 
 
@@ -85,13 +85,14 @@ class Sampling:
         components: the mixture components to draw from, by their shares; empty for all.
         weights: probabilities of the components instead of their shares; empty if ``components`` is used.
         seed: the seed of the run.
-        device, precision: "cpu", "cuda" or "mps"; "fp32" or "bf16". They determine rounding.
+        device: "cpu", "cuda" or "mps". Like the precision, it has an effect on rounding.
+        precision: "fp32" or "bf16".
         codec: the compression of samples: "camera", the model's own; "none"; or a JPEG compression.
         codec_library: the library of the codec, with its version; empty without a codec.
         ranges: strengths of the classical degrader; empty for the default.
 
     Raises:
-        ArgumentError: a setting out of its range.
+        ArgumentError: a setting is out of its range.
     """
 
     temperature: float
@@ -129,10 +130,10 @@ class Recipe:
     """The settings of a dataset. Together with a picture's bytes they determine every byte of its samples.
 
     Attributes:
-        model, model_hash: the name of the degrader, for people, and its fingerprint. For imported pairs they
-            are ``PAIRS`` and a hash of the pictures.
+        model, model_hash: the name of the degrader and its fingerprint; ``PAIRS`` and a hash of the pictures
+            for imported pairs.
         grid: the division into patches and shards.
-        sampling: how LR patches are drawn; None for imported pairs.
+        sampling: the settings of sampling; None for imported pairs.
     """
 
     model: str
@@ -140,12 +141,16 @@ class Recipe:
     grid: PatchGrid
     sampling: Sampling | None
 
-    def check_same(self, folder: Path, asked: "Recipe") -> None:
-        """Refuse to continue ``folder``, which was begun with this recipe, with another recipe."""
-        check_same(folder, self._told(asked), asked._told(self))
+    def check_same(self, folder: Path, given: "Recipe") -> None:
+        """Refuse to continue ``folder``, which was begun with this recipe, with another recipe.
 
-    def _told(self, other: "Recipe") -> dict[str, Any]:
-        """The recipe as JSON without the name of the model, which its hash identifies."""
+        Raises:
+            ArgumentError: names the first setting that differs.
+        """
+        check_same(folder, self._compared(given), given._compared(self))
+
+    def _compared(self, other: "Recipe") -> dict[str, Any]:
+        """The settings to compare, as plain values; without the name of the model if the hashes are equal."""
         values = self.to_json()
         digest = values.pop("model_hash")
         values["model"] = "" if digest == other.model_hash else f"{self.model} ({digest[:12]})"
@@ -165,7 +170,11 @@ class Recipe:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
-        """The inverse of :meth:`to_json`; other keys are ignored."""
+        """The inverse of :meth:`to_json`. Other keys are ignored.
+
+        Raises:
+            ArgumentError, KeyError: a setting is missing or out of its range.
+        """
         known: dict[str, Any] = {
             name: tuple(v) if isinstance(v := values[name], list) else v
             for name in (*_STORED, *(_STORED_IF_SET.keys() & values.keys()))

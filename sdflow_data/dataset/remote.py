@@ -1,4 +1,4 @@
-"""Datasets behind URLs: files are copied to a local cache before they are first read."""
+"""Datasets at URLs. Files are copied to a local cache before they are first read."""
 
 import hashlib
 import os
@@ -16,25 +16,25 @@ from .manifest import INFO, MANIFEST, Dataset, read_dataset
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset's local folder, and the source of missing files.
+    """The local folder of a dataset, and the source of missing files.
 
     Attributes:
         folder: the local folder.
-        url: URL of the folder to copy from; None if all files are local.
+        url: the URL of the folder to copy from; None if all files are local.
     """
 
     folder: Path
     url: str | None = None
 
     def local(self, path: Path) -> Path:
-        """The path of a file in the folder; the file is copied first if it is missing."""
+        """The path of a file in the folder. A missing file is copied first."""
         if self.url is not None and not path.exists():
             _copy(f"{self.url}/{path.relative_to(self.folder).as_posix()}", path)
         return path
 
 
 def open_source(folder: str | Path, cache: str | Path | None) -> tuple[Source, Dataset]:
-    """Open a dataset in a folder, or behind a URL that fsspec reads, such as ``s3://bucket/pairs``.
+    """Open a dataset in a folder, or at a URL that fsspec reads, such as ``s3://bucket/pairs``.
 
     Each dataset has its own folder in ``cache``, named after the URL and the contents of dataset.json. A
     dataset that changed under the same URL is therefore copied again.
@@ -44,7 +44,7 @@ def open_source(folder: str | Path, cache: str | Path | None) -> tuple[Source, D
         cache: the folder for copies; None for ``sdflow`` in the user's cache folder.
 
     Raises:
-        SDFlowError: there is no whole dataset, or the URL is unreadable.
+        SDFlowError: there is no complete dataset, or the URL is unreadable.
     """
     url = str(folder)
     if "://" not in url:
@@ -88,7 +88,7 @@ def _copy(url: str, path: Path) -> None:
         aside.replace(path)
     except FileNotFoundError as error:
         raise SDFlowError(f"{url}: expected a file of a dataset, found none") from error
-    except (OSError, ValueError, ImportError) as error:  # of the network; of a URL's protocol
+    except (OSError, ValueError, ImportError) as error:  # the network, or the protocol of the URL
         raise SDFlowError(f"{url}: cannot be read: {error}") from error
     finally:
         aside.unlink(missing_ok=True)

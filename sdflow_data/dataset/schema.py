@@ -1,4 +1,4 @@
-"""The columns of shards and manifests: one list for all code that writes or checks them."""
+"""The columns of shards and manifests, for all code that writes or checks them."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
@@ -9,7 +9,13 @@ from .identity import PatchId, sample_id
 
 
 class Column(NamedTuple):
-    """A column: its type (``str`` for text), whether its values belong to patches or samples, its meaning."""
+    """A column of the manifest.
+
+    Attributes:
+        type: the type of its values; ``str`` for text.
+        per: whether a shard stores one value per patch or per sample.
+        meaning: a description.
+    """
 
     type: type
     per: Literal["patch", "sample"]
@@ -17,54 +23,54 @@ class Column(NamedTuple):
 
 
 COLUMNS: dict[str, Column] = {
-    "sample_id": Column(str, "sample", "its name, the same in every dataset that holds it"),
-    "shard": Column(np.int32, "patch", "the number of its shard"),
-    "row": Column(np.int32, "patch", "the patch's place in the shard"),
-    "variant": Column(np.int32, "sample", "its place among the samples of the patch"),
-    "source": Column(str, "patch", "the HR picture, by its path under the HR folder"),
-    "source_sha256": Column(str, "patch", "SHA-256 of the HR picture's bytes"),
-    "lr_source": Column(str, "patch", "the LR picture of an imported pair"),
-    "lr_source_sha256": Column(str, "patch", "SHA-256 of that picture's bytes"),
-    "top": Column(np.int64, "patch", "the patch's first row in the HR picture"),
-    "left": Column(np.int64, "patch", "the patch's first column in the HR picture"),
-    "component": Column(np.int32, "sample", "its mixture component, -1 for none or several"),
-    "temperature": Column(np.float64, "patch", "of the latent noise"),
-    "seed": Column(np.int64, "sample", "what it was drawn from"),
-    "draw": Column(np.int32, "sample", "draws before it that were not finite"),
+    "sample_id": Column(str, "sample", "identifier, equal in every dataset"),
+    "shard": Column(np.int32, "patch", "number of the shard"),
+    "row": Column(np.int32, "patch", "index of the patch in the shard"),
+    "variant": Column(np.int32, "sample", "index among the samples of the patch"),
+    "source": Column(str, "patch", "path of the HR picture under the HR folder"),
+    "source_sha256": Column(str, "patch", "SHA-256 of the HR picture file"),
+    "lr_source": Column(str, "patch", "path of the LR picture of an imported pair"),
+    "lr_source_sha256": Column(str, "patch", "SHA-256 of the LR picture file"),
+    "top": Column(np.int64, "patch", "first row of the patch in the HR picture"),
+    "left": Column(np.int64, "patch", "first column of the patch in the HR picture"),
+    "component": Column(np.int32, "sample", "mixture component; -1 for none or several"),
+    "temperature": Column(np.float64, "patch", "temperature of the latent noise"),
+    "seed": Column(np.int64, "sample", "seed of the latent noise"),
+    "draw": Column(np.int32, "sample", "number of discarded draws, which were not finite"),
     "codec": Column(
-        str, "sample", "the compression that it ends with, as jpeg:Q:420; ~Q is about that quality"
+        str, "sample", "compression, such as jpeg:Q:420; ~Q if only the nearest quality is known"
     ),
 }
-"""All columns except the statistics (float32 per sample), which follow in the order of their registry."""
+"""All columns except the statistics (float32 per sample), which follow in the order of the registry."""
 
 PLACES = ("shard", "row", "variant")
 """The position of a sample. Manifests store these columns; shards do not."""
 
 OF_SHARDS = ("sample_id", "source", "source_sha256")
-"""Columns that no shard of a dataset lacks."""
+"""The columns that every shard has."""
 
 
 def check_types(types: Mapping[str, type], needed: Collection[str] = (*OF_SHARDS, *PLACES)) -> None:
-    """Refuse columns that are missing or hold something else than `COLUMNS` says.
+    """Check columns against `COLUMNS`.
 
     Args:
-        types: of columns by their names, as NumPy's; ``numpy.object_`` is text.
-        needed: columns that have to be there.
+        types: NumPy types by column names; ``numpy.object_`` is text.
+        needed: the columns that must exist.
 
     Raises:
-        ValueError: names the first one.
+        ValueError: names the first column that is missing or has another type.
     """
     if missing := [name for name in needed if name not in types]:
         raise ValueError(f"no column {missing[0]}")
-    kinds = {str: np.object_, np.float64: np.floating, np.int32: np.integer, np.int64: np.integer}
+    allowed = {str: np.object_, np.float64: np.floating, np.int32: np.integer, np.int64: np.integer}
     for name, found in types.items():
-        kind = kinds[COLUMNS[name].type] if name in COLUMNS else np.number
-        if not np.issubdtype(found, kind):
+        expected = allowed[COLUMNS[name].type] if name in COLUMNS else np.number
+        if not np.issubdtype(found, expected):
             raise ValueError(f"{np.dtype(found)} in its column {name}")
 
 
 def statistics_in(names: Collection[str]) -> list[str]:
-    """The statistics among the columns, in the order given."""
+    """The names that are statistics, in the given order."""
     return [name for name in names if name not in COLUMNS]
 
 
@@ -106,7 +112,7 @@ def patch_columns(
 
 
 def as_column(name: str, values: list[Any]) -> np.ndarray:
-    """Values of patches, or of their samples, as an array of the column's type; text as objects."""
+    """The values of a column as an array of its type; text as objects."""
     if name not in COLUMNS:
         return np.asarray(values)
     kind = COLUMNS[name].type

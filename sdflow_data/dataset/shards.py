@@ -1,6 +1,6 @@
-"""Shards: HDF5 files of HR patches and their LR variants. A checksum shows that a shard is whole.
+"""Shards: HDF5 files of HR patches and their LR variants, with a checksum.
 
-A shard holds, for N patches with K variants each,
+A shard contains, for N patches with K variants each,
 
     hr              (N, P, P, 3) uint8 RGB, one chunk per image
     lr              (N, K, P/s, P/s, 3) uint8 RGB, one chunk per image; lr[n, k] is variant k of hr[n]
@@ -9,9 +9,9 @@ A shard holds, for N patches with K variants each,
     @facts          JSON: metadata of all samples (model, scale, seed, ...)
     @key            identifies the planned contents of the shard
 
-and nothing that depends on the time or place of its making. A shard is built in memory and written at once.
-The first 512 bytes (HDF5's user block, which HDF5 readers skip) are a seal: a line of text with the size and
-the SHA-256 of all following bytes.
+and nothing that depends on time, machine or folder. A shard is built in memory and written at once. The first
+512 bytes (HDF5's user block, which HDF5 readers skip) are a seal: a line of text with the size and the
+SHA-256 of all following bytes.
 """
 
 import hashlib
@@ -35,25 +35,31 @@ from .schema import as_column, check_types
 
 _SEAL_SIZE = 512
 CHUNK_FILTER: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
-"""Chosen by measurement (benchmarks/storage.py); higher levels cost time and save almost nothing."""
+"""Chosen by measurement (benchmarks/storage.py). Higher levels take time and save almost nothing."""
 
 MAX_SHARDS = 10**6
-"""Their names have six digits."""
+"""The most shards of a dataset, whose names have six digits."""
 
 MAX_PATCH_BYTES = 1 << 28
-"""Of an HR patch with its variants. Readers hold one in memory, whoever made it."""
+"""The largest HR patch with its variants. Readers keep one in memory, and shards are untrusted."""
 
 _MAX_FILE = 1 << 32
-"""Bytes of a shard; those that are made have less than 2 GiB of pixels."""
+"""The largest shard in bytes. Shards of this program have less than 2 GiB of pixels."""
 
 _INDEX_ENTRY = 8
-"""The least bytes of a chunk's place in HDF5."""
+"""The least bytes of a chunk's entry in the index of HDF5."""
 
 _TEXT = h5py.string_dtype()
 
 
 class Failure(NamedTuple):
-    """An input, or a patch of it, that gave no pairs."""
+    """An input, or a patch of it, that gave no pairs.
+
+    Attributes:
+        source: the path of the input.
+        top, left: the position of the patch in HR pixels; None if the whole picture failed.
+        reason: the reason in words.
+    """
 
     source: str
     top: int | None
@@ -62,14 +68,14 @@ class Failure(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Of the pictures in a shard: P, s and K."""
+    """The sizes of the pictures in a shard: P (HR side in pixels), s (scale) and K (variants)."""
 
     patch_size: int
     scale: int
     variants: int
 
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Of the HR picture of a patch, and of its LR pictures."""
+        """The shapes of the HR picture of a patch, (P, P, 3), and of its LR pictures, (K, P/s, P/s, 3)."""
         low = self.patch_size // self.scale
         return (self.patch_size, self.patch_size, 3), (self.variants, low, low, 3)
 
@@ -94,19 +100,19 @@ class ShardWriter:
     """
 
     def __init__(self, patch_size: int, scale: int, variants: int) -> None:
-        hr, lr = (patch_size, patch_size, 3), (patch_size // scale, patch_size // scale, 3)
+        hr, lr = Sizes(patch_size, scale, variants).shapes()
         self._buffer = io.BytesIO()
         self._file = h5py.File(self._buffer, "w", userblock_size=_SEAL_SIZE)
-        self._hr = self._images("hr", (), hr)
-        self._lr = self._images("lr", (variants,), lr)
+        self._hr, self._lr = self._images("hr", hr), self._images("lr", lr)
         self._columns: dict[str, list[Any]] = {}
 
-    def _images(self, name: str, group: tuple[int, ...], image: tuple[int, ...]) -> h5py.Dataset:
+    def _images(self, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
+        """An empty array of images of a patch, of this shape, with one chunk per image."""
         return self._file.create_dataset(
             name,
-            shape=(0, *group, *image),
-            maxshape=(None, *group, *image),
-            chunks=(*(1 for _ in range(1 + len(group))), *image),
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(*(1 for _ in range(len(shape) - 2)), *shape[-3:]),
             dtype=np.uint8,
             **CHUNK_FILTER,
         )
@@ -134,12 +140,15 @@ class ShardWriter:
     def finish(
         self, metadata: Mapping[str, Any], key: str = "", failures: Sequence[Failure] = ()
     ) -> memoryview:
-        """The bytes of the sealed shard.
+        """Finish the shard.
 
         Args:
             metadata: metadata of all samples.
             key: identifies the planned contents.
             failures: planned patches that are missing.
+
+        Returns:
+            The bytes of the sealed file.
         """
         self._file.create_group("columns", track_order=True)
         for name, values in self._columns.items():
@@ -171,7 +180,7 @@ def _seal(size: int, sha256: str) -> bytes:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a shard exists and all its bytes match its checksum. Reads the whole file."""
+    """Whether a shard exists and matches its checksum. Reads the whole file."""
     try:
         with reading(path) as file:
             seal = file.read(_SEAL_SIZE)
@@ -184,7 +193,7 @@ def is_whole(path: Path) -> bool:
 class ShardReader:
     """Reads a shard; a context manager.
 
-    ``hr[n]`` is a uint8 (P, P, 3) array, ``lr[n]`` its variants (K, P/s, P/s, 3), ``lr[n, k]`` one of them.
+    ``hr[n]`` is patch n, uint8 (P, P, 3); ``lr[n]`` its variants, (K, P/s, P/s, 3); ``lr[n, k]`` one of them.
 
     >>> from tempfile import TemporaryDirectory
     >>> writer = ShardWriter(patch_size=4, scale=2, variants=1)
@@ -197,27 +206,26 @@ class ShardReader:
     (True, (2, 2, 3), array(['a.png'], dtype=object), {'scale': 2})
 
     Args:
-        path: of the file.
-        sizes: what it is to hold; None for whatever it holds.
+        path: the file.
+        sizes: the expected sizes; None to accept any.
 
     Raises:
-        SDFlowError: the file is missing, is not a shard or holds pictures of other sizes; later, a picture
-            that is not there or cannot be decoded. Other damage goes unseen; see :func:`is_whole`.
+        SDFlowError: the file is missing, is not a shard, or has pictures of other sizes; later, a picture
+            does not exist or cannot be decoded. Other damage is not detected; see :func:`is_whole`.
     """
 
     def __init__(self, path: Path, sizes: Sizes | None = None) -> None:
-        if path.exists() and not path.is_file():  # a named pipe would be waited for
+        if path.exists() and not path.is_file():  # opening a named pipe would wait
             raise SDFlowError(f"{path}: expected a shard, found something that is not a file")
         try:
-            self._file = h5py.File(
-                path, "r", locking=False
-            )  # shards are never changed; locks fail on some NFS
+            # Shards never change, and locks fail on some network file systems.
+            self._file = h5py.File(path, "r", locking=False)
         except FileNotFoundError:
             raise SDFlowError(f"{path}: expected a shard, found nothing") from None
         except OSError as error:
             raise SDFlowError(f"{path}: expected a shard, found a damaged file: {error}") from error
         try:
-            _refuse_what_leads_elsewhere(self._file)
+            _refuse_links(self._file)
             hr, lr = self._file["hr"], self._file["lr"]
             _check_images(hr, lr, sizes)
             self.hr, self.lr = StoredPictures(path, hr), StoredPictures(path, lr)
@@ -233,17 +241,17 @@ class ShardReader:
         return int(self.hr.shape[0])
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Every column by its name: (N,) of patches or (N, K) of samples; text as arrays of str objects."""
+        """All columns by name: (N,) of patches or (N, K) of samples; text as arrays of str objects."""
         shapes = ((len(self),), self.lr.shape[:2])
-        with _told(self.path):
+        with _as_sdflow_error(self.path):
             stored = dict(self._file.get("columns", {}))
             columns = {name: _read_column(name, column, shapes) for name, column in stored.items()}
             check_types({name: column.dtype.type for name, column in columns.items()}, needed=())
             return columns
 
     def failures(self) -> list[Failure]:
-        """What was planned for this shard and is not in it."""
-        with _told(self.path):
+        """The planned patches that are missing."""
+        with _as_sdflow_error(self.path):
             stored = [self._file[f"failures/{name}"] for name in Failure._fields]
             shapes = (stored[0].shape,) if stored[0].ndim == 1 else ()
             columns = [_read_column(name, each, shapes) for name, each in zip(Failure._fields, stored)]
@@ -270,9 +278,12 @@ def _place(stored: int) -> int | None:
 
 
 class StoredPictures:
-    """The HR or LR pictures of a shard, uint8 RGB: decoded when they are asked for, by their places.
+    """The HR or LR pictures of a shard, uint8 RGB, which indexing decodes.
 
-    Pictures are inflated here and not by HDF5, which takes as much memory as a chunk inflates to.
+    Chunks are decompressed here instead of by HDF5, which would allocate whatever a chunk inflates to.
+
+    Attributes:
+        shape: (N, P, P, 3), or (N, K, P/s, P/s, 3).
     """
 
     def __init__(self, path: Path, stored: h5py.Dataset) -> None:
@@ -287,14 +298,14 @@ class StoredPictures:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, place: Any) -> np.ndarray:
-        """Some of them, as NumPy takes places.
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Decode pictures by an index of NumPy.
 
         Raises:
-            SDFlowError: there is none at that place, or it cannot be decoded.
+            SDFlowError: the index is out of range, or a picture cannot be decoded.
         """
-        with _told(self._path):
-            numbers = self._numbers[place]
+        with _as_sdflow_error(self._path):
+            numbers = self._numbers[index]
             pictures = np.empty((numbers.size, *self._picture), np.uint8)
             for picture, number in zip(pictures, numbers.flat):
                 if number != self._last[0]:
@@ -302,10 +313,10 @@ class StoredPictures:
                 picture[:] = self._last[1]
             return pictures.reshape(*numbers.shape, *self._picture)
 
-    def _decoded(self, place: Sequence[np.intp]) -> np.ndarray:
-        mask, stored = self._stored.id.read_direct_chunk((*map(int, place), 0, 0, 0), out=self._deflated)
+    def _decoded(self, position: Sequence[np.intp]) -> np.ndarray:
+        mask, stored = self._stored.id.read_direct_chunk((*map(int, position), 0, 0, 0), out=self._deflated)
         size = prod(self._picture)
-        if not (self._stored.compression and mask == 0):  # HDF5 leaves what does not deflate as it is
+        if not (self._stored.compression and mask == 0):  # HDF5 stores incompressible chunks as they are
             pixels = bytes(stored)
         else:
             pixels = zlib.decompressobj().decompress(stored, size + 1)
@@ -317,11 +328,11 @@ class StoredPictures:
 
 
 _DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError, zlib.error)
-"""What h5py and zlib raise of files that are damaged or made by others."""
+"""The exceptions of h5py and zlib for damaged or foreign files."""
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_sdflow_error(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
@@ -329,10 +340,10 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _check_images(hr: h5py.Dataset, lr: h5py.Dataset, sizes: Sizes | None) -> None:
-    """Refuse what would take more memory or time to read than a picture of a patch does.
+    """Refuse arrays whose reading would take more memory or time than their pictures.
 
     Raises:
-        ValueError: other types, dimensions, chunks or filters, or missing chunks.
+        ValueError: the types, dimensions, chunks or filters are wrong, or chunks are missing.
     """
     if (hr.dtype, hr.ndim, lr.dtype, lr.ndim) != (np.uint8, 4, np.uint8, 5) or len(hr) != len(lr):
         found = f"{hr.dtype} {hr.shape}, {lr.dtype} {lr.shape}"
@@ -349,10 +360,10 @@ def _check_images(hr: h5py.Dataset, lr: h5py.Dataset, sizes: Sizes | None) -> No
         if images.chunks != (*(1 for _ in images.shape[:-3]), *images.shape[-3:]):
             raise ValueError(f"expected a chunk for each picture, found chunks of {images.chunks}")
         if _filters(images) not in ([], [h5py.h5z.FILTER_DEFLATE]):
-            raise ValueError(f"expected gzip alone, found the HDF5 filters {_filters(images)}")
+            raise ValueError(f"expected only gzip, found the HDF5 filters {_filters(images)}")
         pictures, found = prod(images.shape[:-3]), images.id.get_num_chunks()
         if found != pictures or pictures * _INDEX_ENTRY > images.file.id.get_filesize():
-            raise ValueError(f"expected all of {images.shape}, found {found} chunks alone")
+            raise ValueError(f"expected all of {images.shape}, found only {found} chunks")
 
 
 def _filters(stored: h5py.Dataset) -> list[int]:
@@ -360,8 +371,8 @@ def _filters(stored: h5py.Dataset) -> list[int]:
     return [settings.get_filter(number)[0] for number in range(settings.get_nfilters())]
 
 
-def _refuse_what_leads_elsewhere(group: h5py.Group, depth: int = 0) -> None:
-    """Refuse HDF5 links to other files. A shard holds its own data, in groups of datasets.
+def _refuse_links(group: h5py.Group, depth: int = 0) -> None:
+    """Refuse HDF5 links to other files. A shard contains its data itself, in groups of datasets.
 
     Raises:
         ValueError: a link, an external or virtual dataset, or a group inside a group.
@@ -369,17 +380,17 @@ def _refuse_what_leads_elsewhere(group: h5py.Group, depth: int = 0) -> None:
     for name in group:
         item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
         if isinstance(item, h5py.Group) and depth == 0:
-            _refuse_what_leads_elsewhere(item, 1)
+            _refuse_links(item, 1)
         elif not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-            raise ValueError(f"expected datasets of its own, found {name} to be elsewhere")
+            raise ValueError(f"expected all data in the file, found a link or another kind of object: {name}")
 
 
 def _read_column(name: str, column: h5py.Dataset, shapes: Sequence[tuple[int, ...]]) -> np.ndarray:
     """The values of a column.
 
     Raises:
-        ValueError: it has none of the shapes, is neither text nor numbers, is in chunks, which can be
-            compressed, or says that it holds more than the file does.
+        ValueError: the column has none of the shapes, is neither text nor numeric, is chunked (chunks may be
+            compressed), or claims more data than the file contains.
     """
     text = h5py.check_string_dtype(column.dtype) is not None
     if column.shape not in shapes or not (text or column.dtype.kind in "biuf"):

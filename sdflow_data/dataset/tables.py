@@ -1,4 +1,4 @@
-"""Parquet tables of a dataset, read from whoever wrote them."""
+"""Parquet tables of a dataset. Tables that are read are untrusted."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +13,20 @@ from sdflow.files import reading, replacing
 
 @contextmanager
 def reading_table(path: Path, expected: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file, open for reading.
+    """Open a Parquet file for reading.
 
     Args:
-        path: of the file.
-        expected: what it ought to be, for the message: "the manifest".
+        path: the file.
+        expected: the expected kind of file for messages, such as "the manifest".
 
     Raises:
-        SDFlowError: it is something else, has too many rows for its size, or something in it is not what the
-            block expects.
+        SDFlowError: the file is not Parquet, or has too many rows for its size; or the block raises an
+            `ArgumentError` or an exception of pyarrow or pandas for damaged files.
     """
     try:
         with reading(path) as file, pq.ParquetFile(file) as table:
             rows, size = table.metadata.num_rows, path.stat().st_size
-            if rows > size:  # no two rows are alike, so that each takes a byte at the least
+            if rows > size:  # rows differ, so each takes at least a byte
                 raise ValueError(f"{rows} rows in {size} bytes")
             yield table
     except (ArgumentError, *_DAMAGE) as error:
@@ -34,7 +34,7 @@ def reading_table(path: Path, expected: str) -> Iterator[pq.ParquetFile]:
 
 
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException)
-"""What pyarrow and pandas raise of files that are damaged or made by others."""
+"""The exceptions of pyarrow and pandas for damaged or foreign files."""
 
 
 def _reason(error: Exception) -> str:
@@ -45,10 +45,10 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def writing_table(path: Path, schema: pa.Schema, compression: str = "snappy") -> Iterator[pq.ParquetWriter]:
-    """Write a Parquet file, whole or not at all."""
+    """Write a Parquet file atomically."""
     with (
         replacing(path) as aside,
-        aside.open("wb") as file,  # by name, pyarrow opens files alone whose names are UTF-8
+        aside.open("wb") as file,  # pyarrow itself opens only names in UTF-8
         pq.ParquetWriter(file, schema, compression=compression) as table,
     ):
         yield table

@@ -20,9 +20,9 @@ from .tables import reading_table
 
 
 def verify(folder: Path) -> list[str]:
-    """The faults of a dataset, one line each; empty if it is sound. Reads and decodes everything.
+    """The faults of a dataset, one line each; empty if it is intact. Everything is read and decoded.
 
-    Checksums show damage. They do not show who wrote a file, because anyone can write a new checksum.
+    Checksums detect damage. They do not prove who wrote a file, because anyone can compute a new checksum.
 
     Raises:
         SDFlowError: the folder is not a finished dataset.

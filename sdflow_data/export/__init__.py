@@ -1,3 +1,3 @@
-"""Export of datasets for other programs: formats, requirements of trainers, and the run that writes."""
+"""Export of datasets for other programs: formats, configurations of trainers, and the export itself."""
 
 FORMATS = ("folder", "lmdb", "webdataset", "hdf5", "parquet")

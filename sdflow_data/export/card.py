@@ -11,7 +11,7 @@ _PYARROW_NAMES = {"double": "float64", "float": "float32"}
 
 
 def dataset_card(layout: Layout) -> str:
-    """A README.md with which ``load_dataset(FOLDER)`` finds the parts of a split, in every format."""
+    """The text of README.md. With it, ``load_dataset(FOLDER)`` finds the parts of a split in all formats."""
     parts = zip(layout.samples, layout.folders)
     files = [{"split": name, "path": _files(layout.format, folder)} for name, folder in parts]
     header: dict[str, Any] = {
@@ -22,7 +22,7 @@ def dataset_card(layout: Layout) -> str:
         "size_categories": [size_category(sum(layout.samples.values()))],
     }
     if layout.format == "webdataset":
-        # ``datasets`` takes a column that is NaN in the first samples for a column without values.
+        # ``datasets`` infers a column without values if the first samples are NaN.
         header["dataset_info"] = {"features": _features(layout)}
     hr, lr = ("hr.png", "lr.png") if layout.format == "webdataset" else ("hr", "lr")
     counts = "".join(f"| `{name}` | {count} |\n" for name, count in layout.samples.items())
@@ -45,7 +45,8 @@ from datasets import load_dataset
 
 pairs = load_dataset("path/to/this/folder")
 ```
-This needs `datasets` {needs} or newer, and a path without `*`, `?`, `[` and `]`, which it takes for patterns.
+This needs `datasets` {needs} or newer. The path must not contain `*`, `?`, `[` or `]`, which are patterns
+there.
 
 ## How it was made
 
@@ -53,7 +54,7 @@ HR patches are cut from photographs. {layout.origin}
 {sources}
 ## Limits
 
-{layout.limits} The pairs inherit the rights and the biases of the photographs that they are cut from.
+{layout.limits} The pairs inherit the licences and the biases of the photographs that they are cut from.
 """
 
 
@@ -70,7 +71,7 @@ def _files(format: str, folder: str) -> str | list[str]:
 
 
 def size_category(samples: int) -> str:
-    """The Hub's category for a number of samples: ``n<1K``, ``1K<n<10K`` and so on."""
+    """The size category of the Hub for a number of samples: ``n<1K``, ``1K<n<10K`` and so on."""
     place = len(str(max(samples, 1))) - 3
     if place <= 0:
         return f"n<{_SIZES[0]}"
@@ -78,7 +79,7 @@ def size_category(samples: int) -> str:
 
 
 def _features(layout: Layout) -> list[dict[str, Any]]:
-    """The columns of the tar files with their types."""
+    """The columns of the tar files with their types, in the notation of ``datasets``."""
     row = [{"name": name, "dtype": _PYARROW_NAMES.get(kind, kind)} for name, kind in layout.columns.items()]
     pictures = [{"name": name, "dtype": "image"} for name in ("hr.png", "lr.png")]
     texts = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]

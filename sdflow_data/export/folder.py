@@ -1,4 +1,4 @@
-"""Pairs as PNG files in two flat folders, the format that every trainer reads."""
+"""Export as PNG files in two flat folders, which every trainer reads."""
 
 import os
 from collections.abc import Iterator
@@ -16,17 +16,20 @@ from .staging import Staging
 
 @dataclass(frozen=True)
 class FolderWriter:
-    """``hr/`` and ``lr/`` with the same names in both and nothing else in them. Beside them:
+    """Writes ``hr/`` and ``lr/``, with equal file names and no other files. Beside them it writes:
 
-    - ``meta_info.txt``: name and size of each HR file, so that a reader need not list the folders;
+    - ``meta_info.txt``: name and size of each HR file, so that readers need not list the folders;
     - ``meta_info_realesrgan.txt``: the two paths of each pair;
-    - ``metadata.parquet``: the samples' rows of the manifest, and the paths of their two files.
+    - ``metadata.parquet``: the rows of the manifest, with the paths of the two files.
+
+    Attributes:
+        patch_size: side of HR patches in pixels.
     """
 
     patch_size: int
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
-        """The PNG files of a part."""
+        """Write the PNG files of a part. Pairs of one HR patch share its file by hard links."""
         hr_folder, lr_folder = (staging.folder(part.split) / name for name in ("hr", "lr"))
         hr_folder.mkdir(parents=True, exist_ok=True)
         lr_folder.mkdir(parents=True, exist_ok=True)
@@ -34,18 +37,18 @@ class FolderWriter:
         previous: Pair | None = None
         for pair in encode(patches):
             hr, lr = hr_folder / f"{pair.name}.png", lr_folder / f"{pair.name}.png"
-            hr.unlink(missing_ok=True)  # from an interrupted run; it may be a link to another one
+            hr.unlink(missing_ok=True)  # from an interrupted run; it may be a hard link
             if previous is None or previous.hr is not pair.hr or not _link(written[-2], hr):
                 _write(hr, pair.hr)
             _write(lr, pair.lr)
             written += [hr, lr]
             previous = pair
-        for path in written:  # after all were written: one by one the disk would wait for each
+        for path in written:  # after all files are written, which is faster than one by one
             with writing(path):
                 flush(path)
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """Write the three files about the samples."""
+        """Write the three files with metadata."""
         folder = staging.folder(split)
         rows = pd.concat([part.rows for part in parts], ignore_index=True)
         files = rows["sample_id"] + ".png"

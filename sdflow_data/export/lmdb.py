@@ -1,4 +1,4 @@
-"""Pairs as two LMDB databases in the layout of BasicSR."""
+"""Export as two LMDB databases in the layout of BasicSR."""
 
 import errno
 import os
@@ -22,28 +22,35 @@ from .webdataset import write_tar
 
 _FIRST_MAP_SIZE = 64 << 20
 _SAMPLES_PER_TRANSACTION = 256
-_SLACK = 1 << 20  # what LMDB may write of its own at a time
+_SLACK = 1 << 20  # bytes of LMDB's own pages in a transaction, at most
 
-_PNG_LEVEL = 1  # the compression in meta_info.txt; no reader uses it
+_PNG_LEVEL = 1  # a field of meta_info.txt that no reader uses
 
 
 @dataclass(frozen=True)
 class LMDBWriter:
-    """``hr.lmdb/`` and ``lr.lmdb/``: ``data.mdb``, ``lock.mdb`` and ``meta_info.txt``.
+    """Writes ``hr.lmdb/`` and ``lr.lmdb/``, each with ``data.mdb``, ``lock.mdb`` and ``meta_info.txt``.
 
-    The key of a sample is its id, the same in both, the value the bytes of a PNG file. Beside the two,
-    ``metadata.parquet`` holds the samples' rows of the manifest.
+    In both, the key of a sample is its id, and its value a PNG file. ``metadata.parquet`` beside them has the
+    rows of the manifest.
+
+    Attributes:
+        patch_size: side of HR patches in pixels.
+        scale: ratio of HR to LR size.
     """
 
     patch_size: int
     scale: int
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
-        """Store the encoded pictures for later: a database has one writer, and order changes its bytes."""
+        """Store the encoded pictures of a part in a temporary file.
+
+        `finish` writes the databases, because they have a single writer and their bytes depend on the order.
+        """
         write_tar(_aside(staging, part), patches)
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """Write both databases from the stored pictures of all parts."""
+        """Write both databases and ``metadata.parquet`` from the stored pictures of all parts."""
         folder = staging.folder(split)
         folder.mkdir(exist_ok=True)
         rows = pd.concat([part.rows for part in parts], ignore_index=True)
@@ -60,7 +67,7 @@ def _aside(staging: Staging, part: Part) -> Path:
 
 
 def _pictures(path: Path, kind: str) -> Iterator[tuple[bytes, bytes]]:
-    """Key and PNG bytes of each sample in a tar file, of its ``hr`` or of its ``lr`` pictures."""
+    """Keys and PNG files of the ``hr`` or ``lr`` pictures in a tar file."""
     with tarfile.open(path) as tar:
         for member in tar:
             key, _, ending = member.name.partition(".")
@@ -72,7 +79,7 @@ def _pictures(path: Path, kind: str) -> Iterator[tuple[bytes, bytes]]:
 
 def _write_database(path: Path, items: Iterator[tuple[bytes, bytes]]) -> None:
     shutil.rmtree(path, ignore_errors=True)  # from an interrupted run
-    # Without the lock, whose file would hold process numbers. Nobody else knows of this folder yet.
+    # Without locks, because the lock file would contain process ids. No other process uses this folder yet.
     size = 0
     try:
         with lmdb.open(os.fsencode(path), map_size=_FIRST_MAP_SIZE, lock=False, sync=False) as environment:
@@ -82,14 +89,14 @@ def _write_database(path: Path, items: Iterator[tuple[bytes, bytes]]) -> None:
                     environment.set_mapsize(2 * environment.info()["map_size"])
             environment.sync(True)
     except lmdb.Error as error:
-        if shutil.disk_usage(path.parent).free < 2 * size + _SLACK:  # LMDB calls that an input/output error
+        if shutil.disk_usage(path.parent).free < 2 * size + _SLACK:  # LMDB reports a full disk as EIO
             raise WriteError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise SDFlowError(f"{path}: cannot be written: {error}") from error
     write_file(path / "lock.mdb", b"")
 
 
 def _put(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> bool:
-    """Store a batch in one transaction; returns False, without storing it, if the map is too small."""
+    """Store a batch in one transaction. Returns False, with nothing stored, if the map is too small."""
     try:
         with environment.begin(write=True) as transaction:
             for key, value in batch:

@@ -1,4 +1,4 @@
-"""Pairs as Parquet tables that contain the pictures, in the layout of Hugging Face ``datasets``."""
+"""Export as Parquet tables that contain the pictures, in the layout of Hugging Face ``datasets``."""
 
 import json
 from collections.abc import Iterator
@@ -17,13 +17,14 @@ _PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
 @dataclass(frozen=True)
 class ParquetWriter:
-    """``data/pairs-000000.parquet``, ...: ``hr`` and ``lr`` hold PNG files, other columns the manifest's row.
+    """Writes ``data/pairs-000000.parquet`` and so on.
 
-    The tables have a separate folder, because readers of tables read a whole folder.
+    The columns are ``hr`` and ``lr`` (PNG files) and those of the manifest. The tables have a separate
+    folder, because readers of tables read all files of a folder.
     """
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
-        """One table."""
+        """Write a part as one table."""
         folder = staging.folder(part.split) / "data"
         folder.mkdir(parents=True, exist_ok=True)
         columns = pa.Schema.from_pandas(part.rows, preserve_index=False).remove_metadata()
@@ -43,7 +44,7 @@ class ParquetWriter:
                 table.write_table(pa.Table.from_pylist(group, schema))
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """Nothing is left to do."""
+        """Do nothing, because the tables are complete."""
 
 
 def _features(columns: pa.Schema) -> str:

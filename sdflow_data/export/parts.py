@@ -1,4 +1,4 @@
-"""The stream of pairs that all formats are written from, divided into independent parts."""
+"""Parts, the independent units of work of an export, and the pairs in them."""
 
 import re
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from ..images.writing import encode_png
 
 @dataclass(frozen=True)
 class Part:
-    """A unit of work: some whole patches with the selected ones of their variants.
+    """A unit of work: some patches with their selected variants.
 
     Attributes:
-        number: its number among all parts.
-        split: the name of its part of the split, ``""`` without a split.
-        index: its number within the split, which names its file in formats with one file per part.
-        rows: its rows of the manifest; the variants of a patch are consecutive.
+        number: the number among all parts.
+        split: the name of the part of the split; ``""`` without a split.
+        index: the number within the split, for the file name in formats with one file per part.
+        rows: the rows of the manifest. The variants of a patch are consecutive.
     """
 
     number: int
@@ -34,7 +34,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Pair:
-    """A sample as two PNG files. ``name`` is the sample's id, which is a safe file name and key."""
+    """A sample as two PNG files.
+
+    Attributes:
+        name: the sample id, a safe file name and key.
+        hr, lr: the PNG files.
+        record: the row of the manifest.
+    """
 
     name: str
     hr: bytes
@@ -47,10 +53,10 @@ def cut(rows: pd.DataFrame, splits: pd.Series | None, patches_per_part: int) -> 
 
     Args:
         rows: rows of a manifest.
-        splits: for each row the name of its part of the split.
+        splits: the name of the part of the split for each row; None without a split.
 
     Raises:
-        SDFlowError: a sample's id is not a safe name, or appears twice.
+        SDFlowError: a sample id is not a safe name, or is not unique.
     """
     _check_names(rows["sample_id"])
     parts: list[Part] = []
@@ -69,14 +75,14 @@ def _check_names(names: pd.Series) -> None:
                 f"manifest: expected a sample_id of letters, digits, - and _, 90 at most, found {name!r:.200}"
             )
     if names.duplicated().any():
-        raise SDFlowError(f"manifest: the sample_id {names[names.duplicated()].iloc[0]!r} comes twice")
+        raise SDFlowError(f"manifest: the sample_id {names[names.duplicated()].iloc[0]!r} is not unique")
 
 
 def read_patches(dataset: Path, sizes: Sizes, part: Part) -> Iterator[Patch]:
-    """The patches of a part, in order, each with its selected variants; an HR patch is read once.
+    """Read the patches of a part, in order, each with its selected variants.
 
     Raises:
-        SDFlowError: a shard is missing or damaged, or holds something else than the dataset says.
+        SDFlowError: a shard is missing or damaged, or contradicts the dataset.
     """
     for shard, in_shard in part.rows.groupby("shard", sort=False):
         with ShardReader(shard_path(dataset, int(shard)), sizes) as reader:
@@ -86,7 +92,7 @@ def read_patches(dataset: Path, sizes: Sizes, part: Part) -> Iterator[Patch]:
 
 
 def encode(patches: Iterator[Patch]) -> Iterator[Pair]:
-    """Samples as PNG files; an HR patch is encoded once for all its pairs."""
+    """Encode samples as PNG files. The pairs of one patch share the encoded HR."""
     for patch in patches:
         hr = encode_png(patch.hr)
         for lr, record in zip(patch.lr, patch.rows.to_dict("records")):

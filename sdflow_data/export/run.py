@@ -33,29 +33,29 @@ from .webdataset import WebDatasetWriter
 
 
 class Writer(Protocol):
-    """The writer of one format; it is pickled for worker processes."""
+    """Writes one format. It is pickled for worker processes."""
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
-        """Write one part, in any process, replacing what an interrupted run left of it."""
+        """Write one part, in any process. It replaces the remains of an interrupted run."""
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """Write the files that need all parts of a split, once these are complete."""
+        """Write the files that need all parts of a split, after these are complete."""
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """A request to export.
 
     Attributes:
         format: one of ``FORMATS``; None chooses the best one for ``trainer``.
         trainer: a key of ``TRAINERS``, or None.
-        where: a condition on the columns of the manifest, or None for all samples.
-        split: the argument of `selection.parse_split`, or None.
-        patches_per_shard: patches in a shard, tar file, table or unit of work.
+        where: a condition on the columns of the manifest; None for all samples.
+        split: the argument of `selection.parse_split`; None for no split.
+        patches_per_shard: the number of patches in a shard, tar file, table or unit of work.
         template: a configuration of the trainer to fill in, or None.
         root: the path of the export where the trainer will run; None for its absolute path here.
-        provenance: of the photographs, for those who read the dataset card and croissant.json; what it does
-            not say, the dataset may.
+        provenance: licences and sources of the photographs, for the dataset card and croissant.json. Missing
+            statements are taken from the dataset.
     """
 
     format: str | None = None
@@ -74,8 +74,8 @@ class Summary:
 
     Attributes:
         format: one of ``FORMATS``.
-        samples: number of samples by part of the split, ``""`` without a split.
-        config: the trainer's configuration file, if one was asked for.
+        samples: the number of samples of each part of the split, ``""`` without a split.
+        config: the configuration file of the trainer; None without a trainer.
     """
 
     format: str
@@ -83,11 +83,11 @@ class Summary:
     config: Path | None
 
 
-def export(dataset: Dataset, out: Path, request: Request, workers: int | None = None) -> Summary:
+def export(dataset: Dataset, out: Path, request: ExportRequest, workers: int | None = None) -> Summary:
     """Write a dataset in a format that other programs read. The same call continues an interrupted export.
 
-    The same dataset and request give the same bytes, for any number of workers and interruptions; only a
-    trainer's configuration file depends on the place.
+    The same dataset and request give the same bytes, for any number of workers and interruptions. Only the
+    configuration file of a trainer depends on the folder.
 
     Args:
         dataset: the dataset.
@@ -96,7 +96,7 @@ def export(dataset: Dataset, out: Path, request: Request, workers: int | None = 
         workers: processes; None for one per core.
 
     Raises:
-        SDFlowError: the request contradicts itself or the dataset, or ``out`` holds other files.
+        SDFlowError: the request is inconsistent or does not fit the dataset, or ``out`` has other files.
     """
     trainer = None if request.trainer is None else TRAINERS[request.trainer]
     if trainer is None and (request.template or request.root):
@@ -143,7 +143,9 @@ def _read_template(path: Path) -> str:
         raise ArgumentError("template", f"expected a text file, cannot read {path}: {error}") from error
 
 
-def _layout(dataset: Dataset, out: Path, request: Request, format: str, samples: dict[str, int]) -> Layout:
+def _layout(
+    dataset: Dataset, out: Path, request: ExportRequest, format: str, samples: dict[str, int]
+) -> Layout:
     return Layout(
         root=str(out.resolve()) if request.root is None else request.root,
         format=format,
@@ -157,22 +159,25 @@ def _layout(dataset: Dataset, out: Path, request: Request, format: str, samples:
     )
 
 
-def _provenance(dataset: Dataset, request: Request) -> Provenance:
+def _provenance(dataset: Dataset, request: ExportRequest) -> Provenance:
     return request.provenance.or_else(Provenance.of_dataset(dataset.info))
 
 
-def _select(dataset: Dataset, request: Request, fractions: dict[str, float]) -> dict[str, list[Part]]:
-    """The work to do, by the parts of the split (``""`` without one)."""
+def _select(dataset: Dataset, request: ExportRequest, fractions: dict[str, float]) -> dict[str, list[Part]]:
+    """The parts to write for each part of the split (``""`` without a split)."""
     rows = dataset.manifest if request.where is None else where(dataset.manifest, request.where)
     if rows.empty:
-        raise ArgumentError("where", f"no sample of {dataset.folder} is left by {request.where!r}")
-    # Over all photographs, so that a filter moves no photograph to another part.
+        raise ArgumentError(
+            "where",
+            f"expected a condition that some samples of {dataset.folder} fulfil, found {request.where!r}",
+        )
+    # The split is of all photographs, so that a filter moves no photograph to another part.
     split_of = split_by_source(dataset.manifest["source_sha256"], fractions) if fractions else None
     parts = cut(rows, None if split_of is None else split_of[rows.index], request.patches_per_shard)
     splits = {name: [part for part in parts if part.split == name] for name in fractions or ("",)}
     for name, members in splits.items():
         if not members:
-            raise ArgumentError("where", f"no sample is left for the part {name!r} by {request.where!r}")
+            raise ArgumentError("where", f"no sample of the part {name!r} fulfils {request.where!r}")
     return splits
 
 
@@ -185,7 +190,7 @@ def _files(format: str, folder: Path) -> Iterator[Path]:
 
 
 def _settings(
-    dataset: Dataset, request: Request, format: str, samples: dict[str, int], template: str | None
+    dataset: Dataset, request: ExportRequest, format: str, samples: dict[str, int], template: str | None
 ) -> dict[str, object]:
     return {
         "format": format,
@@ -196,14 +201,14 @@ def _settings(
         "template_sha256": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         "root": request.root,
         **_provenance(dataset, request).to_json(),
-        "dataset_sha256": sha256_file(dataset.folder / INFO),  # which holds the manifest's
+        "dataset_sha256": sha256_file(dataset.folder / INFO),  # which contains the SHA-256 of the manifest
         "scale": dataset.info["scale"],
         "patch_size": dataset.info["patch_size"],
         "samples": samples if request.split else sum(samples.values()),
     }
 
 
-def _writer(dataset: Dataset, request: Request, format: str, parts: list[Part]) -> Writer:
+def _writer(dataset: Dataset, request: ExportRequest, format: str, parts: list[Part]) -> Writer:
     size, scale = dataset.info["patch_size"], dataset.info["scale"]
     if format == "folder":
         return FolderWriter(size)

@@ -1,4 +1,4 @@
-"""Selection of samples and assignment to the parts of a split, as pure functions of the manifest."""
+"""Selection of samples and their assignment to the parts of a split: pure functions of the manifest."""
 
 import ast
 import re
@@ -45,8 +45,8 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
     """The rows for which a condition on the columns holds, such as ``noise_sigma < 12 and component != 3``.
 
     Raises:
-        ArgumentError: the condition is more than comparisons, arithmetic and logic on columns and constants,
-            names an unknown column, or is not a condition.
+        ArgumentError: the expression has other syntax than comparisons, arithmetic and logic on columns and
+            constants, names an unknown column, or is not a condition.
     """
     if len(condition) > _LONGEST:
         raise ArgumentError("where", f"expected a condition of up to {_LONGEST} characters")
@@ -69,19 +69,19 @@ def where(manifest: pd.DataFrame, condition: str) -> pd.DataFrame:
     except Exception as error:  # pandas raises almost anything
         raise ArgumentError("where", f"cannot evaluate {condition!r}: {error}") from error
     if not isinstance(mask, pd.Series) or mask.dtype != bool:
-        raise ArgumentError("where", f"expected what is true or false of a sample, found {condition!r}")
+        raise ArgumentError("where", f"expected a condition that is true or false, found {condition!r}")
     return manifest[mask]
 
 
 def _is_number(node: ast.expr, manifest: pd.DataFrame) -> bool:
-    """Whether arithmetic on it gives numbers. Text and lists a factor would repeat, as often as it says."""
+    """Whether an operand is a number. Text or a list times a large factor would fill the memory."""
     if isinstance(node, ast.Constant):
         return isinstance(node.value, (int, float))
     if isinstance(node, ast.Name):
         return node.id in manifest and pd.api.types.is_numeric_dtype(manifest[node.id])
     if isinstance(node, ast.UnaryOp):
         return _is_number(node.operand, manifest)
-    return isinstance(node, (ast.BinOp, ast.Compare))  # whose own sides are looked at too
+    return isinstance(node, (ast.BinOp, ast.Compare))  # whose operands are checked themselves
 
 
 def _parse(condition: str) -> ast.Expression:
@@ -92,10 +92,10 @@ def _parse(condition: str) -> ast.Expression:
 
 
 def parse_split(text: str) -> dict[str, float]:
-    """``train=0.9,val=0.1`` to fractions by name, in the order given.
+    """Parse ``train=0.9,val=0.1`` to fractions by name, in the given order.
 
     Raises:
-        ArgumentError: a name is not a plain file name or appears twice, a fraction is outside (0, 1], or the
+        ArgumentError: a name is not a plain file name or appears twice, a fraction is not in (0, 1], or their
             sum is not 1.
     """
     fractions: dict[str, float] = {}
@@ -104,9 +104,13 @@ def parse_split(text: str) -> dict[str, float]:
         try:
             name, fraction = match[1], float(match[2])  # type: ignore[index]  # the TypeError is caught
         except (TypeError, ValueError) as error:
-            raise ArgumentError("split", f"expected the like of train=0.9,val=0.1, found {text!r}") from error
+            raise ArgumentError(
+                "split", f"expected a list such as train=0.9,val=0.1, found {text!r}"
+            ) from error
         if is_reserved(name):
-            raise ArgumentError("split", f"expected names of folders on every system, found {name!r}")
+            raise ArgumentError(
+                "split", f"expected names that are valid folders on every system, found {name!r}"
+            )
         if name.lower() in map(str.lower, fractions):
             raise ArgumentError("split", f"{name!r} is given twice")
         if not 0 < fraction <= 1:
@@ -119,9 +123,9 @@ def parse_split(text: str) -> dict[str, float]:
 
 
 def split_by_source(sources: pd.Series, fractions: dict[str, float]) -> pd.Series:
-    """Assign samples to the parts of a split; all samples of a photograph are in one part.
+    """Assign samples to the parts of a split. All samples of a photograph are in one part.
 
-    Photographs are ordered by their hashes, which is as good as random and the same for all their datasets.
+    Photographs are ordered by their hashes. This order is effectively random, and equal for all datasets.
     Each part gets its fraction of the photographs, rounded, and at least one.
 
     Args:
@@ -148,9 +152,9 @@ def split_by_source(sources: pd.Series, fractions: dict[str, float]) -> pd.Serie
 
 
 def _apportion(total: int, fractions: list[float]) -> list[int]:
-    """Whole numbers >= 1 that sum to ``total`` and lie close to ``fractions * total``."""
+    """Whole numbers >= 1 with sum ``total``, close to ``fractions * total``."""
     counts = [1] * len(fractions)
-    for _ in range(total - len(fractions)):  # each next one goes where the most is still missing
+    for _ in range(total - len(fractions)):  # to the part with the largest shortfall
         shortfalls = [fraction * total - count for fraction, count in zip(fractions, counts)]
         counts[shortfalls.index(max(shortfalls))] += 1
     return counts

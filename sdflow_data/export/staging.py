@@ -1,4 +1,4 @@
-"""The staging folder of an export: hidden in its output folder until the export is complete."""
+"""The staging folder of an export, hidden in the output folder until the export is complete."""
 
 import shutil
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from ..system.lock import check_new_or_empty
 from ..system.settings import check_same
 
 MARKER = "export.json"
-"""Written last, so that its presence shows that an export is whole. It holds the settings of the export."""
+"""A file with the settings of the export. It is written last, so its presence shows a complete export."""
 
 _PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
 class Staging:
-    """The staging folder of one export; it is pickled for worker processes.
+    """The staging folder of an export. It is pickled for worker processes.
 
     Attributes:
         out: the output folder of the export.
@@ -38,11 +38,11 @@ class Staging:
         return self._done(number).exists()
 
     def mark_done(self, number: int) -> None:
-        """Mark part ``number`` as written; all its files are on the disk."""
+        """Mark part ``number`` as written. All its files must be on disk."""
         write_file(self._done(number), b"")
 
     def is_finished(self) -> bool:
-        """Whether the complete export is in `folder`, or was moved out of it already."""
+        """Whether the export is complete, in `folder` or already moved out of it."""
         return self._finished().exists()
 
     def mark_finished(self) -> None:
@@ -79,7 +79,7 @@ def open_staging(out: Path, settings: dict[str, object]) -> Staging | None:
         The staging folder, or None if the export is complete already.
 
     Raises:
-        SDFlowError: the folder holds anything else.
+        SDFlowError: the folder contains anything else.
     """
     if (out / MARKER).is_file():
         _check_settings(out, out / MARKER, settings)

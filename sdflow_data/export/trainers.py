@@ -1,4 +1,4 @@
-"""What other trainers read, and the configuration with which each of them trains on an export."""
+"""The trainers that read exports, and their configuration files."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from .card import dataset_card
 from .templates import TOML, YAML, Changes, CommentedJSON, Notation
 
 _WORKERS, _BATCH = 8, 16
-_MANY = 50_000  # pairs, from which on a search for each of them among all of them takes long
+_MANY = 50_000  # pairs, from which on trainers with a quadratic search take long to start
 _NIQE_BLOCK = 96  # pixels
 _VALIDATION = {"val_freq": 5000, "save_img": False}
 
@@ -21,13 +21,13 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Configuration:
-    """The file with which a trainer trains on an export.
+    """The configuration file of a trainer.
 
     Attributes:
-        name: of the file.
-        notation: how it is written.
-        changes: what it says of an export, given what the trainer's template says.
-        template: one of the trainer's own to begin with.
+        name: the name of the file.
+        notation: its syntax.
+        changes: the settings for an export, as a function of its layout and the values of a template.
+        template: a configuration in the trainer's repository that can serve as template.
     """
 
     name: str
@@ -36,19 +36,19 @@ class Configuration:
     template: str
 
     def text(self, title: str, layout: Layout, template: str | None) -> str:
-        """A template with what it has to say of an export; without one, only that.
+        """The text of the file: a template with the settings of an export; without a template, only these.
 
         Raises:
-            SDFlowError: the template is none of this trainer's.
+            ArgumentError: the template is not a configuration of this trainer.
         """
         if template is not None:
             values = self.notation.read(template)
             _check_template(values, title)
             return self.notation.edit(template, self.changes(layout, values))
         lines = [
-            f"What {title} has to know of the pairs: it cannot train on this file alone.",
+            f"The settings of {title} for the pairs. They are not a complete configuration.",
             f"The same export with --template {self.template}",
-            "(or another of its files) fills in that one, which it can train on.",
+            "(or another configuration) writes a complete one.",
         ]
         comment = "".join(f"{self.notation.comment} {line}\n" for line in lines)
         return comment + self.notation.write(self.changes(layout, {}).values)
@@ -56,17 +56,17 @@ class Configuration:
 
 @dataclass(frozen=True)
 class SRTrainer:
-    """A reader of exports.
+    """A trainer, or another reader of exports.
 
     Attributes:
-        title: what it calls itself.
-        formats: those that it reads right, the best one first.
-        configuration: how it is told of an export; None for a dataset card.
-        misreads: why it shall not get another format, where there is more to say than that it has no reader.
-        many: the best format for a great many pairs, if that is another one.
-        required: parts that a split has to have.
-        split_names: how the parts of a split may be called; any way if empty.
-        forbidden: what no path may have in it.
+        title: the name of the trainer.
+        formats: the formats that it reads correctly, the best one first.
+        configuration: its configuration file; None for a dataset card.
+        misreads: reasons against further formats, if it is not only the lack of a reader.
+        many: the best format for very many pairs, if it differs from the first.
+        required: the parts that a split must have.
+        split_names: the permitted names of parts; empty for any names.
+        forbidden: texts that paths must not contain.
     """
 
     title: str
@@ -80,29 +80,29 @@ class SRTrainer:
 
     @property
     def config_name(self) -> str:
-        """The file that is written beside the data."""
+        """The name of the file that is written beside the data."""
         return self.configuration.name if self.configuration else "README.md"
 
-    def choose_format(self, asked: str | None, samples: int) -> str:
-        """The format asked for, or the best one for so many samples.
+    def choose_format(self, format: str | None, samples: int) -> str:
+        """The given format; for None the best one for a number of samples.
 
         Raises:
-            SDFlowError: this trainer would misread what was asked for.
+            ArgumentError: this trainer does not read the format correctly.
         """
-        if asked is None:
+        if format is None:
             return self.many if self.many and samples >= _MANY else self.formats[0]
-        if asked in self.formats:
-            return asked
-        reason = self.misreads.get(asked, f"it has no reader for {asked}")
+        if format in self.formats:
+            return format
+        reason = self.misreads.get(format, f"it has no reader for {format}")
         expected = " or ".join(self.formats)
-        raise ArgumentError("format", f"{asked} is not for {self.title}: {reason}; expected {expected}")
+        raise ArgumentError("format", f"expected {expected} for {self.title}, found {format}: {reason}")
 
     def check_splits(self, names: tuple[str, ...]) -> None:
-        """Refuse parts of a split that this trainer would not find, not tell apart, or miss.
+        """Refuse a split that this trainer cannot use.
 
         Raises:
-            SDFlowError: no part is called ``train``, one is called what this trainer does not know, or
-                one is missing that it does not run without.
+            ArgumentError: there is no part ``train``, a required part is missing, or the trainer does not
+                know the name of a part.
         """
         found = ", ".join(names) or "no split"
         if names and "train" not in names:
@@ -111,34 +111,38 @@ class SRTrainer:
         if missing:
             raise ArgumentError(
                 "split",
-                f"expected parts called {' and '.join(self.required)} for {self.title}, which stops "
-                f"with an error where there is no {missing[-1]}; found {found}",
+                f"expected parts called {' and '.join(self.required)} for {self.title}, which stops with an "
+                f"error if there is no {missing[-1]}; found {found}",
             )
         unknown = [name for name in names if self.split_names and name not in self.split_names]
         if unknown:
             raise ArgumentError(
-                "split", f"{self.title} knows the parts {', '.join(self.split_names)}, found {unknown[0]!r}"
+                "split",
+                f"expected parts called {', '.join(self.split_names)} for {self.title}, found {unknown[0]!r}",
             )
 
     def text(self, layout: Layout, template: str | None) -> str:
-        """The file that tells this trainer of an export.
+        """The text of the configuration file, or of the dataset card.
 
         Raises:
-            SDFlowError: it reads no such path, takes no template, or the template is none of its own.
+            ArgumentError: the trainer cannot read the path of the export or has no configuration to fill in,
+                or the template is not a configuration of this trainer.
         """
         for text in self.forbidden:
             if text in layout.root:
                 raise ArgumentError(
-                    "root", f"{self.title} reads no path with {text!r} in it, found {layout.root}"
+                    "root", f"expected a path without {text!r} for {self.title}, found {layout.root}"
                 )
         if self.configuration is not None:
             if displayed(layout.root) != layout.root:
                 raise ArgumentError(
-                    "root", f"expected a path in UTF-8 for a configuration to name, found {layout.root}"
+                    "root", f"expected a path in UTF-8 for the configuration, found {layout.root}"
                 )
             return self.configuration.text(self.title, layout, template)
         if template is not None:
-            raise ArgumentError("template", f"{self.title} takes none")
+            raise ArgumentError(
+                "template", f"expected none for {self.title}, which has no configuration file"
+            )
         return dataset_card(layout)
 
 
@@ -146,33 +150,35 @@ def _check_template(values: Any, title: str) -> None:
     if not isinstance(values, Mapping) or not isinstance(values.get("datasets"), Mapping):
         raise ArgumentError("template", f"expected a configuration of {title}, found no 'datasets' in it")
     if not isinstance(values["datasets"].get("train"), Mapping):
-        raise ArgumentError("template", "expected one to train with, found no 'train' in its 'datasets'")
+        raise ArgumentError(
+            "template", "expected a configuration for training, found no 'train' in its 'datasets'"
+        )
 
 
 # Parts of configurations
 
 
 def _train(theirs: Values) -> Values:
-    """What a template says of the data to train on."""
+    """The section of a template for the training data."""
     return theirs.get("datasets", {}).get("train", {})
 
 
 def _others(theirs: Values, role: str) -> tuple[tuple[str, ...], ...]:
-    """The sections of a template with data for a role: ``val``, ``val_1`` and the like."""
+    """The sections of a template with data of a role: ``val``, ``val_1`` and so on."""
     return tuple(("datasets", name) for name in theirs.get("datasets", {}) if name.split("_")[0] == role)
 
 
 def _batch(key: str, layout: Layout, theirs: Values) -> dict[str, int]:
-    """A batch that is not larger than an epoch, of which these trainers leave out what fills no batch."""
+    """The batch size, at most an epoch. These trainers drop the last incomplete batch of an epoch."""
     train = _train(theirs)
     epoch = layout.samples["train"] * _number(train.get("dataset_enlarge_ratio"), 1)
     return {key: min(_number(train.get(key), _BATCH), epoch)}
 
 
 def _lr_size(key: str, in_hr_pixels: bool, layout: Layout, theirs: Values) -> int:
-    """The side of a crop in LR pixels: a template's, where patches are as large, or else as much as fits.
+    """The side of a crop in LR pixels: the template's if it fits into patches, else the largest that fits.
 
-    Networks with windows take whole windows alone.
+    The side is a multiple of the window size of networks with windows.
     """
     largest = layout.patch_size // layout.scale
     size = _number(_train(theirs).get(key), 0)
@@ -185,20 +191,20 @@ def _lr_size(key: str, in_hr_pixels: bool, layout: Layout, theirs: Values) -> in
 
 
 def _number(value: Any, default: int) -> int:
-    """A positive number of a template, or what to take where it says none."""
+    """A positive number of a template, or the default if it has none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
 
 
-def _unless_said(theirs: Values, **values: Any) -> dict[str, Any]:
-    """What a template does not say itself."""
+def _unless_given(theirs: Values, **values: Any) -> dict[str, Any]:
+    """The values that a template does not contain."""
     return {name: value for name, value in values.items() if name not in theirs}
 
 
 def _network(layout: Layout, theirs: Values, section: str = "network_g") -> dict[str, Any]:
-    """The scale of the network of a template, which BasicSR and KAIR do not tell it.
+    """The scale of the network. BasicSR does not pass the scale of the data on to it.
 
     Raises:
-        SDFlowError: it is another one, and there is no telling how to change it.
+        ArgumentError: the template has another scale, and no known setting of its network changes it.
     """
     network = theirs.get(section, {})
     names = [name for name in ("upscale", "scale") if name in network]
@@ -209,16 +215,16 @@ def _network(layout: Layout, theirs: Values, section: str = "network_g") -> dict
     if _number(theirs.get("scale"), layout.scale) != layout.scale:
         raise ArgumentError(
             "template",
-            f"expected 'upscale' or 'scale' in {section}, to make it {layout.scale} "
-            f"instead of {theirs['scale']}, found neither",
+            f"expected 'upscale' or 'scale' in {section}, to change it from {theirs['scale']} to "
+            f"{layout.scale}, found neither",
         )
     return {}
 
 
 def _niqe(layout: Layout, theirs: Values) -> tuple[tuple[str, ...], ...]:
-    """NIQE among the metrics of a template, where patches are too small for it.
+    """The NIQE metrics of a template, if patches are too small for them.
 
-    It fits a Gaussian to blocks, and stops the training with an error where a picture has a single one.
+    NIQE fits a Gaussian to blocks of a picture. With a single block it stops the training with an error.
     """
     metrics = (theirs.get("val") or {}).get("metrics") or {}
     found = [
@@ -231,13 +237,13 @@ def _niqe(layout: Layout, theirs: Values) -> tuple[tuple[str, ...], ...]:
 
 
 def _removed(layout: Layout, theirs: Values, conflicting: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """What goes from a template of BasicSR's kind: other data to validate on, and what contradicts ours."""
+    """Settings to remove from a template of BasicSR's kind: other validation data, and conflicts."""
     of_train = tuple(("datasets", "train", name) for name in conflicting)
     return _others(theirs, "val") + of_train + _niqe(layout, theirs)
 
 
 def _validation(layout: Layout, theirs: Values) -> dict[str, Any]:
-    """Trainers of BasicSR's kind validate where there is such a section and data for it."""
+    """The validation section, which trainers of BasicSR's kind need besides the data."""
     return {"val": _VALIDATION} if "val" in layout.roles and not theirs.get("val") else {}
 
 
@@ -262,7 +268,7 @@ def _basicsr(layout: Layout, theirs: Values) -> Changes:
     train = files["train"] | {
         "gt_size": layout.scale * _lr_size("gt_size", True, layout, theirs),
         **_batch("batch_size_per_gpu", layout, theirs),
-        **_unless_said(
+        **_unless_given(
             _train(theirs),
             use_hflip=True,
             use_rot=True,
@@ -293,7 +299,7 @@ def _realesrgan(layout: Layout, theirs: Values) -> Changes:
             "dataroot_lq": root,
             "meta_info": layout.path("train", "meta_info_realesrgan.txt"),
         }
-    # Its models degrade HR pictures themselves unless they are told not to.
+    # Its models degrade HR pictures themselves by default.
     values = changes.values | {"high_order_degradation": False}
     return Changes(values, (*changes.removed, ("datasets", "train", "meta_info")))
 
@@ -331,21 +337,21 @@ def _unpairedsr(layout: Layout, theirs: Values) -> Changes:
 def _redux(
     layout: Layout, theirs: Values, files: dict[str, dict[str, Any]], conflicting: tuple[str, ...]
 ) -> Changes:
-    """What traiNNer-redux and what is made from it have in common. Small sets they enlarge themselves."""
+    """The common settings of traiNNer-redux and its derivatives, which repeat small datasets themselves."""
     train = _train(theirs)
     size = _lr_size("lq_size", False, layout, theirs)
     if "gt_size" in train:
         size = _lr_size("gt_size", True, layout, theirs)
     files["train"] |= {
         "lq_size": size,
-        **_unless_said(
+        **_unless_given(
             train, use_hflip=True, use_rot=True, num_worker_per_gpu=_WORKERS, batch_size_per_gpu=_BATCH
         ),
     }
     values: dict[str, Any] = {"scale": layout.scale, "datasets": files}
     validates = "val" in layout.roles
     if theirs.get("val"):
-        values["val"] = {"val_enabled": validates}  # with metrics and without pairs it stops with an error
+        values["val"] = {"val_enabled": validates}  # validation without pairs stops with an error
     elif validates:
         values["val"] = {"val_enabled": True, **_VALIDATION}
     if "high_order_degradation" in theirs:
@@ -390,10 +396,10 @@ def _kair(layout: Layout, theirs: Values) -> Changes:
     datasets["train"] |= {
         "H_size": layout.scale * _lr_size("H_size", True, layout, theirs),
         **_batch("dataloader_batch_size", layout, theirs),
-        **_unless_said(_train(theirs), dataloader_shuffle=True, dataloader_num_workers=_WORKERS),
+        **_unless_given(_train(theirs), dataloader_shuffle=True, dataloader_num_workers=_WORKERS),
     }
     values = {"scale": layout.scale, "n_channels": 3, "datasets": datasets}
-    if "upscale" in theirs.get("netG", {}):  # it tells its networks the scale otherwise
+    if "upscale" in theirs.get("netG", {}):  # KAIR passes the scale on to other networks itself
         values["netG"] = {"upscale": layout.scale}
     return Changes(values, _others(theirs, "test"))
 

@@ -1,4 +1,4 @@
-"""Pairs as tar files that are read as a stream: WebDataset."""
+"""Export as tar files for streaming (WebDataset)."""
 
 import io
 import json
@@ -18,25 +18,26 @@ from .staging import Staging
 
 @dataclass(frozen=True)
 class WebDatasetWriter:
-    """``pairs-000000.tar``, ... with ``KEY.hr.png``, ``KEY.lr.png``, ``KEY.json`` of a sample side by side.
+    """Writes ``pairs-000000.tar`` and so on.
 
-    The JSON is the sample's row of the manifest; ``metadata.parquet`` beside them holds all rows.
+    A sample is ``KEY.hr.png``, ``KEY.lr.png`` and ``KEY.json``. The JSON is the row of the manifest.
+    ``metadata.parquet`` beside the tar files has all rows.
     """
 
     def write_part(self, staging: Staging, part: Part, patches: Iterator[Patch]) -> None:
-        """One tar file."""
+        """Write a part as one tar file."""
         folder = staging.folder(part.split)
         folder.mkdir(exist_ok=True)
         write_tar(folder / f"pairs-{part.index:06d}.tar", patches)
 
     def finish(self, staging: Staging, split: str, parts: list[Part]) -> None:
-        """The table of the rows."""
+        """Write ``metadata.parquet``."""
         rows = pd.concat([part.rows for part in parts], ignore_index=True)
         write_file(staging.folder(split) / "metadata.parquet", rows.to_parquet(index=False))
 
 
 def write_tar(path: Path, patches: Iterator[Patch]) -> None:
-    """Samples as one tar file. It stores no time and no owner, so the same samples give the same bytes."""
+    """Write samples to a tar file without times and owners, so that equal samples give equal bytes."""
     with replacing(path) as aside, tarfile.open(aside, "w", format=tarfile.USTAR_FORMAT) as tar:
         for pair in encode(patches):
             _add(tar, f"{pair.name}.hr.png", pair.hr)
@@ -51,6 +52,6 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def to_json(record: dict[str, object]) -> bytes:
-    """A row of the manifest as JSON; NaN becomes null."""
+    """A row of the manifest as JSON. NaN becomes null."""
     finite = {name: None if value != value else value for name, value in record.items()}
     return json.dumps(finite, ensure_ascii=False).encode()

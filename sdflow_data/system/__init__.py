@@ -1,1 +1,1 @@
-"""Services of the operating system: locks, processes, progress bars, devices."""
+"""Services of the operating system: folders, locks, processes, progress bars, memory, devices."""

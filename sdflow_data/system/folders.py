@@ -1,4 +1,4 @@
-"""Checks of input and output folders, and files in them that are ignored."""
+"""Checks of input and output folders, and names that are ignored in them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,19 +12,19 @@ _JUNK = frozenset(
         *("$recycle.bin", "recycler", "system volume information"),
     )
 )
-"""Names, in lower case, that Windows, macOS, Linux and network storage put into folders without hiding."""
+"""Visible files, in lower case, that Windows, macOS, Linux and network storage put into folders."""
 
 
 def is_junk(name: str) -> bool:
-    """Whether a name is that of a hidden file or of a file of the operating system, which is ignored."""
+    """Whether a file is ignored: a hidden one, or one of the operating system."""
     return name.startswith(".") or name.lower() in _JUNK
 
 
 def check_outside(output: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that is an input or lies inside one, because it would be an input of the next call.
+    """Refuse an output that is an input or is inside one. It would be an input of the next call.
 
     Raises:
-        SDFlowError: names the two.
+        SDFlowError: names both.
     """
     for folder in inputs:
         if output.resolve().is_relative_to(folder.resolve()):
@@ -41,10 +41,10 @@ def folds_case(folder: Path) -> bool:
 
 
 def refuse_links_out(folder: Path) -> None:
-    """No link is followed out of the folder of a dataset, which may be somebody else's, whatever its name.
+    """Refuse links that lead out of the folder of a dataset, which is untrusted.
 
     Raises:
-        SDFlowError: names the first link that leads out.
+        SDFlowError: names the first such link.
     """
     inside = folder.resolve()
     shards = folder / "shards"
@@ -55,14 +55,14 @@ def refuse_links_out(folder: Path) -> None:
 
 
 def check_apart(hr: Iterable[Path], lr: Iterable[Path]) -> None:
-    """Refuse HR and LR folders that share pictures, because one is or contains the other.
+    """Refuse HR and LR folders that are equal or inside one another, and thus share pictures.
 
     Raises:
-        SDFlowError: names the two.
+        SDFlowError: names both.
     """
     for first in hr:
         for second in lr:
             one, other = first.resolve(), second.resolve()
             if one.is_relative_to(other) or other.is_relative_to(one):
                 found = "one and the same" if one == other else "one inside the other"
-                raise SDFlowError(f"{first}, {second}: expected HR and LR folders apart, found {found}")
+                raise SDFlowError(f"{first}, {second}: expected separate HR and LR folders, found {found}")

@@ -1,4 +1,4 @@
-"""Output folders, and locks on them that a killed process releases."""
+"""Locks on output folders. The system releases the locks of a killed process."""
 
 import os
 import warnings
@@ -19,15 +19,15 @@ NO_LOCK_VARIABLE = "SDFLOW_NO_LOCK"
 
 
 def check_new_or_empty(folder: Path, ours: Collection[str] = ()) -> None:
-    """Refuse to write into a folder that holds other files.
+    """Refuse to write into a folder with other files.
 
     Args:
-        folder: the folder; it need not exist.
-        ours: names that may be there. Hidden files (such as the lock), files of the operating system and
+        folder: the folder. It need not exist.
+        ours: the names that are allowed. Hidden files (such as the lock), files of the operating system and
             temporary files of a killed process are allowed too.
 
     Raises:
-        SDFlowError: the folder is a file, or holds anything else.
+        SDFlowError: the folder is a file, or contains anything else.
     """
     _refuse_file(folder)
     allowed = {*ours, *(f".{name}.tmp" for name in ours)}
@@ -43,14 +43,21 @@ def _refuse_file(folder: Path) -> None:
 
 
 class OutputLock:
-    """A locked output folder. It is created if it is missing, and removed again if it stays empty.
+    """A context manager that locks an output folder.
 
-    A run locks ``.lock-A-B`` for the shards from A up to B - 1, or ``.lock-all``. It changes shared files
-    under ``.lock``. A run of all shards therefore excludes other runs, while runs of different shards work
-    side by side. The system releases the locks of a killed run. If the file system refuses locks, the
-    existence of the files is the lock.
+    It creates a missing folder, and removes it again if it stays empty. A run locks ``.lock-A-B`` for the
+    shards from A up to B - 1, or ``.lock-all``. While it changes shared files, it also locks ``.lock``. A run
+    of all shards therefore excludes other runs, and runs of different shards work side by side. If the file
+    system refuses locks, the existence of the files is the lock.
 
-    SDFLOW_NO_LOCK in the environment disables locks; nothing then keeps two runs apart.
+    The environment variable SDFLOW_NO_LOCK disables locks. Nothing prevents two runs on one folder then.
+
+    Args:
+        folder: the output folder.
+        shards: the shards that the run makes; None for all.
+
+    Raises:
+        SDFlowError: another run has locked the folder or some of the shards, or the folder is a file.
     """
 
     def __init__(self, folder: Path, shards: range | None) -> None:
@@ -67,7 +74,7 @@ class OutputLock:
             self._folder.mkdir(parents=True, exist_ok=True)
             if self._is_off:
                 return self
-            with suppress(FileNotFoundError):  # the folder was created and not used
+            with suppress(FileNotFoundError):  # another run has removed its empty folder meanwhile
                 self._held = _acquire(self._path, wait=False)
         if any(self._excludes(other) and _is_held(other) for other in self._others()):
             self.__exit__()
@@ -77,16 +84,16 @@ class OutputLock:
     def __exit__(self, *_: object) -> None:
         if self._held is not None:
             if not self._others():
-                with suppress(OSError):  # not there, or on Windows: open elsewhere
+                with suppress(OSError):  # missing, or (on Windows) open in another process
                     (self._folder / LOCK).unlink()
-            _give_back(self._held)
+            _release(self._held)
         if self._made:
             with suppress(OSError):  # not empty
                 self._folder.rmdir()
 
     @contextmanager
     def plan(self) -> Iterator[None]:
-        """Lock the shared files of all shards; waits for other runs."""
+        """Lock the files that all shards share. Waits for other runs."""
         if self._is_off or self._shards is None:
             yield
             return
@@ -97,7 +104,7 @@ class OutputLock:
             lock.release()
 
     def _others(self) -> list[Path]:
-        """The locks of other runs, including killed ones."""
+        """The lock files of other runs, including killed ones."""
         return [path for path in self._folder.glob(f"{LOCK}-*") if path.name != self._path.name]
 
     def _excludes(self, other: Path) -> bool:
@@ -109,7 +116,7 @@ class OutputLock:
 
 @contextmanager
 def machine_lock(name: str) -> Iterator[None]:
-    """Let one process of this user work at a time, if the system supports it; elsewhere all at once."""
+    """A lock for one process of this user on this machine. It has no effect if the system refuses locks."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     lock = FileLock(Path(gettempdir()) / f"sdflow-{user}-{name}.lock")
     with suppress(OSError, NotImplementedError):
@@ -121,10 +128,11 @@ def machine_lock(name: str) -> Iterator[None]:
 
 
 def _acquire(path: Path, *, wait: bool) -> BaseFileLock:
-    """A lock on a file, made for it.
+    """Create and lock a file.
 
     Raises:
-        SDFlowError: another process holds it and ``wait`` is false, or the file system refuses it.
+        SDFlowError: another process has locked it and ``wait`` is false, or the file system refuses locks.
+        FileNotFoundError: its folder is missing.
     """
     while True:
         try:
@@ -137,23 +145,23 @@ def _acquire(path: Path, *, wait: bool) -> BaseFileLock:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise SDFlowError(
-                f"{path}: cannot be locked ({reason}); without locks nothing keeps two runs apart"
+                f"{path}: cannot be locked ({reason}); without a lock, two runs could write at the same time"
             ) from error
         if path.exists():
             return lock
-        lock.release()  # its last holder removed it between our opening and locking it
+        lock.release()  # its last owner removed it before we locked it
 
 
 def _kind_of_lock(folder: Path) -> type[BaseFileLock]:
-    """The system's locks, or files as locks where the file system refuses them."""
+    """Locks of the system; the existence of files as locks if the file system refuses them."""
     descriptor, name = mkstemp(dir=folder, prefix=LOCK + ".")
-    os.close(descriptor)  # Windows locks no file that is open elsewhere
+    os.close(descriptor)  # Windows does not lock open files
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # filelock's, that it falls back itself
+            warnings.simplefilter("ignore")  # of filelock, about its own fallback
             FileLock(name).acquire(timeout=0).lock.release()
         return FileLock
-    except (OSError, NotImplementedError, Timeout) as error:  # nobody else holds it: a fallback's
+    except (OSError, NotImplementedError, Timeout) as error:  # a Timeout is that of a failed fallback
         if isinstance(error, OSError) and error.errno not in NOT_SUPPORTED and not isinstance(error, Timeout):
             raise
         return SoftFileLock
@@ -163,22 +171,22 @@ def _kind_of_lock(folder: Path) -> type[BaseFileLock]:
 
 
 def _in_use(folder: Path) -> SDFlowError:
-    return SDFlowError(f"{folder}: another run is at work on this output folder")
+    return SDFlowError(f"{folder}: another run is working in this output folder")
 
 
 def _is_held(path: Path) -> bool:
-    """Whether a run holds this lock; the file of a killed run is removed."""
+    """Whether a run has this lock. The lock file of a killed run is removed."""
     try:
         lock = _acquire(path, wait=False)
     except FileNotFoundError:
         return False
     except SDFlowError:
         return True
-    _give_back(lock)
+    _release(lock)
     return False
 
 
-def _give_back(lock: BaseFileLock) -> None:
-    with suppress(OSError):  # Windows removes no open file
+def _release(lock: BaseFileLock) -> None:
+    with suppress(OSError):  # Windows does not remove open files
         Path(lock.lock_file).unlink()
     lock.release()

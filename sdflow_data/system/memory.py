@@ -1,4 +1,4 @@
-"""The memory that this process may use."""
+"""Limits of the memory of this process."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,10 +9,10 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 
 
 def memory_limit() -> int:
-    """Bytes that this process may use: the least limit of the machine, the container and the process."""
+    """Bytes that this process may use: the smallest limit of machine, container and process."""
     limits = [psutil.virtual_memory().total]
     for path in _CGROUPS:
-        with suppress(OSError, ValueError):  # none there, or "max"
+        with suppress(OSError, ValueError):  # there is none, or it is "max"
             limits.append(int(Path(path).read_text()))
     with suppress(AttributeError):  # not on every system
         limit = psutil.Process().rlimit(psutil.RLIMIT_AS)[0]

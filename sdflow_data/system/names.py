@@ -1,7 +1,7 @@
-"""Names of files for people, and for other systems.
+"""File names for display and for other systems.
 
-A path is bytes to the file system, and Python keeps those that are no UTF-8 in strings that nothing can
-encode. What goes into tables and to terminals is the name as it is displayed: such bytes as ``\\udcXX``.
+File systems store paths as bytes. Python keeps bytes that are not UTF-8 as surrogates, which no encoder
+accepts. Tables and terminals get the displayed name, with such bytes as escapes (``\\udcXX``).
 """
 
 import os
@@ -16,26 +16,26 @@ _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
 def displayed(path: PurePath | str) -> str:
-    """A path with ``/``, as text that can be encoded."""
+    """The displayed name of a path: with ``/``, and encodable."""
     text = path if isinstance(path, str) else path.as_posix()
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def as_displayed(folder: Path, name: str) -> list[Path]:
-    """The files in a folder that a displayed name may stand for: of that name, or with its escapes undone."""
-    undone = _ESCAPED.sub(lambda match: chr(0xDC00 + int(match[1], 16)), name)
-    return [path for path in (folder / each for each in dict.fromkeys((name, undone))) if _is_file(path)]
+    """The files in a folder with this displayed name: with the name itself, or with its escapes decoded."""
+    decoded = _ESCAPED.sub(lambda match: chr(0xDC00 + int(match[1], 16)), name)
+    return [path for path in (folder / each for each in dict.fromkeys((name, decoded))) if _is_file(path)]
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long for one
+    except OSError:  # the name is too long
         return False
 
 
 def printable(text: str) -> str:
-    """Text without characters that a terminal would obey, or that cannot be encoded: as their escapes."""
+    """Text with control characters and unencodable characters as escapes, safe for a terminal."""
     return "".join(
         c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs") else c for c in text
     )
@@ -47,7 +47,7 @@ def folded(path: PurePath) -> str:
 
 
 def is_reserved(name: str) -> bool:
-    """Whether Windows has no file or folder of this name: a device's, or one that ends in a dot or a space.
+    """Whether Windows refuses this name: that of a device, or one that ends in a dot or a space.
 
     >>> [is_reserved(name) for name in ("NUL.png", "com1", "a.", "nullify", "a.b")]
     [True, True, True, False, False]

@@ -1,4 +1,4 @@
-"""Work on several cores: processes with one thread each."""
+"""Parallel work in processes with one thread each."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,9 +26,9 @@ def in_order(
 
     Args:
         function, tasks: picklable.
-        weights: the progress that each task counts.
-        workers: processes; None for one per core; 1 for this process.
-        description, unit: texts of the bar.
+        weights: the units of progress of each task.
+        workers: the number of processes; None for one per core; 1 for this process.
+        description, unit: the label of the bar, and the name of its units.
     """
     results: dict[int, R] = {}
     with progress(sum(weights), description, unit) as bar:
@@ -45,7 +45,7 @@ def _numbered(function: Callable[[T], R], task: tuple[int, T]) -> tuple[int, R]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Use one thread, because processes run in parallel and more threads would compete."""
+    """Limit torch to one thread, because threads of parallel processes would compete."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Worker processes for work that is a pure function of its task."""
+"""Worker processes for pure functions of tasks."""
 
 import multiprocessing
 import os
@@ -29,12 +29,12 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
     """Call ``function`` on every task; yields the results in the order of completion.
 
     Args:
-        function, tasks: picklable, as are the results.
-        workers: processes, None for one per core; 1 for this process itself.
+        function, tasks: picklable, like the results.
+        workers: the number of processes; None for one per core; 1 for this process.
 
     Raises:
         SDFlowError: a worker died. Exceptions of ``function`` are raised here. In both cases no further task
-            starts, and running tasks are waited for.
+            starts, and the generator waits for running tasks.
     """
     workers = min(workers or cores(), len(tasks))
     if workers <= 1:
@@ -49,14 +49,14 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int | 
     except BrokenProcessPool as error:
         raise SDFlowError(
             "a worker process died (was the memory full?); finished work is kept, "
-            "and the same command goes on from there"
+            "and the same command continues from there"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def cores() -> int:
-    """Number of cores that this process may use; all cores if the system does not tell."""
+    """The number of cores that this process may use; all cores if the system does not report it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -80,12 +80,12 @@ def worker_context() -> "SpawnContext | ForkServerContext":
 
 @contextmanager
 def starting_workers() -> Iterator[None]:
-    """Processes started in this block use one arithmetic thread each and do not receive Ctrl-C.
+    """Processes that start in this block use one arithmetic thread each and do not receive Ctrl-C.
 
-    A terminal sends Ctrl-C to all its processes, but the parent must answer it. A child inherits a blocked
-    signal from its start. Libraries read their number of threads when they are loaded.
+    A terminal sends Ctrl-C to all its processes, but only the parent must react. A child inherits blocked
+    signals. Libraries read their number of threads when they are loaded.
     """
-    resource_tracker.ensure_running()  # a helper process; starting it later would unblock the signal
+    resource_tracker.ensure_running()  # a helper process, whose start unblocks the signal
     threads = {name: os.environ.get(name) for name in _THREADS}
     can_block = hasattr(signal, "pthread_sigmask")  # not on Windows, where workers receive Ctrl-C and end
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set()
@@ -107,7 +107,7 @@ def _start_worker() -> None:
 
 
 def die_with_parent() -> None:
-    """Wait until the parent process ends, for any reason, and exit then."""
+    """Wait for the end of the parent process, for any reason, and then exit."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

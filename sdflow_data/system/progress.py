@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Generic[T]):
-    """Counts finished units of work; made by :func:`progress`."""
+    """Counts finished units of work; :func:`progress` creates it."""
 
     def __init__(self, work: Iterable[T] | int, description: str, unit: str, shown: bool) -> None:
         self._items: Iterable[T] = () if isinstance(work, int) else work

@@ -1,4 +1,4 @@
-"""Comparison of the settings of an output folder with those of a later call."""
+"""Comparison of the stored settings of an output folder with those of a later call."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ def check_same(folder: Path, stored: Mapping[str, Any], given: Mapping[str, Any]
 
     Args:
         folder: the folder, for the message.
-        stored, given: JSON values by the names of arguments, possibly in nested mappings.
+        stored, given: JSON values by argument names, possibly in nested mappings.
 
     Raises:
         ArgumentError: names the first setting that differs, and both of its values.
@@ -32,7 +32,7 @@ def check_same(folder: Path, stored: Mapping[str, Any], given: Mapping[str, Any]
             )
         raise ArgumentError(
             name,
-            f"{folder} was begun with {_text(before)}, found {_text(now)} now; ask for the same, or name "
+            f"{folder} was begun with {_text(before)}, found {_text(now)} now; give the same value, or name "
             "another output folder",
         )
 

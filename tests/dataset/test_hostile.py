@@ -24,7 +24,7 @@ from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.dataset.reading import PairedShards
 from sdflow_data.dataset.verify import verify
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_no_export_of_shards_that_lie(
 ) -> None:
     seal_anew(dataset / "shards" / "000000.h5", edit)
     with pytest.raises(SDFlowError, match=r"000000\.h5: "):
-        export(read_dataset(dataset), tmp_path / "out", Request(format), workers=1)
+        export(read_dataset(dataset), tmp_path / "out", ExportRequest(format), workers=1)
     assert not (tmp_path / "out" / "export.json").exists()
 
 
@@ -246,7 +246,7 @@ def test_a_description_that_lies_of_the_shards_gives_no_pairs(
 ) -> None:
     edit_info(dataset, **values)
     with pytest.raises(SDFlowError):
-        export(read_dataset(dataset), tmp_path / "out", Request("folder"), workers=1)
+        export(read_dataset(dataset), tmp_path / "out", ExportRequest("folder"), workers=1)
     with pytest.raises(SDFlowError):
         PairedShards(dataset)[0]
     assert verify(dataset)
@@ -276,7 +276,7 @@ def test_a_manifest_that_is_none_of_these_samples(
 ) -> None:
     with_rows(dataset, edit)
     with pytest.raises(SDFlowError, match="manifest"):
-        export(read_dataset(dataset), tmp_path / "out", Request("folder"), workers=1)
+        export(read_dataset(dataset), tmp_path / "out", ExportRequest("folder"), workers=1)
     assert verify(dataset)
 
 
@@ -301,7 +301,7 @@ def test_a_manifest_of_more_rows_than_bytes_is_not_read(dataset: Path) -> None:
 def test_a_list_of_failures_that_is_none(dataset: Path, tmp_path: Path, text: str) -> None:
     (dataset / "failures.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(SDFlowError, match=r"failures\.csv: expected the columns"):
-        export(read_dataset(dataset), tmp_path / "out", Request("hdf5"), workers=1)
+        export(read_dataset(dataset), tmp_path / "out", ExportRequest("hdf5"), workers=1)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
@@ -318,7 +318,7 @@ def test_a_pipe_is_not_waited_for(dataset: Path, tmp_path: Path, name: str) -> N
     assert any(name in problem for problem in problems)
     if name != "plan.parquet":
         with pytest.raises((SDFlowError, OSError), match=name.replace(".", r"\.")):
-            export(read_dataset(dataset), tmp_path / "out", Request("hdf5"), workers=1)
+            export(read_dataset(dataset), tmp_path / "out", ExportRequest("hdf5"), workers=1)
 
 
 @pytest.mark.parametrize("name", ["plan.parquet", "dataset.json", "shards"])

@@ -11,7 +11,7 @@ from pairs import write_dataset
 from sdflow_data.dataset.manifest import Dataset, read_dataset
 from sdflow_data.dataset.provenance import Provenance
 from sdflow_data.export import FORMATS
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def describe(dataset: Dataset, out: Path, format: str = "parquet", **request: Any) -> Any:
-    export(dataset, out, Request(format, patches_per_shard=3, **request), workers=1)
+    export(dataset, out, ExportRequest(format, patches_per_shard=3, **request), workers=1)
     return json.loads((out / "croissant.json").read_text(encoding="utf-8"))
 
 

@@ -87,7 +87,7 @@ def test_what_is_no_expression_is_refused_in_one_line(condition: str) -> None:
 
 @pytest.mark.parametrize("condition", ["component", "noise_sigma + 1", "1 == 1", "True"])
 def test_a_condition_must_be_true_or_false_of_each_sample(condition: str) -> None:
-    with pytest.raises(SDFlowError, match="true or false of a sample"):
+    with pytest.raises(SDFlowError, match="true or false"):
         where(ROWS, condition)
 
 
@@ -108,11 +108,11 @@ def test_a_split_keeps_the_order_in_which_it_is_given() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("train", "expected the like of"),
-        ("train=0.5,,val=0.5", "expected the like of"),
-        ("train=1e0", "expected the like of"),
-        ("train=0.5.0,val=0.5", "expected the like of"),
-        ("../up=0.5,val=0.5", "expected the like of"),
+        ("train", "expected a list such as"),
+        ("train=0.5,,val=0.5", "expected a list such as"),
+        ("train=1e0", "expected a list such as"),
+        ("train=0.5.0,val=0.5", "expected a list such as"),
+        ("../up=0.5,val=0.5", "expected a list such as"),
         ("a=0.5,a=0.5", "given twice"),
         ("a=0,b=1", "above 0"),
         ("a=0.5,b=0.6", "sum of 1.1"),
@@ -203,5 +203,5 @@ def test_a_sample_id_that_is_not_safe_as_a_name_is_refused(name: str) -> None:
 def test_a_sample_id_that_comes_twice_is_refused() -> None:
     rows = manifest([1, 1])
     rows["sample_id"] = "same"
-    with pytest.raises(SDFlowError, match="'same' comes twice"):
+    with pytest.raises(SDFlowError, match="'same' is not unique"):
         cut(rows, None, 4)

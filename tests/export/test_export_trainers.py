@@ -17,7 +17,7 @@ from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import Dataset
 from sdflow_data.export import FORMATS
 from sdflow_data.export.card import size_category
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 from sdflow_data.export.trainers import TRAINERS
 
 AWKWARD = 'hr "lr" é # : {x}'
@@ -35,7 +35,7 @@ NOTATIONS = {name: trainer.configuration for name, trainer in TRAINERS.items() i
 
 def configure(dataset: Dataset, out: Path, trainer: str, format: str | None = None, **request: Any) -> Any:
     """Export and read the configuration."""
-    summary = export(dataset, out, Request(format, trainer, **request), workers=1)
+    summary = export(dataset, out, ExportRequest(format, trainer, **request), workers=1)
     assert summary.config is not None
     return NOTATIONS[trainer].notation.read(summary.config.read_text(encoding="utf-8"))
 
@@ -52,8 +52,8 @@ def test_a_format_that_a_trainer_would_misread_is_refused_with_a_reason(
     dataset: Dataset, tmp_path: Path, trainer: str, format: str
 ) -> None:
     expected = TRAINERS[trainer].formats[0]
-    with pytest.raises(SDFlowError, match=rf"format: {format} is not for .*: it.*; expected {expected}"):
-        export(dataset, tmp_path / "out", Request(format, trainer, split=SPLIT))
+    with pytest.raises(SDFlowError, match=rf"format: expected {expected} for .*, found {format}: it"):
+        export(dataset, tmp_path / "out", ExportRequest(format, trainer, split=SPLIT))
     assert not (tmp_path / "out").exists()
 
 
@@ -73,7 +73,7 @@ def test_kair_which_stops_at_its_first_test_without_one_is_refused_an_export_wit
     dataset: Dataset, tmp_path: Path, split: str | None
 ) -> None:
     with pytest.raises(SDFlowError, match=r"split: expected parts called train and val for KAIR"):
-        export(dataset, tmp_path / "out", Request(trainer="kair", split=split))
+        export(dataset, tmp_path / "out", ExportRequest(trainer="kair", split=split))
     assert not (tmp_path / "out").exists()
 
 
@@ -82,14 +82,14 @@ def test_a_split_without_a_part_to_train_on_is_refused(
     dataset: Dataset, tmp_path: Path, trainer: str
 ) -> None:
     with pytest.raises(SDFlowError, match=r"split: expected a part called train"):
-        export(dataset, tmp_path / "out", Request(trainer=trainer, split="a=0.5,b=0.5"))
+        export(dataset, tmp_path / "out", ExportRequest(trainer=trainer, split="a=0.5,b=0.5"))
 
 
 def test_parts_that_hugging_face_would_take_for_training_data_are_refused(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(SDFlowError, match="knows the parts train, val, test, found 'mine'"):
-        export(dataset, tmp_path / "out", Request(trainer="huggingface", split="train=0.5,mine=0.5"))
+    with pytest.raises(SDFlowError, match=r"expected parts called train, val, test for .*, found 'mine'"):
+        export(dataset, tmp_path / "out", ExportRequest(trainer="huggingface", split="train=0.5,mine=0.5"))
 
 
 def assert_pairs_by_name(gt: Path, lq: Path) -> None:
@@ -167,7 +167,9 @@ def test_kair_pairs_by_the_order_of_paths(dataset: Dataset, tmp_path: Path) -> N
 def test_the_card_names_the_files_of_every_part_by_paths_that_move_with_the_folder(
     dataset: Dataset, tmp_path: Path, format: str, split: str | None
 ) -> None:
-    export(dataset, tmp_path, Request(format, "huggingface", split=split, patches_per_shard=3), workers=1)
+    export(
+        dataset, tmp_path, ExportRequest(format, "huggingface", split=split, patches_per_shard=3), workers=1
+    )
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert str(tmp_path) not in card
     [config] = yaml.safe_load(card.split("---\n")[1])["configs"]
@@ -203,8 +205,8 @@ def test_the_card_says_how_many_pairs_there_are_as_the_hub_counts(samples: int) 
 def test_a_path_that_hugging_face_takes_for_a_pattern_is_refused(
     dataset: Dataset, tmp_path: Path, root: str
 ) -> None:
-    with pytest.raises(SDFlowError, match=r"root: Hugging Face datasets reads no path with"):
-        export(dataset, tmp_path / root, Request(trainer="huggingface"))
+    with pytest.raises(SDFlowError, match=r"root: expected a path without .* for Hugging Face datasets"):
+        export(dataset, tmp_path / root, ExportRequest(trainer="huggingface"))
 
 
 def test_real_esrgan_gets_its_list_of_pairs_and_is_told_not_to_degrade(
@@ -232,7 +234,7 @@ def test_unpairedsr_gets_lr_and_hr_as_its_two_domains(dataset: Dataset, tmp_path
 def test_a_root_takes_the_place_of_the_folder_everywhere(
     dataset: Dataset, tmp_path: Path, trainer: str
 ) -> None:
-    export(dataset, tmp_path, Request(trainer=trainer, split=SPLIT, root="data/é pairs"), workers=1)
+    export(dataset, tmp_path, ExportRequest(trainer=trainer, split=SPLIT, root="data/é pairs"), workers=1)
     text = (tmp_path / TRAINERS[trainer].config_name).read_text(encoding="utf-8")
     assert str(tmp_path) not in text
     values = NOTATIONS[trainer].notation.read(text)
@@ -245,7 +247,7 @@ def test_a_root_takes_the_place_of_the_folder_everywhere(
 def test_a_file_that_no_trainer_starts_on_names_a_template_to_begin_with(
     dataset: Dataset, tmp_path: Path, trainer: str
 ) -> None:
-    export(dataset, tmp_path, Request(trainer=trainer, split=SPLIT), workers=1)
+    export(dataset, tmp_path, ExportRequest(trainer=trainer, split=SPLIT), workers=1)
     lines = (tmp_path / TRAINERS[trainer].config_name).read_text(encoding="utf-8").splitlines()
     configuration = NOTATIONS[trainer]
     comments = [line for line in lines if line.startswith(configuration.notation.comment)]
@@ -268,7 +270,11 @@ def test_the_command_names_what_it_wrote(dataset: Dataset, tmp_path: Path) -> No
     )
     for wrong, status, complaint in (
         ([], 2, "expected --format or --for"),
-        (["--for", "trainner", "--format", "lmdb"], 1, "Error: --format: lmdb is not for traiNNer-redux"),
+        (
+            ["--for", "trainner", "--format", "lmdb"],
+            1,
+            "Error: --format: expected folder for traiNNer",
+        ),
         (["--format", "folder", "--where", "os.system"], 1, "Error: --where: expected comparisons"),
         (["--format", "folder", "--root", "pairs"], 2, "expected --for with --template and --root"),
         (["--format", "tfrecord"], 2, "'tfrecord' is not one of"),

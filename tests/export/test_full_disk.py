@@ -11,7 +11,7 @@ from pairs import write_dataset
 from sdflow.files import WriteError
 from sdflow_data.dataset.manifest import Dataset
 from sdflow_data.export import FORMATS
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_full_disk_is_told_as_one(format: str, dataset: Dataset, small_disk: Path) -> None:
     with pytest.raises(WriteError) as error:
-        export(dataset, small_disk / "out", Request(format), workers=1)
+        export(dataset, small_disk / "out", ExportRequest(format), workers=1)
     assert error.value.errno == errno.ENOSPC
     assert str(error.value.filename).startswith(str(small_disk))
 
@@ -50,4 +50,4 @@ def test_a_full_disk_under_lmdb_alone_is_told_as_one(dataset: Dataset, small_dis
     (small_disk.parent / "scratch").mkdir()
     (small_disk / "out" / ".partial" / "scratch").symlink_to(small_disk.parent / "scratch")
     with pytest.raises(WriteError, match=r"No space left on device: .*\.lmdb"):
-        export(dataset, small_disk / "out", Request("lmdb"), workers=1)
+        export(dataset, small_disk / "out", ExportRequest("lmdb"), workers=1)

@@ -12,7 +12,7 @@ from pairs import write_dataset
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import Dataset
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 from sdflow_data.export.templates import TOML, YAML, Changes, CommentedJSON, Notation
 from sdflow_data.export.trainers import TRAINERS
 
@@ -159,7 +159,9 @@ def fill_in(dataset: Dataset, folder: Path, trainer: str, template: str, **reque
     """Export with a template, and give the text of the configuration."""
     (folder / "template").write_text(template, encoding="utf-8")
     request = {"split": "train=0.6,val=0.4"} | request
-    done = export(dataset, folder / "out", Request(None, trainer, template=folder / "template", **request), 1)
+    done = export(
+        dataset, folder / "out", ExportRequest(None, trainer, template=folder / "template", **request), 1
+    )
     assert done.config is not None
     return done.config.read_text(encoding="utf-8")
 

@@ -13,8 +13,7 @@ from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
 from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.dataset.verify import verify
-from sdflow_data.export.run import Request as Export
-from sdflow_data.export.run import export
+from sdflow_data.export.run import ExportRequest, export
 from sdflow_data.generation.import_pairs import ImportRequest, import_pairs
 from sdflow_data.images.reading import read_picture
 from sdflow_data.images.writing import encode_png
@@ -77,7 +76,7 @@ def test_the_manifest_names_both_pictures_by_path_and_hash(folder: Path) -> None
 
 def test_an_imported_dataset_verifies_and_can_be_exported(folder: Path) -> None:
     assert verify(run(folder)) == []
-    summary = export(read_dataset(run(folder)), folder / "export", Export("folder"), workers=1)
+    summary = export(read_dataset(run(folder)), folder / "export", ExportRequest("folder"), workers=1)
     assert summary.samples == {"": 9}
 
 

@@ -134,5 +134,5 @@ class TestFolders:
 
     @pytest.mark.parametrize("hr, lr", [("a", "a"), ("a", "a/b"), ("a/b", "a")])
     def test_hr_and_lr_are_apart(self, hr: str, lr: str, tmp_path: Path) -> None:
-        with pytest.raises(SDFlowError, match="expected HR and LR folders apart"):
+        with pytest.raises(SDFlowError, match="expected separate HR and LR folders"):
             check_apart([tmp_path / hr], [tmp_path / lr])

@@ -8,7 +8,7 @@ from pairs import write_dataset
 from sdflow_data.dataset.manifest import Dataset, finish_dataset
 from sdflow_data.dataset.provenance import Provenance
 from sdflow_data.export import FORMATS
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 
 mlcroissant = pytest.importorskip("mlcroissant")
 
@@ -19,7 +19,7 @@ SAID = Provenance(licenses=("cc-by-4.0",), source_urls=("here/photos",))
 @pytest.mark.parametrize("split", [None, "train=0.6,val=0.4"])
 def test_croissant_reads_every_row(tmp_path: Path, format: str, split: str | None) -> None:
     dataset = write_dataset(tmp_path / "dataset")
-    request = Request(format, split=split, patches_per_shard=3, provenance=SAID)
+    request = ExportRequest(format, split=split, patches_per_shard=3, provenance=SAID)
     export(dataset, tmp_path / "out", request, workers=1)
     check(tmp_path / "out", dataset)
 

@@ -20,7 +20,7 @@ webdataset = pytest.importorskip("webdataset")
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
 from sdflow_data.dataset.manifest import Dataset as Pairs  # noqa: E402
-from sdflow_data.export.run import Request, export  # noqa: E402
+from sdflow_data.export.run import ExportRequest, export  # noqa: E402
 
 WORKERS = 8
 SPLIT = "train=0.6,val=0.4"
@@ -90,12 +90,12 @@ def basicsr(build_dataset: Callable[[dict[str, Any]], Any]) -> Reader:
 
 @pytest.mark.parametrize("format", ["folder", "lmdb"])
 def test_basicsr_trains_on_our_configuration(basicsr: Reader, dataset: Pairs, out: Path, format: str) -> None:
-    config = export(dataset, out, Request(format, "basicsr"), workers=1).config
+    config = export(dataset, out, ExportRequest(format, "basicsr"), workers=1).config
     assert_same(basicsr(config), expected(dataset))
 
 
 def test_basicsr_reads_the_folders_without_the_list(basicsr: Reader, dataset: Pairs, out: Path) -> None:
-    config = export(dataset, out, Request("folder", "basicsr"), workers=1).config
+    config = export(dataset, out, ExportRequest("folder", "basicsr"), workers=1).config
     assert_same(basicsr(config, meta_info_file=None), expected(dataset))
 
 
@@ -103,7 +103,7 @@ def test_basicsr_reads_the_folders_without_the_list(basicsr: Reader, dataset: Pa
 def test_basicsr_trains_and_validates_on_different_photographs(
     basicsr: Reader, dataset: Pairs, out: Path, format: str
 ) -> None:
-    config = export(dataset, out, Request(format, "basicsr", split=SPLIT), workers=1).config
+    config = export(dataset, out, ExportRequest(format, "basicsr", split=SPLIT), workers=1).config
     for section, sources in zip(("train", "val"), photographs(dataset)):
         assert_same(basicsr(config, section), expected(dataset, sources))
 
@@ -111,14 +111,14 @@ def test_basicsr_trains_and_validates_on_different_photographs(
 def test_real_esrgans_pair_reader_finds_both_files_in_its_list(
     basicsr: Reader, dataset: Pairs, out: Path
 ) -> None:
-    config = export(dataset, out, Request("folder", "basicsr"), workers=1).config
+    config = export(dataset, out, ExportRequest("folder", "basicsr"), workers=1).config
     changes = {"type": "RealESRGANPairedDataset", "meta_info": str(out / "meta_info_realesrgan.txt")}
     roots = {"dataroot_gt": str(out), "dataroot_lq": str(out)}
     assert_same(basicsr(config, **changes, **roots), expected(dataset))
 
 
 def test_basicsr_crops_both_sides_at_the_same_place(basicsr: Reader, dataset: Pairs, out: Path) -> None:
-    config = export(dataset, out, Request("lmdb", "basicsr"), workers=1).config
+    config = export(dataset, out, ExportRequest("lmdb", "basicsr"), workers=1).config
     wanted = expected(dataset)
     for name, hr, lr in basicsr(config, gt_size=16):
         places = [
@@ -146,12 +146,12 @@ def read_tars(folder: Path, workers: int) -> Iterator[Sample]:
 
 
 def test_webdataset_streams_every_pair_once(dataset: Pairs, tmp_path: Path) -> None:
-    export(dataset, tmp_path, Request("webdataset", patches_per_shard=1), workers=1)
+    export(dataset, tmp_path, ExportRequest("webdataset", patches_per_shard=1), workers=1)
     assert_same(read_tars(tmp_path, WORKERS), expected(dataset))
 
 
 def test_webdataset_streams_the_parts_of_a_split(dataset: Pairs, tmp_path: Path) -> None:
-    export(dataset, tmp_path, Request("webdataset", patches_per_shard=1, split=SPLIT), workers=1)
+    export(dataset, tmp_path, ExportRequest("webdataset", patches_per_shard=1, split=SPLIT), workers=1)
     for name, sources in zip(("train", "val"), photographs(dataset)):
         # With fewer files than workers WebDataset stops and says so.
         assert_same(read_tars(tmp_path / name, workers=4), expected(dataset, sources))
@@ -191,7 +191,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("format", ["folder", "parquet", "webdataset"])
 def test_hugging_face_loads_what_the_card_says(dataset: Pairs, out: Path, format: str) -> None:
-    export(dataset, out, Request(format, "huggingface", patches_per_shard=3), workers=1)
+    export(dataset, out, ExportRequest(format, "huggingface", patches_per_shard=3), workers=1)
     tables = load_as_the_card_says(out)
     assert list(tables) == ["train"]
     assert_same(
@@ -201,7 +201,7 @@ def test_hugging_face_loads_what_the_card_says(dataset: Pairs, out: Path, format
 
 @pytest.mark.parametrize("format", ["folder", "parquet", "webdataset"])
 def test_hugging_face_tells_the_parts_of_a_split_apart(dataset: Pairs, out: Path, format: str) -> None:
-    export(dataset, out, Request(format, "huggingface", split=SPLIT, patches_per_shard=3), workers=1)
+    export(dataset, out, ExportRequest(format, "huggingface", split=SPLIT, patches_per_shard=3), workers=1)
     tables = load_as_the_card_says(out)
     assert list(tables) == ["train", "val"]
     for name, sources in zip(tables, photographs(dataset)):
@@ -214,20 +214,20 @@ def test_hugging_face_reads_tar_files_whose_first_samples_lack_a_statistic(
     rows = dataset.manifest.copy()
     rows.loc[:9, "noise_sigma"] = np.nan
     monkeypatch.setitem(vars(dataset), "manifest", rows)
-    export(dataset, out, Request("webdataset", "huggingface"), workers=1)
+    export(dataset, out, ExportRequest("webdataset", "huggingface"), workers=1)
     table = load_as_the_card_says(out)["train"]
     sigmas = np.float32([row["noise_sigma"] for row in table["json"]])
     assert np.array_equal(sigmas, rows["noise_sigma"].to_numpy(), equal_nan=True)
 
 
 def test_pandas_reads_the_tables_as_one(dataset: Pairs, out: Path) -> None:
-    export(dataset, out, Request("parquet", "huggingface", patches_per_shard=3), workers=1)
+    export(dataset, out, ExportRequest("parquet", "huggingface", patches_per_shard=3), workers=1)
     table = pd.read_parquet(out / "data")
     assert table[dataset.manifest.columns].equals(dataset.manifest)
 
 
 def test_hugging_face_keeps_the_columns_of_the_manifest(dataset: Pairs, out: Path) -> None:
-    export(dataset, out, Request("parquet", "huggingface"), workers=1)
+    export(dataset, out, ExportRequest("parquet", "huggingface"), workers=1)
     table = load_as_the_card_says(out)["train"].remove_columns(["hr", "lr"]).to_pandas()
     assert table.equals(dataset.manifest)
 

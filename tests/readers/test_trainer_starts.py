@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pairs import write_dataset
 
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 
 if importlib.util.find_spec("basicsr") is None:
     pytest.skip("needs BasicSR", allow_module_level=True)
@@ -83,7 +83,7 @@ logger:
 def test_basicsr_trains_and_validates_on_our_file(tmp_path: Path, format: str) -> None:
     dataset = write_dataset(tmp_path / "dataset", scale=4, patch_size=32)
     (tmp_path / "theirs.yml").write_text(TEMPLATE)
-    request = Request(format, "basicsr", split="train=0.6,val=0.4", template=tmp_path / "theirs.yml")
+    request = ExportRequest(format, "basicsr", split="train=0.6,val=0.4", template=tmp_path / "theirs.yml")
     config = export(dataset, tmp_path / "out", request, workers=1).config
     code = "import real_torchvision, sys, basicsr.train; basicsr.train.train_pipeline(sys.argv.pop())"
     done = subprocess.run(

@@ -18,7 +18,7 @@ from sdflow_data.dataset.manifest import read_dataset
 from sdflow_data.dataset.reading import PairedShards
 from sdflow_data.dataset.verify import verify
 from sdflow_data.export import FORMATS
-from sdflow_data.export.run import Request, export
+from sdflow_data.export.run import ExportRequest, export
 from sdflow_data.models.degraders import load_degrader
 from sdflow_data.models.tiles import downscale_picture, plan_pictures
 from sdflow_data.system.lock import LOCK, OutputLock
@@ -116,7 +116,7 @@ def test_what_windows_refuses_is_not_asked_for(tmp_path: Path, like_windows: Ope
     pairs = PairedShards(tmp_path / "pairs")
     assert pairs[0][0].shape == (3, 16, 16)
     for format in FORMATS:
-        export(read_dataset(tmp_path / "pairs"), tmp_path / format, Request(format), workers=1)
+        export(read_dataset(tmp_path / "pairs"), tmp_path / format, ExportRequest(format), workers=1)
     for job in plan_pictures(hr, tmp_path / "low"):
         downscale_picture(job, load_degrader("bicubic", 2))
     run, trainer = RunFolder(tmp_path / "run"), Trainer(ARCHITECTURE, CONFIG)

@@ -43,4 +43,4 @@ def test_the_first_difference_is_told_with_both_values(
 ) -> None:
     with pytest.raises(ArgumentError) as caught:
         check_same(Path("out"), stored, asked)
-    assert str(caught.value).startswith(f"{message}; ask for the same")
+    assert str(caught.value).startswith(f"{message}; give the same value")

@@ -119,7 +119,7 @@ class CallingAgain(InProcess):
     """Makes the same dataset once more before its first shard."""
 
     def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
-        with pytest.raises(SDFlowError, match="another run is at work on this output folder"):
+        with pytest.raises(SDFlowError, match="another run is working in this output folder"):
             make(job.folder.parent / "hr", job.folder, MANY)
         yield from super().run(job, tasks)
 
