@@ -176,7 +176,7 @@ def write_set(
 ) -> None:
     """A dataset with a shard for each photograph."""
     side = SIZE * SCALE
-    facts = {"scale": SCALE, "patch_size": side, "variants": variants, "model": folder.name, "seed": 0}
+    metadata = {"scale": SCALE, "patch_size": side, "variants": variants, "model": folder.name, "seed": 0}
     for number, path in enumerate(photographs):
         photo = scene(path)
         pictures = [np.rint(degrade(photo, number, k)).clip(0, 255).astype(np.uint8) for k in range(variants)]
@@ -196,8 +196,8 @@ def write_set(
             shard.add(photo[top : top + side, left : left + side], np.stack(low), columns)
         written = shard_path(folder, number)
         written.parent.mkdir(parents=True, exist_ok=True)
-        written.write_bytes(shard.finish(facts))
-    finish_dataset(folder, len(photographs), facts)
+        written.write_bytes(shard.finish(metadata))
+    finish_dataset(folder, len(photographs), metadata)
 
 
 def of_the_camera(

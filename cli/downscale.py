@@ -8,11 +8,11 @@ from .options import (
     WholeRange,
     any_path,
     codec_option,
+    degrader_scale_option,
     device_options,
     max_pixels_option,
     model_option,
     sampling_options,
-    scale_option,
 )
 from .pictures import convert, existing_option, tile_option
 
@@ -21,7 +21,7 @@ from .pictures import convert, existing_option, tile_option
 @click.argument("source", metavar="INPUT", type=any_path)
 @click.argument("output", type=any_path)
 @model_option
-@scale_option
+@degrader_scale_option
 @click.option(
     "--variants",
     type=WholeRange(1),
@@ -40,7 +40,7 @@ def command(
     source: Path,
     output: Path,
     model: str,
-    scale: str | None,
+    scale: int | None,
     variants: int,
     temperature: float,
     components: tuple[int, ...],
@@ -67,7 +67,7 @@ def command(
     from sdflow_data.models.tiles import downscale_picture, plan_pictures
 
     jobs = plan_pictures(source, output, variants)
-    degrader = load_degrader(model, int(scale) if scale else None, device, precision)
+    degrader = load_degrader(model, scale, device, precision)
     weights = component_weights(degrader, components)
     convert(
         jobs,

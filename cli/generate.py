@@ -8,6 +8,7 @@ import click
 from .options import (
     WholeRange,
     codec_option,
+    degrader_scale_option,
     device_options,
     existing_folder,
     max_pixels_option,
@@ -18,7 +19,6 @@ from .options import (
     patches_per_shard_option,
     provenance_options,
     sampling_options,
-    scale_option,
     workers_option,
 )
 from .wording import counted, say
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sdflow_data.generation.run import GenerationRequest
 
 
-_DIGITS = 7  # of the highest shard number's successor, 10^6
+_DIGITS = 7  # of 10^6, the end of the largest range
 
 
 class _ShardRange(click.ParamType):
@@ -66,7 +66,7 @@ class _ShardRange(click.ParamType):
     help="LR samples per HR patch.",
 )
 @patch_options(256)
-@scale_option
+@degrader_scale_option
 @sampling_options
 @codec_option
 @click.option(
@@ -102,7 +102,6 @@ class _ShardRange(click.ParamType):
 def command(
     hr_folders: tuple[Path, ...],
     out: Path,
-    scale: str | None,
     like: Path | None,
     workers: int | None,
     engine: str,
@@ -132,7 +131,7 @@ def command(
             settings["ranges"] = _ranges_like(like)
         else:
             settings["weights"] = _weights_like(like, settings)
-    request = GenerationRequest(scale=None if scale is None else int(scale), **settings)
+    request = GenerationRequest(**settings)
     if only is not None:
         _compare(request, hr_folders, out, only)
         return

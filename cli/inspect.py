@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import FiniteRange, existing_folder, max_pixels_option, new_file, workers_option
+from .options import (
+    FiniteRange,
+    existing_folder,
+    max_pixels_option,
+    new_file,
+    scale_option,
+    workers_option,
+)
 from .wording import say
 
 if TYPE_CHECKING:
@@ -36,13 +43,7 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
     multiple=True,
     help="Real low-quality photographs for that training (may be given again).",
 )
-@click.option(
-    "--scale",
-    type=click.Choice(["2", "4", "8"]),
-    default="4",
-    show_default=True,
-    help="For photographs: the ratio of HR to LR size, used by --hr, --lr and --otf.",
-)
+@scale_option("For photographs: the ratio of HR to LR size, used by --hr, --lr and --otf.", default="4")
 @click.option(
     "--otf",
     type=new_file,
@@ -75,7 +76,7 @@ def command(
     real: Path | None,
     hr_folders: tuple[Path, ...],
     lr_folders: tuple[Path, ...],
-    scale: str,
+    scale: int,
     otf: Path | None,
     report: Path | None,
     json_: Path | None,
@@ -92,7 +93,7 @@ def command(
     real photographs from one another, and a ceiling, bicubic LR from real photographs.
 
     Photographs, or the two sides of a training in --hr and --lr: sizes, formats, JPEG, noise, blur,
-    enlargement, duplicates, and warnings of what would spoil a training, each with what to do.
+    enlargement, duplicates, and warnings of what would spoil a training, each with a remedy.
 
     \b
     Example:
@@ -117,7 +118,7 @@ def command(
     sides: dict[str, tuple[Path, ...]] = (
         {"HR": hr_folders, "LR": lr_folders} if folder is None else {"": (folder,)}
     )
-    surveys, warnings = inspect_photographs(sides, int(scale), otf, workers)
+    surveys, warnings = inspect_photographs(sides, scale, otf, workers)
     _write(
         json_,
         lambda: photographs_json(surveys, warnings),

@@ -1,4 +1,4 @@
-"""The ``sdflow`` program: finds the command, and is the one place where errors become exit codes."""
+"""The ``sdflow`` program: it runs commands and converts errors to messages and exit codes."""
 
 import importlib
 import io
@@ -36,7 +36,7 @@ _ON_INTERRUPTION = {
     "downscale": "Finished pictures are kept; with --existing skip the same command makes the others.",
     "upscale": "Finished pictures are kept; with --existing skip the same command makes the others.",
 }
-"""How to continue. The other commands keep nothing that saves work."""
+"""How to continue after an interruption. The other commands start again."""
 
 _GIVEN_BY = {
     ("generate", "sample_id"): "only",
@@ -44,7 +44,7 @@ _GIVEN_BY = {
     ("export", "format"): "format_",
     ("export", "for"): "trainer",
 }
-"""Arguments of the library whose option has another name."""
+"""Arguments of the library whose parameter in the command has another name."""
 
 _OUT_OF_MEMORY = (
     "the memory is full; fewer --workers or a smaller --tile, --batch-size or --patch-size need less"
@@ -77,10 +77,10 @@ def program(debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program and exit: 0 all was done, 1 a failure, 2 a wrong call, 130 interrupted."""
+    """Run the program and exit with 0 (success), 1 (failure), 2 (wrong call) or 130 (interrupted)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what it cannot encode
+        if isinstance(stream, io.TextIOWrapper):  # file names may have characters that it cannot encode
             stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in arguments  # works before and after the command's name
     arguments = [a for a in arguments if a != "--debug"]
@@ -128,7 +128,7 @@ def _one_line(error: Exception, arguments: list[str]) -> str:
 
 
 def _option(argument: str, command: str) -> str:
-    """The option that gives an argument of the library; the argument itself if no option does."""
+    """The option for an argument of the library; the argument itself if there is no option."""
     argument = _GIVEN_BY.get((command, argument), argument)
     module = importlib.import_module(f".{_COMMANDS[command][0]}", __package__)
     options = {parameter.name: parameter.opts[0] for parameter in module.command.params}

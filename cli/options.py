@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 
-class _Named(click.Path):
-    """A path that need not exist, but has a name: an empty one would be the working directory."""
+class _NonEmptyPath(click.Path):
+    """A path that need not exist. An empty path, which would be the working directory, is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not os.fspath(value):
@@ -20,13 +20,13 @@ class _Named(click.Path):
 
 existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-new_folder = _Named(file_okay=False, path_type=Path)
-new_file = _Named(dir_okay=False, path_type=Path)
-any_path = _Named(path_type=Path)
+new_folder = _NonEmptyPath(file_okay=False, path_type=Path)
+new_file = _NonEmptyPath(dir_okay=False, path_type=Path)
+any_path = _NonEmptyPath(path_type=Path)
 
 
 class WholeRange(click.IntRange):
-    """A range of whole numbers that ends, far beyond all that can be meant, before arithmetic does."""
+    """A range of whole numbers with an upper limit, far above useful values, that prevents overflows."""
 
     def __init__(self, min: int, most: int = 2**31 - 1) -> None:
         super().__init__(min)
@@ -40,7 +40,7 @@ class WholeRange(click.IntRange):
 
 
 def _into_environment(variable: str) -> Any:
-    """A callback that passes the value of an option to the library and its workers for one command."""
+    """A callback that sets an environment variable during a command, for the library and its workers."""
 
     def callback(ctx: click.Context, param: click.Parameter, value: int | bool | None) -> None:
         if value:
@@ -72,7 +72,7 @@ no_lock_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_into_environment("SDFLOW_NO_LOCK"),
-    help="Take no lock, on file systems that refuse locks; nothing then keeps two runs on one output apart.",
+    help="Take no lock, on file systems that refuse locks. Nothing prevents two runs on one output then.",
 )
 
 
@@ -106,7 +106,7 @@ def model_option(command: Any) -> Any:
 
 
 class FiniteRange(click.FloatRange):
-    """A range of floats without ``inf``, and without ``nan``, which passes every comparison."""
+    """A range of floats without ``inf`` and ``nan``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
@@ -127,7 +127,11 @@ def temperature_option(default: float) -> Any:
 
 
 seed_option = click.option(
-    "--seed", type=WholeRange(0, most=2**63 - 1), default=0, show_default=True, help="Of all random numbers."
+    "--seed",
+    type=WholeRange(0, most=2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of all random numbers.",
 )
 
 
@@ -137,10 +141,20 @@ def workers_option(command: Any = None, *, without: str = "one per core") -> Any
     return option if command is None else option(command)
 
 
-scale_option = click.option(
-    "--scale",
-    type=click.Choice(["2", "4", "8"]),
-    help="Scale of the models `bicubic` and `classical`.  [default: 4; a trained model has its own]",
+def scale_option(help: str, default: str | None = None) -> Any:
+    """``--scale``: 2, 4 or 8, as an integer."""
+    return click.option(
+        "--scale",
+        type=click.Choice(("2", "4", "8")),
+        default=default,
+        show_default=default is not None,
+        callback=lambda ctx, param, value: value and int(value),
+        help=help,
+    )
+
+
+degrader_scale_option = scale_option(
+    "Scale of the models `bicubic` and `classical`.  [default: 4; a trained model has its own]"
 )
 
 

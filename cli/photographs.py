@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 _MEASURED_BEFORE_TRAINING = 40
-"""Photographs of each side: some seconds of work."""
+"""The number of photographs of each side, which takes some seconds."""
 
 
 def holds_photographs(folder: Path) -> bool:
-    """Whether a folder is not a dataset and holds pictures, at any depth."""
+    """Whether a folder contains pictures, at any depth, and is not a dataset."""
     from sdflow_data.dataset.manifest import INFO
     from sdflow_data.images.finding import has_pictures
 
@@ -29,13 +29,13 @@ def inspect_photographs(
     """Measure photographs, print a description and warnings of what would spoil a training.
 
     Args:
-        sides: folders by side: "HR" and "LR", or "" alone.
-        scale: the scale of the options in ``otf``.
-        otf: a file for the options of other pipelines that describe the LR photographs.
-        workers: processes.
+        sides: the folders of the sides "HR" and "LR", or of the single side "".
+        scale: the ratio of HR to LR size.
+        otf: a file for the degradations of the LR photographs as options of other pipelines; None for none.
+        workers: processes; None for one per core.
 
     Returns:
-        The surveys by their side, and the warnings.
+        The surveys by side, and the warnings.
     """
     from sdflow.files import write_file
     from sdflow_data.inspection.advice import advice, advice_for_training
@@ -58,7 +58,7 @@ def inspect_photographs(
 
 
 def warn_before_training(hr: tuple[Path, ...], lr: tuple[Path, ...], scale: int, patch_size: int) -> None:
-    """Warn on stderr of what would spoil a training. The training itself reports errors."""
+    """Print warnings of what would spoil a training to stderr. The training itself reports errors."""
     from sdflow.errors import SDFlowError
     from sdflow_data.images.finding import search
     from sdflow_data.inspection.advice import advice_for_training
@@ -66,7 +66,7 @@ def warn_before_training(hr: tuple[Path, ...], lr: tuple[Path, ...], scale: int,
 
     try:
         for folder in (*hr, *lr):
-            search(folder)  # an empty one is told before anything is measured
+            search(folder)  # an empty folder is an error before the survey begins
         sharp, low = (survey(folders, _MEASURED_BEFORE_TRAINING) for folders in (hr, lr))
     except SDFlowError:
         return
@@ -74,33 +74,33 @@ def warn_before_training(hr: tuple[Path, ...], lr: tuple[Path, ...], scale: int,
         say(f"Warning: {warning}", err=True)
 
 
-def facts(photographs: "Survey") -> dict[str, str]:
-    """A description of a set: rows of a table."""
+def properties(photographs: "Survey") -> dict[str, str]:
+    """The properties of a set of photographs in words, by name."""
     from sdflow_data.models.cameras import in_words
 
     sizes = photographs.sizes
     smallest, largest = (sizes[i] for i in (sizes.prod(axis=1).argmin(), sizes.prod(axis=1).argmax()))
-    told = {
+    rows = {
         "photographs": f"{photographs.files}, {photographs.bytes / 1e6:,.1f} MB",
         "sizes": f"{smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}",
         "formats": _counts(photographs.formats),
         "JPEG files": _counts(photographs.codecs) or "none",
-        "turned by EXIF": str(photographs.rotated),
+        "rotated by EXIF": str(photographs.rotated),
         "duplicates": str(len(photographs.duplicates)),
         "unreadable": str(len(photographs.unreadable)),
         "measured": str(len(photographs.measured)),
     }
     frame = photographs.frame
     coded = frame.loc[frame["quality"] < 100, "quality"]
-    told["JPEG quality"] = (
+    rows["JPEG quality"] = (
         f"{_spread(coded)}, on {len(coded) / len(frame):.0%}" if len(coded) else "none was JPEG"
     )
-    told["noise, levels"] = _spread(frame["noise"])
-    told["blur, pixels"] = _spread(frame["blur"])
-    told["enlargement"] = _spread(frame["enlargement"])
-    told["cameras"] = in_words(photographs.cameras)
-    told["without colour"] = str(int(frame["grey"].sum()))
-    return told
+    rows["noise, levels"] = _spread(frame["noise"])
+    rows["blur, pixels"] = _spread(frame["blur"])
+    rows["enlargement"] = _spread(frame["enlargement"])
+    rows["cameras"] = in_words(photographs.cameras)
+    rows["without colour"] = str(int(frame["grey"].sum()))
+    return rows
 
 
 def _counts(counts: dict[str, int], most: int = 4) -> str:
@@ -110,7 +110,7 @@ def _counts(counts: dict[str, int], most: int = 4) -> str:
 
 
 def _spread(values: Any) -> str:
-    """The median and the range of the middle nine tenths."""
+    """The median, and the 5 % and 95 % quantiles."""
     from sdflow_data.inspection.tables import number
 
     low, middle, high = (number(value) for value in values.astype(float).quantile([0.05, 0.5, 0.95]))
@@ -118,7 +118,7 @@ def _spread(values: Any) -> str:
 
 
 def _table(surveys: "dict[str, Survey]") -> str:
-    columns = [facts(photographs) for photographs in surveys.values()]
+    columns = [properties(photographs) for photographs in surveys.values()]
     rows = [["", *surveys], *([name, *(column[name] for column in columns)] for name in columns[0])]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
@@ -137,5 +137,5 @@ def photographs_html(surveys: "dict[str, Survey]", warnings: list[str]) -> str:
 
     titles = {side: ", ".join(folder.name for folder in found.folders) for side, found in surveys.items()}
     counts = [counted(len(found.sizes), "photograph") for found in surveys.values()]
-    tables = {f"{side} {titles[side]}".strip(): facts(found) for side, found in surveys.items()}
+    tables = {f"{side} {titles[side]}".strip(): properties(found) for side, found in surveys.items()}
     return photographs_page(" and ".join(titles.values()), " and ".join(counts), tables, warnings)

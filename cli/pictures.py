@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from sdflow_data.models.tiles import Job
 
 
-_OF_THE_WHOLE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Errors in writing that the next picture would meet too."""
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of the whole disk, which would repeat with the next picture."""
 
 
 def existing_option(command: Any) -> Any:
@@ -45,7 +45,7 @@ def tile_option(default: int) -> Any:
 def convert(
     jobs: "Sequence[Job]", output: Path, existing: str, description: str, write: "Callable[[Job], int]"
 ) -> None:
-    """Make the pictures of all jobs and print their number. A failure is printed and does not stop the rest.
+    """Make the pictures of all jobs and print their number. Failures are printed and do not stop the others.
 
     Args:
         jobs: the pictures to make.
@@ -55,7 +55,7 @@ def convert(
         write: makes the files of one job and returns the number of discarded draws.
 
     Raises:
-        SDFlowError: files that are there already, or pictures that failed.
+        SDFlowError: output files exist already, or pictures failed.
     """
     from tqdm import tqdm
 
@@ -71,19 +71,19 @@ def convert(
             redrawn += write(job)
             written += len(job.targets)
         except (SDFlowError, OSError, MemoryError) as error:
-            if isinstance(error, OSError) and error.errno in _OF_THE_WHOLE_DISK:
+            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
                 raise
-            tqdm.write(f"Failed: {_told(job, error)}", file=sys.stderr)
+            tqdm.write(f"Failed: {_reason(job, error)}", file=sys.stderr)
             failed += 1
     if redrawn:
         click.echo(f"{counted(redrawn, 'draw')} not finite and made again")
     kept = sum(len(job.targets) for job in jobs) - sum(len(job.targets) for job in left)
     say(f"{output}: {counted(written, 'picture')} written" + (f", {kept} kept" if kept else ""))
     if failed:
-        raise SDFlowError(f"{failed} of {counted(len(left), 'picture')} failed, as told above")
+        raise SDFlowError(f"{failed} of {counted(len(left), 'picture')} failed; see above")
 
 
-def _told(job: "Job", error: Exception) -> str:
+def _reason(job: "Job", error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"{job.source}: it does not fit in memory; a smaller --tile needs less"
     return of_system(error, job.source) if isinstance(error, OSError) else one_line(str(error))

@@ -14,6 +14,7 @@ from .options import (
     max_pixels_option,
     new_folder,
     no_lock_option,
+    scale_option,
     seed_option,
 )
 from .wording import say
@@ -34,13 +35,7 @@ if TYPE_CHECKING:
     help="Real low-quality photographs of any scenes.",
 )
 @click.option("--out", required=True, type=new_folder, metavar="RUN", help="The folder of the run.")
-@click.option(
-    "--scale",
-    type=click.Choice(["2", "4", "8"]),
-    default="4",
-    show_default=True,
-    help="The ratio of HR to LR size.",
-)
+@scale_option("The ratio of HR to LR size.", default="4")
 @click.option(
     "--preset",
     type=click.Choice(["tiny", "small", "paper"]),
@@ -96,7 +91,7 @@ def command(
     hr: tuple[Path, ...],
     lr: tuple[Path, ...],
     out: Path,
-    scale: str,
+    scale: int,
     preset: str,
     steps: int | None,
     minutes: float | None,
@@ -140,7 +135,7 @@ def command(
             hr=hr,
             lr=lr,
             out=out,
-            scale=int(scale),
+            scale=scale,
             validation=(val_hr, val_lr) if val_hr and val_lr else None,
             perceptual_weights=perceptual_weights,
             init=find_checkpoint(init, "init") if init else None,
@@ -154,7 +149,7 @@ def command(
             precision=precision,
         )
         if world()[0] == 0 and not resume:
-            warn_before_training(hr, lr, int(scale), settings.training.patch_size)
+            warn_before_training(hr, lr, scale, settings.training.patch_size)
         train(settings, say=say)
         if world()[0] == 0:
             say(

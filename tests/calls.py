@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 
 import pytest
 import torch.multiprocessing
@@ -19,14 +18,28 @@ from sdflow_data.system.processes import worker_context
 PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
 
 
-def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """What ``sdflow ARGUMENTS`` prints and its exit status; it runs in this process."""
+def call(*arguments: object, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
+    """What ``sdflow ARGUMENTS`` prints, and its exit status. It runs in this process.
+
+    Args:
+        arguments: the words of the command line.
+        encoding: the encoding of stdout and stderr.
+    """
     words = list(map(str, arguments))
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
         main(words)
     assert isinstance(ended.value.code, int)
-    return subprocess.CompletedProcess(words, ended.value.code, out.getvalue(), err.getvalue())
+    printed = (stream.buffer.getvalue().decode(encoding) for stream in (out, err))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(words, ended.value.code, *printed)
+
+
+def output_of(*arguments: object, status: int = 0, encoding: str = "utf-8") -> str:
+    """What ``sdflow ARGUMENTS`` prints, errors last. It must exit with this status and without a bug."""
+    done = call(*arguments, encoding=encoding)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "(a bug" not in done.stderr and "Traceback" not in done.stderr
+    return done.stdout + done.stderr
 
 
 def call_by_two(program: Sequence[str]) -> list[subprocess.CompletedProcess[str]]:

@@ -35,6 +35,14 @@ def same_random_numbers_in_every_run() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards are made in this process. Workers take seconds to start, and have tests of their own."""
+    from factory import InProcess
+
+    monkeypatch.setattr("sdflow_data.generation.engines.local.LocalEngine", lambda workers: InProcess())
+
+
 @pytest.fixture(scope="session")
 def shared_path() -> Callable[[str], Path]:
     """Finds reference data that is not part of the repository, and skips the test where there is none."""

@@ -25,7 +25,7 @@ def photographs() -> dict[str, np.ndarray]:
 def write_dataset(folder: Path, model: str = "classical", patches: int = 6) -> Dataset:
     """A shard per photograph, made by a degrader that needs no training."""
     degrader = load_degrader(model, SCALE, "cpu", "fp32")
-    facts = {"scale": SCALE, "patch_size": SIZE * SCALE, "variants": VARIANTS, "model": model, "seed": 0}
+    metadata = {"scale": SCALE, "patch_size": SIZE * SCALE, "variants": VARIANTS, "model": model, "seed": 0}
     for number, (name, photo) in enumerate(photographs().items()):
         shard = ShardWriter(SIZE * SCALE, SCALE, VARIANTS)
         for row, hr in enumerate(cut_patches(photo, SIZE * SCALE, patches)):
@@ -42,8 +42,8 @@ def write_dataset(folder: Path, model: str = "classical", patches: int = 6) -> D
             shard.add(hr, lr, columns)
         path = shard_path(folder, number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(shard.finish(facts))
-    finish_dataset(folder, len(photographs()), facts)
+        path.write_bytes(shard.finish(metadata))
+    finish_dataset(folder, len(photographs()), metadata)
     return read_dataset(folder)
 
 

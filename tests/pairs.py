@@ -19,7 +19,7 @@ def write_dataset(
     patch_size: int = 16,
 ) -> Dataset:
     """One shard per photograph; random pixels, and HR red, green and blue lie apart, so that order shows."""
-    facts = {"scale": scale, "patch_size": patch_size, "variants": variants, "model": "random", "seed": 0}
+    metadata = {"scale": scale, "patch_size": patch_size, "variants": variants, "model": "random", "seed": 0}
     random = np.random.default_rng(0)
     low = patch_size // scale
     for number in range(photographs):
@@ -41,6 +41,6 @@ def write_dataset(
             shard.add(hr, random.integers(0, 256, (variants, low, low, 3), np.uint8), columns)
         path = shard_path(folder, number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, shard.finish(facts))
-    finish_dataset(folder, photographs, facts, [Failure("small.png", None, None, "8x8 pixels")])
+        write_file(path, shard.finish(metadata))
+    finish_dataset(folder, photographs, metadata, [Failure("small.png", None, None, "8x8 pixels")])
     return read_dataset(folder)

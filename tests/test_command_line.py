@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
-from sdflow_cli.main import main
+from calls import call
 
 from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import WriteError
@@ -30,7 +30,7 @@ GIVEN = [
 ]
 
 
-def told(command: str, error: Exception, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def told(command: str, error: Exception) -> tuple[int, str]:
     """The exit status and the message when a command raises an error."""
     from sdflow_cli.main import program
 
@@ -39,33 +39,32 @@ def told(command: str, error: Exception, capsys: pytest.CaptureFixture[str]) -> 
 
     found = program.get_command(click.Context(program), command)
     assert found is not None
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as exit:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(found, "invoke", fail)
         patch.setattr(found, "parse_args", lambda *_: [])
-        main([command])
-    assert isinstance(exit.value.code, int)
-    return exit.value.code, capsys.readouterr().err
+        done = call(command)
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize(("command", "argument", "option"), GIVEN)
 def test_an_argument_of_the_library_is_told_as_the_option_that_gave_it(
-    command: str, argument: str, option: str, capsys: pytest.CaptureFixture[str]
+    command: str, argument: str, option: str
 ) -> None:
     error = ArgumentError(argument, "expected one\n  thing, found another")
-    assert told(command, error, capsys) == (1, f"Error: {option}: expected one thing, found another\n")
+    assert told(command, error) == (1, f"Error: {option}: expected one thing, found another\n")
 
 
-def test_an_error_of_a_file_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told("verify", SDFlowError("a.png: damaged"), capsys) == (1, "Error: a.png: damaged\n")
+def test_an_error_of_a_file_is_told_as_it_is() -> None:
+    assert told("verify", SDFlowError("a.png: damaged")) == (1, "Error: a.png: damaged\n")
 
 
-def test_a_full_disk_is_told_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_told_with_the_file() -> None:
     error = WriteError(28, "No space left on device", "a.h5")
-    assert told("generate", error, capsys) == (1, "Error: a.h5: cannot be written: No space left on device\n")
+    assert told("generate", error) == (1, "Error: a.h5: cannot be written: No space left on device\n")
 
 
-def test_a_bug_is_told_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
-    status, message = told("verify", KeyError("x"), capsys)
+def test_a_bug_is_told_to_be_one() -> None:
+    status, message = told("verify", KeyError("x"))
     assert status == 1
     assert message.startswith("Error: KeyError: 'x' (a bug; --debug shows where)")
 

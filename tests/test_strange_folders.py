@@ -1,32 +1,16 @@
 """Every command against folders with what does not belong there: one bad thing stops nothing else."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from factory import InProcess, write_picture, write_pictures
-from sdflow_cli.main import main
+from calls import output_of as run
+from factory import write_picture, write_pictures
 
-Run = Callable[..., str]
+pytestmark = pytest.mark.usefixtures("in_process")
+
 GENERATE = ["generate", "--model", "bicubic", "--scale", "2", "--patch-size", "16", "--variants", "1"]
 LONG = "n" * 251
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the program in this process; returns what it printed, errors last."""
-    monkeypatch.setattr("sdflow_data.generation.engines.local.LocalEngine", lambda workers: InProcess())
-
-    def call(*arguments: str | Path, status: int = 0) -> str:
-        with pytest.raises(SystemExit) as exit:
-            main([str(argument) for argument in arguments])
-        out, errors = capfd.readouterr()
-        assert exit.value.code == status, out + errors
-        assert "(a bug" not in errors and "Traceback" not in errors
-        return out + errors
-
-    return call
 
 
 @pytest.fixture
@@ -42,7 +26,7 @@ def lr(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("inside", ["", "out", "deep/er"])
-def test_no_output_lies_in_an_input(run: Run, hr: Path, lr: Path, tmp_path: Path, inside: str) -> None:
+def test_no_output_lies_in_an_input(hr: Path, lr: Path, tmp_path: Path, inside: str) -> None:
     pairs, out = tmp_path / "pairs", hr / inside
     run(*GENERATE, "--hr", hr, "--out", pairs)
     for call in (
@@ -59,14 +43,14 @@ def test_no_output_lies_in_an_input(run: Run, hr: Path, lr: Path, tmp_path: Path
     assert sorted(path.name for path in hr.iterdir()) == ["0.png", "1.png", "2.png"]
 
 
-def test_hr_and_lr_are_apart(run: Run, hr: Path, tmp_path: Path) -> None:
+def test_hr_and_lr_are_apart(hr: Path, tmp_path: Path) -> None:
     write_pictures(hr / "low")
     for lr in (hr, hr / "low", hr.parent):
         told = run("train", "--hr", hr, "--lr", lr, "--out", tmp_path.parent / "run", status=1)
         assert "expected separate HR and LR folders" in told
 
 
-def test_what_this_program_made_is_no_input(run: Run, hr: Path, tmp_path: Path) -> None:
+def test_what_this_program_made_is_no_input(hr: Path, tmp_path: Path) -> None:
     run(*GENERATE, "--hr", hr, "--out", tmp_path / "pairs")
     run("export", tmp_path / "pairs", tmp_path / "exported", "--format", "folder", "--workers", "1")
     (tmp_path / "exported").rename(hr / "exported")
@@ -86,7 +70,7 @@ def strange(hr: Path) -> Path:
     return hr
 
 
-def test_downscale_makes_the_others(run: Run, strange: Path, tmp_path: Path) -> None:
+def test_downscale_makes_the_others(strange: Path, tmp_path: Path) -> None:
     out = tmp_path / "low"
     (out / "1.png").mkdir(parents=True)
     command = ["downscale", "--model", "bicubic", "--scale", "2", strange]
@@ -110,7 +94,7 @@ def test_downscale_makes_the_others(run: Run, strange: Path, tmp_path: Path) -> 
     assert len(list((tmp_path / "v").iterdir())) == 4
 
 
-def test_generate_train_and_import_take_the_others(run: Run, strange: Path, lr: Path, tmp_path: Path) -> None:
+def test_generate_train_and_import_take_the_others(strange: Path, lr: Path, tmp_path: Path) -> None:
     told = run(*GENERATE, "--hr", strange, "--out", tmp_path / "pairs", status=1)
     assert "from 2 pictures" in told or "from 3 pictures" in told
     listed = (tmp_path / "pairs" / "failures.csv").read_text()
@@ -123,7 +107,7 @@ def test_generate_train_and_import_take_the_others(run: Run, strange: Path, lr: 
 JUNK = [".DS_Store", "._0.png", "Thumbs.db", "desktop.ini", "lost+found", "@eaDir"]
 
 
-def test_the_systems_own_files_are_in_nobodys_way(run: Run, hr: Path, tmp_path: Path) -> None:
+def test_the_systems_own_files_are_in_nobodys_way(hr: Path, tmp_path: Path) -> None:
     def litter(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         for name in JUNK:

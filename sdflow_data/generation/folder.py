@@ -91,5 +91,5 @@ def finish(out: Path, plan: Plan, provenance: Provenance) -> dict[str, Any]:
         provenance = provenance.or_else(stored)
         if provenance == stored:
             return info
-    facts = plan.recipe.to_json() | provenance.to_json()
-    return finish_dataset(out, plan.shards, facts, plan.skipped, [PLAN], described=True)
+    metadata = plan.recipe.to_json() | provenance.to_json()
+    return finish_dataset(out, plan.shards, metadata, plan.skipped, [PLAN], described=True)

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def telling(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pixels that tell where they are: red is the LR row, green the LR column; blue of LR is the variant."""
     folder = tmp_path_factory.mktemp("telling")
-    facts = {"scale": 4, "patch_size": 32, "variants": 2}
+    metadata = {"scale": 4, "patch_size": 32, "variants": 2}
     rows, columns = np.mgrid[:8, :8]
     lr = np.stack([np.dstack([rows, columns, np.full_like(rows, v)]) for v in range(2)]).astype(np.uint8)
     hr = lr[0].repeat(4, axis=0).repeat(4, axis=1)
@@ -42,8 +42,8 @@ def telling(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for patch in range(3):
             ids = [f"{number}-{patch}-{v}" for v in range(2)]
             writer.add(hr, lr, {"sample_id": ids, "source_sha256": "0", "source": "x"})
-        write_file(shard_path(folder, number), writer.finish(facts))
-    finish_dataset(folder, 2, facts)
+        write_file(shard_path(folder, number), writer.finish(metadata))
+    finish_dataset(folder, 2, metadata)
     return folder
 
 

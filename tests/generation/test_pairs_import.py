@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from sdflow_cli.import_pairs import command
+from calls import output_of
 
 from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
@@ -173,8 +172,8 @@ def truncate(path: Path) -> None:
 def test_a_truncated_picture_is_told_and_its_absence_is_an_error(folder: Path, side: str) -> None:
     truncate(folder / side / "d.png")
     arguments = ["--hr", folder / "hr", "--lr", folder / "lr", "--out", folder / "out", "--patch-size", 24]
-    result = CliRunner().invoke(command, [*map(str, arguments), "--workers", "1"])
-    assert "1 of 9 patches are missing" in str(result.exception)
+    told = output_of("import-pairs", *arguments, "--workers", "1", status=1)
+    assert "1 of 9 patches are missing" in told
     assert ("its LR picture: " in failures(folder / "out")["d.png"]) == (side == "lr")
     assert len(read_dataset(folder / "out").manifest) == 8
 

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from click.testing import CliRunner
+from calls import call, output_of
 from PIL import Image
-from sdflow_cli.inspect import command
 
 from sdflow.errors import SDFlowError
 from sdflow_data.inspection.advice import advice, advice_for_training
@@ -186,9 +185,7 @@ def test_the_command_tells_a_folder_of_photographs_from_a_dataset(tmp_path: Path
     folder = write(tmp_path / "<b>set", count=3)
     outputs = {"--json": tmp_path / "o.json", "--report": tmp_path / "o.html", "--otf": tmp_path / "o.yml"}
     options = [str(part) for pair in outputs.items() for part in pair]
-    ended = CliRunner().invoke(command, [str(folder), *options], standalone_mode=False)
-    assert ended.exception is None
-    assert "Warning: 3 photographs, too few" in ended.output
+    assert "Warning: 3 photographs, too few" in output_of("inspect", folder, *options)
     assert json.loads(outputs["--json"].read_text())["photographs"]["files"] == 3
     assert "blur_sigma: [" in outputs["--otf"].read_text()
     page = outputs["--report"].read_text()
@@ -196,6 +193,6 @@ def test_the_command_tells_a_folder_of_photographs_from_a_dataset(tmp_path: Path
     assert "<b>set" not in page
 
 
-@pytest.mark.parametrize("call", [[], ["--hr", "."], [".", "--hr", ".", "--lr", "."]])
-def test_a_call_of_neither_kind_is_wrong(call: list[str]) -> None:
-    assert CliRunner().invoke(command, call).exit_code == 2
+@pytest.mark.parametrize("arguments", [[], ["--hr", "."], [".", "--hr", ".", "--lr", "."]])
+def test_a_call_of_neither_kind_is_wrong(arguments: list[str]) -> None:
+    assert call("inspect", *arguments).returncode == 2

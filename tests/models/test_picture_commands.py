@@ -6,20 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calls import call, output_of
 from PIL import Image
-from sdflow_cli.main import main
 
 from sdflow_data.images.reading import read_picture
 from sdflow_data.models import tiles as pictures
 from sdflow_data.models.tiles import Job, downscale_picture
-
-
-def run(*arguments: str | Path) -> int:
-    """The exit code of the program."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 @pytest.fixture
@@ -39,34 +31,32 @@ def files(folder: Path) -> list[str]:
 
 def test_a_folder_becomes_png_files_of_the_same_names(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("downscale", "--model", "bicubic", "--scale", "2", photographs, out) == 0
+    output_of("downscale", "--model", "bicubic", "--scale", "2", photographs, out)
     assert files(out) == ["a.png", "b.png", "sub/c.png"]
     assert read_picture(out / "sub" / "c.png").shape == (11, 15, 3)
 
 
 def test_variants_are_numbered_and_differ(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("downscale", "--model", "classical", "--variants", "2", photographs / "a.png", out) == 0
+    output_of("downscale", "--model", "classical", "--variants", "2", photographs / "a.png", out)
     assert files(out) == ["a_v0.png", "a_v1.png"]
     assert (out / "a_v0.png").read_bytes() != (out / "a_v1.png").read_bytes()
 
 
-def test_the_last_line_says_how_many_pictures_were_written_where(
-    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_last_line_says_how_many_pictures_were_written_where(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("downscale", "--model", "bicubic", "--variants", "2", photographs, out) == 0
-    assert capsys.readouterr().out == f"{out}: 6 pictures written\n"
-    assert run("downscale", "--model", "bicubic", photographs / "a.png", tmp_path / "a.png") == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: 1 picture written\n"
+    done = call("downscale", "--model", "bicubic", "--variants", "2", photographs, out)
+    assert done.stdout == f"{out}: 6 pictures written\n"
+    done = call("downscale", "--model", "bicubic", photographs / "a.png", tmp_path / "a.png")
+    assert done.stdout == f"{tmp_path / 'a.png'}: 1 picture written\n"
 
 
 def test_a_model_goes_down_and_up_again(tiny_checkpoint: Path, photographs: Path, tmp_path: Path) -> None:
     lr, sr = tmp_path / "lr.png", tmp_path / "sr.png"
     run_folder = tiny_checkpoint.parent
     options = ("--component", "1", "--temperature", "0.5", "--seed", "3", "--device", "cpu")
-    assert run("downscale", "--model", run_folder, *options, photographs / "a.png", lr) == 0
-    assert run("upscale", "--model", run_folder, "--device", "cpu", lr, sr) == 0
+    output_of("downscale", "--model", run_folder, *options, photographs / "a.png", lr)
+    output_of("upscale", "--model", run_folder, "--device", "cpu", lr, sr)
     assert read_picture(lr).shape == (11, 15, 3) and read_picture(sr).shape == (22, 30, 3)
 
 
@@ -74,38 +64,34 @@ def test_the_same_command_makes_the_same_bytes(
     tiny_checkpoint: Path, photographs: Path, tmp_path: Path
 ) -> None:
     for out in ("one", "two"):
-        assert run("downscale", "--model", tiny_checkpoint, photographs, tmp_path / out) == 0
+        output_of("downscale", "--model", tiny_checkpoint, photographs, tmp_path / out)
     for name in files(tmp_path / "one"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_a_picture_that_fails_is_told_and_the_rest_is_made(
-    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_picture_that_fails_is_told_and_the_rest_is_made(photographs: Path, tmp_path: Path) -> None:
     (photographs / "broken\n.png").write_text("no picture")
     out = tmp_path / "out"
-    assert run("downscale", "--model", "bicubic", photographs, out) == 1
+    done = call("downscale", "--model", "bicubic", photographs, out)
+    assert done.returncode == 1
     assert files(out) == ["a.png", "b.png", "sub/c.png"]
-    told = capsys.readouterr().err.splitlines()
+    told = done.stderr.splitlines()
     assert len(told) == 2
     assert "broken .png: expected a picture" in told[0]
-    assert told[-1] == "Error: 1 of 4 pictures failed, as told above"
+    assert told[-1] == "Error: 1 of 4 pictures failed; see above"
 
 
-def test_files_that_are_there_are_refused_skipped_or_replaced(
-    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_that_are_there_are_refused_skipped_or_replaced(photographs: Path, tmp_path: Path) -> None:
     command = ("downscale", "--model", "bicubic", photographs, tmp_path / "out")
     old = tmp_path / "out" / "a.png"
     old.parent.mkdir()
     old.write_bytes(b"old")
-    assert run(*command) == 1
-    assert "a.png: expected no such file yet, found 1" in capsys.readouterr().err
+    assert "a.png: expected no such file yet, found 1" in output_of(*command, status=1)
     assert files(tmp_path / "out") == ["a.png"]
-    assert run(*command, "--existing", "skip") == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'out'}: 2 pictures written, 1 kept\n"
+    done = call(*command, "--existing", "skip")
+    assert done.stdout == f"{tmp_path / 'out'}: 2 pictures written, 1 kept\n"
     assert old.read_bytes() == b"old" and len(files(tmp_path / "out")) == 3
-    assert run(*command, "--existing", "replace") == 0
+    output_of(*command, "--existing", "replace")
     assert read_picture(old).shape == (6, 8, 3)
 
 
@@ -113,18 +99,18 @@ def test_variants_that_are_there_are_kept_and_the_others_are_those_of_a_whole_ca
     photographs: Path, tmp_path: Path
 ) -> None:
     command = ("downscale", "--model", "classical", photographs / "a.png", "--variants", "3")
-    assert run(*command, tmp_path / "whole") == 0
-    assert run(*command, tmp_path / "part") == 0
+    output_of(*command, tmp_path / "whole")
+    output_of(*command, tmp_path / "part")
     (tmp_path / "part" / "a_v0.png").write_bytes(b"old")
     (tmp_path / "part" / "a_v2.png").unlink()
-    assert run(*command, tmp_path / "part", "--existing", "skip") == 0
+    output_of(*command, tmp_path / "part", "--existing", "skip")
     assert (tmp_path / "part" / "a_v0.png").read_bytes() == b"old"
     whole, part = (tmp_path / name / "a_v2.png" for name in ("whole", "part"))
     assert whole.read_bytes() == part.read_bytes()
 
 
 def test_an_interruption_tells_how_to_go_on_and_that_is_true(
-    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("downscale", "--model", "bicubic", photographs, tmp_path / "out")
 
@@ -135,11 +121,11 @@ def test_an_interruption_tells_how_to_go_on_and_that_is_true(
 
     with monkeypatch.context() as patch:
         patch.setattr(pictures, "downscale_picture", interrupted)
-        assert run(*command) == 130
-    assert "Finished pictures are kept; with --existing skip" in capsys.readouterr().err
+        told = output_of(*command, status=130)
+    assert "Finished pictures are kept; with --existing skip" in told
     assert files(tmp_path / "out") == ["a.png"]
-    assert run(*command, "--existing", "skip") == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'out'}: 2 pictures written, 1 kept\n"
+    done = call(*command, "--existing", "skip")
+    assert done.stdout == f"{tmp_path / 'out'}: 2 pictures written, 1 kept\n"
     assert files(tmp_path / "out") == ["a.png", "b.png", "sub/c.png"]
 
 
@@ -155,14 +141,9 @@ def test_an_interruption_tells_how_to_go_on_and_that_is_true(
     ],
 )
 def test_a_wrong_model_is_one_line_before_any_work(
-    arguments: list[str],
-    message: str,
-    photographs: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], message: str, photographs: Path, tmp_path: Path
 ) -> None:
-    assert run(*arguments, photographs, tmp_path / "out") == 1
-    told = capsys.readouterr().err
+    told = output_of(*arguments, photographs, tmp_path / "out", status=1)
     assert told.startswith(message) and told.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
@@ -180,12 +161,11 @@ def test_a_wrong_model_is_one_line_before_any_work(
     ],
 )
 def test_a_wrong_call_ends_with_2(wrong: list[str], photographs: Path, tmp_path: Path) -> None:
-    assert run("downscale", "--model", "bicubic", *wrong, photographs, tmp_path / "out") == 2
+    assert call("downscale", "--model", "bicubic", *wrong, photographs, tmp_path / "out").returncode == 2
 
 
-def test_models_are_listed_with_scale_and_description(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("models") == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_models_are_listed_with_scale_and_description() -> None:
+    lines = output_of("models").splitlines()
     assert lines[0].startswith("bicubic") and "x2/4/8" in lines[0]
     assert lines[1].startswith("classical") and "JPEG" in lines[1]
 

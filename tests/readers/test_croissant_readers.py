@@ -26,8 +26,10 @@ def test_croissant_reads_every_row(tmp_path: Path, format: str, split: str | Non
 
 def test_croissant_reads_every_row_of_a_dataset(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "dataset")
-    facts = {name: value for name, value in dataset.info.items() if name not in ("counts", "files")}
-    finish_dataset(dataset.folder, dataset.info["counts"]["shards"], facts | SAID.to_json(), described=True)
+    metadata = {name: value for name, value in dataset.info.items() if name not in ("counts", "files")}
+    finish_dataset(
+        dataset.folder, dataset.info["counts"]["shards"], metadata | SAID.to_json(), described=True
+    )
     check(dataset.folder, dataset)
 
 
