@@ -1,9 +1,10 @@
-"""What each term of the objective brings: the same training with terms taken out, held against the camera.
+"""The effect of each term of the objective: trainings without it, compared with the camera.
 
     python benchmarks/ablations.py --hr HR --lr LR --val-hr VAL_HR --val-lr VAL_LR --scale 2 --out runs/terms
 
-A row a variation, trained for the same number of steps from the same seed with ``tiny`` networks: enough to
-rank. Each is a training run of its own under OUT; run again, the command goes on where it was stopped.
+The table has one row per variation. All are trained for the same number of steps from the same seed, with
+``tiny`` networks, which is enough for a ranking. Each has its own run under OUT. The same command continues
+after an interruption.
 """
 
 import math
@@ -32,7 +33,7 @@ VARIATIONS: dict[str, dict[str, float]] = {
     **{f"without {name}": {name: 0.0} for name, term in TERMS.items() if term.weight},
     **{f"with {name}": {name: 0.1} for name, term in TERMS.items() if not term.weight},
 }
-"""Weights that are other than the terms' own."""
+"""Weights that replace the defaults, by variation."""
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -41,11 +42,13 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--lr", required=True, type=FOLDER, help="LR photographs to train on, of other scenes.")
 @click.option("--val-hr", required=True, type=FOLDER, help="HR of aligned pairs.")
 @click.option("--val-lr", required=True, type=FOLDER, help="LR of aligned pairs, the same names.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the runs are kept.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder of the runs.")
 @click.option("--scale", type=int, default=2, show_default=True)
-@click.option("--steps", type=int, default=1_000, show_default=True, help="Of each run.")
+@click.option("--steps", type=int, default=1_000, show_default=True, help="Steps of each run.")
 @click.option("--threads", type=int, default=1, show_default=True)
-@click.option("--only", "chosen", multiple=True, type=click.Choice(list(VARIATIONS)), help="These alone.")
+@click.option(
+    "--only", "chosen", multiple=True, type=click.Choice(list(VARIATIONS)), help="Only these variations."
+)
 @json_option
 def main(
     hr: Path,

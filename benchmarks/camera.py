@@ -1,12 +1,13 @@
-"""How near a degrader comes to a real camera, on aligned pairs that nothing was trained on.
+"""The distance of degraders from a real camera, on aligned pairs that no training has used.
 
     python benchmarks/camera.py --hr VAL_HR --lr VAL_LR --scale 2 --model bicubic --model runs/camera
 
-A column a degrader, and for trained ones a column a temperature; the last is the camera against itself. Grey
-PSNR and SSIM, border cropped, are means over the scenes; levels are 8-bit levels. A classifier learns on some
-scenes and is asked on others; 0.5 is that it cannot tell. Of a simulated camera, ``--clean`` takes its
-pictures without noise and ``--again`` others of the same scenes: its own samples. Without these, the camera's
-distances and AUC are of one half of its scenes from the other, which differ in content too.
+The table has one column per degrader, and for trained models one per temperature. The last column compares
+the camera with itself. Grey PSNR and SSIM, border cropped, are means over the scenes. Levels are 8-bit
+levels. A classifier is trained on some scenes and tested on others; an AUC of 0.5 means that it detects
+nothing. For a simulated camera, ``--clean`` are its pictures without noise, and ``--again`` second exposures
+of the same scenes. Without these, the distances and AUC of the camera compare one half of its scenes with
+the other half, which also differ in content.
 """
 
 import math
@@ -61,8 +62,13 @@ SPREADS = tuple(
 
 @dataclass(frozen=True)
 class Scenes:
-    """Aligned pairs: the files, the camera's pictures, bicubic's, and, if known, the camera's without noise
-    and exposed once more."""
+    """Aligned pairs.
+
+    Attributes:
+        hr, lr: the files.
+        real, bicubic: the LR pictures of the camera, and bicubic LR.
+        clean, again: the camera's pictures without noise, and second exposures; None if unknown.
+    """
 
     hr: list[Path]
     lr: list[Path]
@@ -75,7 +81,7 @@ class Scenes:
     def read(
         cls, hr: Path, lr: Path, scale: int, clean: Path | None = None, again: Path | None = None
     ) -> "Scenes":
-        """All pictures of a folder, and those of the same names in the others."""
+        """Read all pictures of a folder, and those of the same names in the others."""
         names = find_pictures(hr)
         bicubic = BicubicDegrader(scale)
 
@@ -94,7 +100,7 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Classifier:
-    """How long, and over how many splits of the scenes, a classifier is trained."""
+    """The numbers of training steps of a classifier, and the number of splits of the scenes."""
 
     steps: tuple[int, ...] = (1000, 2500)
     splits: int = 3
@@ -128,10 +134,12 @@ class Classifier:
     multiple=True,
     default=(1.0, 0.8),
     show_default=True,
-    help="Of samples of trained models.",
+    help="Temperature of samples of trained models.",
 )
 @click.option("--classifier-steps", type=int, multiple=True, default=Classifier.steps, show_default=True)
-@click.option("--splits", type=int, default=Classifier.splits, show_default=True, help="Of the scenes.")
+@click.option(
+    "--splits", type=int, default=Classifier.splits, show_default=True, help="Splits of the scenes."
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="auto", show_default=True)
 @json_option
@@ -178,7 +186,7 @@ def main(
 def measure(
     degrader: Degrader, scenes: Scenes, temperature: float, classifier: Classifier
 ) -> dict[str, float]:
-    """All rows of a degrader's column that are about its LR."""
+    """The rows about LR for one degrader."""
     scores: dict[str, list[float]] = {}
     samples, means, shifts, spreads = [], [], [], []
     for number, (path, camera) in enumerate(zip(scenes.hr, scenes.real)):
@@ -210,7 +218,7 @@ def measure(
 
 
 def spread(variances: np.ndarray, bicubic: np.ndarray) -> tuple[float, float, float]:
-    """Mean variance between samples: of all pixels, of the flattest tenth of them, of the roughest."""
+    """Mean variance between samples: over all pixels, over the flattest tenth, over the roughest tenth."""
     brightness = bicubic.astype(np.float32).mean(2)
     detail = np.abs(brightness - cv2.GaussianBlur(brightness, (0, 0), 2))
     order = np.argsort(cv2.GaussianBlur(detail, (0, 0), 4).ravel())
@@ -229,7 +237,7 @@ def sample(path: Path, degrader: Degrader, variants: int, temperature: float) ->
 def realism(
     samples: list[np.ndarray], means: list[np.ndarray], scenes: Scenes, classifier: Classifier
 ) -> dict[str, float]:
-    """Distances of samples from the camera's pictures, and whether a classifier can tell them apart."""
+    """Distances of samples from the camera's pictures, and the AUC of classifiers."""
     frame, real = (_frame(pictures, scenes) for pictures in (samples, scenes.real))
     table = compare(frame, real)
     of_mean = _frame(means, scenes)["noise_sigma"].median()
@@ -243,7 +251,7 @@ def realism(
 
 
 def camera_itself(scenes: Scenes, classifier: Classifier) -> dict[str, float]:
-    """The camera's own values, and how far one half of its scenes is from the other: the floor."""
+    """The values of the camera itself, and the distances of its scenes from one another: the floor."""
     frame = _frame(scenes.real, scenes)
     table = compare(frame, frame)
     rows = _noise(frame) | {f"distance of {name}": table.loc[name, "floor"] for name in WATCHED}
@@ -355,7 +363,7 @@ def bicubic_upscaled(scenes: Scenes, scale: int) -> list[np.ndarray]:
 
 
 def super_resolution(scenes: Scenes, resolved: list[np.ndarray]) -> dict[str, float]:
-    """The other direction: HR of the camera's pictures against the true HR."""
+    """The rows about super-resolution: SR of the camera's pictures against the true HR."""
     pairs = [(picture, read_picture(path)) for picture, path in zip(resolved, scenes.hr)]
     return {
         "SR: PSNR at temperature 0, dB": float(np.mean([psnr(*pair) for pair in pairs])),
@@ -381,7 +389,7 @@ def ssim(picture: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _noise(frame: pd.DataFrame) -> dict[str, float]:
-    """Noise in flat areas: over all, and at each brightness that enough patches have."""
+    """Noise in flat areas: over all patches, and at each brightness of enough patches."""
     rows = {"noise level, levels": frame["noise_sigma"].median()}
     for low, high in pairwise(BRIGHTNESS):
         at = frame.loc[frame["flat_level"].between(low, high, inclusive="left"), "noise_sigma"].dropna()
@@ -392,7 +400,7 @@ def _noise(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def _frame(pictures: list[np.ndarray], scenes: Scenes) -> pd.DataFrame:
-    """Statistics of patches."""
+    """Statistics of the patches of pictures, with ``residual_std``."""
     patches, groups = _patches(pictures)
     residual = patches.astype(np.float32) - _patches(scenes.bicubic)[0]
     spread = np.sqrt(residual.var((1, 2)).mean(1))
@@ -400,7 +408,7 @@ def _frame(pictures: list[np.ndarray], scenes: Scenes) -> pd.DataFrame:
 
 
 def _patches(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Patches of all pictures at the same places, and the number of each one's scene."""
+    """Patches of all pictures at the same positions, and the number of the scene of each."""
     cut = [cut_patches(picture, PATCH, PATCHES) for picture in pictures]
     return np.concatenate(cut), np.repeat(np.arange(len(cut)), [len(patches) for patches in cut])
 

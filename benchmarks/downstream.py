@@ -1,13 +1,14 @@
-"""Do learned degradations make better SR models? One small network, one budget, several kinds of pairs.
+"""The effect of degradations on SR models: one small network, one budget, several models_by_name of pairs.
 
     python benchmarks/downstream.py --data CITY100 --model city100-nikon-x2 --out downstream
 
-CITY100 holds train_hr, val_hr and val_lr (aligned). The network is trained at scale 2 on pairs that `sdflow
-generate` makes of train_hr, by bicubic, by `classical` and by each model, and on those of the best linear
-kernel, fitted on the first half of the validation pairs. Oracles are trained on these real pairs themselves,
-and on what oracles.py makes of them. All are tested on real LR of the other half.
+CITY100 contains train_hr, and val_hr and val_lr (aligned). The network is trained at scale 2 on pairs of
+train_hr by `sdflow generate` (bicubic, `classical` and each model), and by the best linear kernel, fitted on
+the first half of the validation pairs. Oracles are trained on these real pairs, and on the modified real
+pairs of oracles.py. All networks are tested on real LR of the other half.
 
-It goes on where it was stopped or killed. With ``--minutes`` it stops by itself; the exit status is then 1:
+The same command continues after an interruption. With ``--minutes`` it stops by itself, with exit status 1 if
+there is more to do:
 
     until python benchmarks/downstream.py --minutes 9 ...; do :; done
 """
@@ -55,7 +56,7 @@ Scene = tuple[np.ndarray, np.ndarray]
 
 
 class SmallSR(nn.Module):
-    """Bicubic enlargement, and what eight residual blocks at LR size add to it: 0.16 M parameters."""
+    """Bicubic enlargement plus the output of eight residual blocks at LR size; 0.16 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,6 +73,7 @@ class SmallSR(nn.Module):
         nn.init.zeros_(self.last.weight)
 
     def forward(self, lr: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, 3, sH, sW), in [0, 1]."""
         enlarged = F.interpolate(lr, scale_factor=SCALE, mode="bicubic")
         features = self.first(lr)
         for block in self.blocks:
@@ -85,15 +87,18 @@ class SmallSR(nn.Module):
     "--model", "models", multiple=True, required=True, help="SDFlow of scale 2: built in, or a run."
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="For pairs, networks and the table."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The folder of pairs, networks and the table.",
 )
 @click.option("--steps", default=1500, show_default=True)
 @click.option("--batch-size", default=BATCH, show_default=True)
 @click.option("--seeds", default=3, show_default=True)
-@click.option("--stride", default=STRIDE, show_default=True, help="Between HR patches.")
+@click.option("--stride", default=STRIDE, show_default=True, help="Distance between HR patches.")
 @click.option("--temperature", default=1.0, show_default=True)
 @click.option("--minutes", type=float, help="Stop after so long, with exit status 1 if there is more to do.")
-@click.option("--device", default="cpu", show_default=True, help="Of the networks and the models.")
+@click.option("--device", default="cpu", show_default=True, help="Device of the networks and the models.")
 @json_option
 def main(
     data: Path,
@@ -124,19 +129,19 @@ def main(
         for n in find_pictures(data / "val_hr")
     ]
     half = len(scenes) // 2
-    kinds = {Path(model).name: model for model in (BICUBIC, "classical", *models)}
+    models_by_name = {Path(model).name: model for model in (BICUBIC, "classical", *models)}
     settings: dict[str, Any] = {"data": data.name, "steps": steps, "batch_size": batch_size}
     settings |= {"stride": stride, "temperature": temperature}
-    settings |= {name: load_degrader(model, SCALE).fingerprint for name, model in kinds.items()}
+    settings |= {name: load_degrader(model, SCALE).fingerprint for name, model in models_by_name.items()}
     _claim(out, settings)
-    names = [*kinds, LINEAR, *ORACLES]
+    names = [*models_by_name, LINEAR, *ORACLES]
     for name in names:
         todo = [seed for seed in range(seeds) if not _part(out, name, seed, ".json").exists()]
         if not todo or time.monotonic() > deadline:
             continue
         folder = out / "pairs" / _file_name(name)
-        if name in kinds:
-            generate(request(model=kinds[name]), [data / "train_hr"], folder, LocalEngine(1))
+        if name in models_by_name:
+            generate(request(model=models_by_name[name]), [data / "train_hr"], folder, LocalEngine(1))
         elif name == LINEAR:
             kernel = fit_kernel(scenes[:half])
             sharp = [read_picture(data / "train_hr" / n) for n in find_pictures(data / "train_hr")]
@@ -149,13 +154,13 @@ def main(
             network = train(pairs, steps, batch_size, seed, device, _part(out, name, seed, ".pt"), deadline)
             if network is not None:
                 scores = _scores([upscale(network, lr) for _, lr in scenes[half:]], scenes[half:])
-                told = {"pairs": name, "seed": seed, **scores, "commit": commit(), "machine": machine()}
-                write_file(_part(out, name, seed, ".json"), json.dumps(told).encode())
+                found = {"pairs": name, "seed": seed, **scores, "commit": commit(), "machine": machine()}
+                write_file(_part(out, name, seed, ".json"), json.dumps(found).encode())
     return _report(out, names, seeds, scenes[half:])
 
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Make OUT, or see that it was made with these settings."""
+    """Create OUT, or check that it was created with these settings."""
     (out / "networks").mkdir(parents=True, exist_ok=True)
     (out / "pairs").mkdir(exist_ok=True)
     path = out / "settings.json"
@@ -174,7 +179,7 @@ def _part(out: Path, name: str, seed: int, ending: str) -> Path:
 
 
 def _import(folder: Path, pictures: list[Scene], stride: int) -> None:
-    """A dataset of aligned pictures, which are left beside it."""
+    """Write aligned pictures, and import them as a dataset."""
     hr_folder, lr_folder = (folder.with_name(f"{folder.name}-{side}") for side in ("hr", "lr"))
     for side, number in ((hr_folder, 0), (lr_folder, 1)):
         side.mkdir(exist_ok=True)
@@ -187,21 +192,21 @@ def _import(folder: Path, pictures: list[Scene], stride: int) -> None:
 def train(
     pairs: PairedShards, steps: int, batch_size: int, seed: int, device: str, kept: Path, deadline: float
 ) -> SmallSR | None:
-    """The network, trained on random crops of the pairs, flipped and turned; L1, Adam, cosine rate.
+    """Train the network on random crops of the pairs, mirrored and rotated (L1, Adam, cosine schedule).
 
-    Bit for bit the same, however often it is stopped and called again: each step is a function of the seed
-    and its number.
+    Interruptions do not change the result, because each step is a function of the seed and its number.
 
     Args:
-        pairs: with crops and symmetries.
-        steps, batch_size: how long, and crops a step.
-        seed: of weights and batches.
-        device: of the network; "auto" for the best there is.
-        kept: where the state is kept.
-        deadline: on the monotonic clock.
+        pairs: the pairs, with crops and symmetries.
+        steps: the number of steps.
+        batch_size: the number of crops in a step.
+        seed: the seed of weights and batches.
+        device: the device of the network; "auto" for the best one.
+        kept: the file of the state.
+        deadline: a time of the monotonic clock.
 
     Returns:
-        None if the deadline passed before the last step.
+        The network; None if the deadline passed before the last step.
     """
     device = choose_device(device)
     torch.manual_seed(seed)
@@ -209,13 +214,13 @@ def train(
     network = SmallSR().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=1e-5)
-    keeps = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
     begin = 0
     if kept.exists():
         state = torch.load(kept, map_location=device, weights_only=True)
         begin = state.pop("step")
         for key, value in state.items():
-            keeps[key].load_state_dict(value)
+            parts[key].load_state_dict(value)
     for step in progress(range(begin, steps), kept.stem, "steps"):
         if time.monotonic() > deadline:
             return None
@@ -227,7 +232,7 @@ def train(
         schedule.step()
         if (step + 1) % SAVED_EVERY == 0 or step + 1 == steps:
             with replacing(kept) as aside:
-                torch.save({**{k: v.state_dict() for k, v in keeps.items()}, "step": step + 1}, aside)
+                torch.save({**{k: v.state_dict() for k, v in parts.items()}, "step": step + 1}, aside)
     return network
 
 
@@ -240,14 +245,14 @@ def _batch(pairs: PairedShards, size: int, seed: int, step: int) -> tuple[Tensor
 
 @torch.no_grad()
 def upscale(network: SmallSR, lr: np.ndarray) -> np.ndarray:
-    """A picture, enlarged: uint8 (H, W, 3) -> uint8 (sH, sW, 3)."""
+    """Super-resolve a picture: uint8 (H, W, 3) to uint8 (sH, sW, 3)."""
     device = next(network.parameters()).device
     levels = torch.from_numpy(lr.transpose(2, 0, 1)[None].copy()).to(device).float() / 255
     return quantise(255 * network(levels)[0].permute(1, 2, 0)).cpu().numpy()
 
 
 def gmsd(picture: np.ndarray, truth: np.ndarray) -> float:
-    """Gradient magnitude similarity deviation (Xue et al., 2014): 0 is the same; needs no weights."""
+    """Gradient magnitude similarity deviation (Xue et al., IEEE TIP 2014); 0 for equal pictures."""
     magnitudes = []
     for levels in (grey(picture), grey(truth)):
         small = ndimage.uniform_filter(levels, 2)[::2, ::2]
@@ -264,7 +269,7 @@ def _scores(results: list[np.ndarray], scenes: list[Scene]) -> dict[str, float]:
 
 
 def _report(out: Path, names: list[str], seeds: int, scenes: list[Scene]) -> bool:
-    """Print and write what there is; True if that is all."""
+    """Print and write the results so far; True if all networks are trained."""
     paths = [_part(out, name, seed, ".json") for name in names for seed in range(seeds)]
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
     done = [name for name in names if any(row["pairs"] == name for row in rows)]
@@ -289,7 +294,7 @@ def _report(out: Path, names: list[str], seeds: int, scenes: list[Scene]) -> boo
 
 
 def _table(scores: pd.DataFrame, order: list[str]) -> str:
-    """A row per kind of pairs: mean, sample deviation over seeds, share of the gap to real pairs closed."""
+    """One row per kind of pairs: mean, deviation over seeds, and position from bicubic to real pairs."""
     groups = scores.groupby("pairs")
     mean, spread = groups.mean().loc[order], groups.std(ddof=1).loc[order]
     gap = (mean - mean.loc[BICUBIC]) / (mean.loc[REAL] - mean.loc[BICUBIC])

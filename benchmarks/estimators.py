@@ -1,9 +1,9 @@
-"""How far off the estimators of sdflow_data.statistics are: known degradations, measured again.
+"""Bias and spread of the estimators of sdflow_data.statistics on known degradations.
 
     python benchmarks/estimators.py
 
-prints the table of docs/statistics.md. The photographs are those of scikit-image, the patches those that
-`sdflow inspect` would see: 64x64 LR pixels, each measured by itself.
+prints the table of docs/statistics.md. The photographs are those of scikit-image. Patches have 64x64 LR
+pixels, and each is measured separately, as in `sdflow inspect`.
 """
 
 import io
@@ -37,12 +37,12 @@ class Case:
 
     @property
     def bias(self) -> float:
-        """Median estimate less the truth."""
+        """Median estimate minus the truth."""
         return float(np.nanmedian(self.estimates) - self.truth)
 
     @property
     def spread(self) -> float:
-        """Half of what the middle 68 % of the patches span: one standard deviation, were it Gaussian."""
+        """Half of the central 68 % range of the estimates: the standard deviation of a Gaussian."""
         low, high = np.nanquantile(self.estimates, [0.16, 0.84])
         return float((high - low) / 2)
 
@@ -55,12 +55,12 @@ def photographs() -> list[np.ndarray]:
 
 
 def clean_photographs() -> list[np.ndarray]:
-    """The photographs at a third of their size, where their own noise and JPEG blocks are gone: float."""
+    """The photographs at a third of their size, float, which removes their noise and JPEG blocks."""
     return [_downscale(photograph, 3) for photograph in photographs()]
 
 
 def cases(random: np.random.Generator) -> Iterator[Case]:
-    """Every estimator that has a truth to be held against."""
+    """All estimators with a known truth."""
     clean = clean_photographs()
     for sigma in (2.0, 5.0, 10.0, 15.0, 25.0):
         noisy = _patches([_round(photo + random.normal(0, sigma, photo.shape)) for photo in clean])

@@ -1,10 +1,9 @@
-"""Where the time of `sdflow generate` goes on a CPU: the model, and everything else.
+"""The processor time of the steps of `sdflow generate` on a CPU.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/generating.py --hr FOLDER_OF_PHOTOGRAPHS [--preset paper]
 
-Prints a Markdown table. A worker, which has one thread for arithmetic as in a run, makes a shard, after one
-that does not count. What is counted is processor time, since that is what workers compete for. The model's
-weights are random.
+Prints a Markdown table. A worker with one arithmetic thread, as in a run, makes two shards, and the second is
+measured. Processor time is measured, because workers compete for it. The weights of the model are random.
 """
 
 import resource
@@ -72,8 +71,16 @@ def main(
 def measure(
     request: GenerationRequest, hr: Path, folder: Path, seconds: dict[str, float]
 ) -> tuple[float, int]:
-    """Make a shard twice; the processor time of the second in all, and of its steps in ``seconds``, and how
-    many patches it has."""
+    """Make a shard twice and measure the second time.
+
+    Args:
+        request, hr: the settings and the photographs.
+        folder: a folder for the shard.
+        seconds: gets the processor time of each step.
+
+    Returns:
+        The processor time of the whole shard, and the number of its patches.
+    """
     (folder / "shards").mkdir(exist_ok=True)
     found, failures = scan([hr])
     plan = Plan(request.recipe(None)).extended(found, failures)
@@ -87,7 +94,7 @@ def measure(
 
 
 def count_time(seconds: dict[str, float]) -> None:
-    """Have the steps of a worker add the time that they take to ``seconds``."""
+    """Wrap the steps of a worker so that they add their processor time to ``seconds``."""
 
     def counted(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)

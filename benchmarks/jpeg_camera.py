@@ -1,4 +1,4 @@
-"""A camera's photographs as JPEG files: are its samples told from them more easily than from the PNG ones?
+"""Photographs of a camera as JPEG files, to test whether samples match them as well as PNG files.
 
     python benchmarks/jpeg_camera.py --lr city100/train_lr --val-lr city100/val_lr --out data/jpeg
     for lr in city100/train_lr data/jpeg/lr; do
@@ -7,8 +7,8 @@
     python benchmarks/camera.py --hr city100/val_hr --lr city100/val_lr --scale 2 --model runs/city100
     python benchmarks/camera.py --hr city100/val_hr --lr data/jpeg/val_lr --scale 2 --model runs/jpeg
 
-LR photographs to train on become JPEG files, of which training reads the codec. Those to judge by are decoded
-again, to PNG files of their old names.
+The LR photographs for training become JPEG files, from which training reads the codec. Those for testing are
+decoded again to PNG files of the same names.
 """
 
 from pathlib import Path
@@ -22,14 +22,14 @@ from sdflow_data.images.writing import encode_png
 
 
 @click.command()
-@click.option("--lr", required=True, type=click.Path(exists=True, path_type=Path), help="To train on.")
-@click.option("--val-lr", required=True, type=click.Path(exists=True, path_type=Path), help="To judge by.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the folders go.")
-@click.option("--codec", default="jpeg:75:420", show_default=True, help="As of `sdflow downscale`.")
+@click.option("--lr", required=True, type=click.Path(exists=True, path_type=Path), help="LR for training.")
+@click.option("--val-lr", required=True, type=click.Path(exists=True, path_type=Path), help="LR for testing.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for the results.")
+@click.option("--codec", default="jpeg:75:420", show_default=True, help="As for `sdflow downscale`.")
 def main(lr: Path, val_lr: Path, out: Path, codec: str) -> None:
     """Write lr/ of JPEG files and val_lr/ of PNG files."""
-    asked = parse_codec(codec)
-    jpeg = asked.draw() if asked else None
+    parsed = parse_codec(codec)
+    jpeg = parsed.draw() if parsed else None
     if jpeg is None:
         raise click.UsageError(f"--codec: expected jpeg:Q[:444|422|420], found {codec}")
     for name in find_pictures(lr):

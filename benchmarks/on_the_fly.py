@@ -1,11 +1,10 @@
-"""What a training pays for pairs made while it runs, against pairs that are read.
+"""The speed of pairs that are made during training, against pairs that are read.
 
     OMP_NUM_THREADS=1 python benchmarks/on_the_fly.py --hr FOLDER_OF_PHOTOGRAPHS --model city100-nikon-x2
 
-Prints a Markdown table of LR samples a second: an epoch of `OnTheFly` with each model, `Degradation` on
-batches that are there already, and shards of the same samples through `PairedShards`. On a CPU processor
-time counts, in this process alone; on a GPU the clock does. Before that, an epoch on the fly is compared with
-the samples that `generate` stored.
+Prints a Markdown table of LR samples per second: `OnTheFly` with each model, `Degradation` on loaded batches,
+and `PairedShards` on shards of the same samples. On a CPU, the processor time of this process is measured;
+on a GPU, the elapsed time. Before that, an epoch of `OnTheFly` is compared with the samples of `generate`.
 """
 
 import shutil
@@ -35,8 +34,10 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 @click.command()
 @click.option("--hr", required=True, type=click.Path(exists=True, path_type=Path), help="Photographs.")
-@click.option("--model", required=True, help="As for `sdflow generate`; `classical` goes beside it.")
-@click.option("--photographs", type=click.IntRange(min=1), default=2, show_default=True, help="How many.")
+@click.option("--model", required=True, help="As for `sdflow generate`. `classical` is measured too.")
+@click.option(
+    "--photographs", type=click.IntRange(min=1), default=2, show_default=True, help="Number of photographs."
+)
 @click.option("--patch-size", default=192, show_default=True)
 @click.option("--variants", type=int, multiple=True, default=(1, 4, 16), show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
@@ -79,7 +80,7 @@ def main(
 def _ways(
     model: str, scale: int, hr: Path, shards: Path, patch_size: int, k: int, device: str
 ) -> dict[str, Callable[[], Batches]]:
-    """Ways to batches of pairs; each call is an epoch."""
+    """Sources of batches of pairs. Each call is an epoch."""
 
     def on_the_fly(model: str, device: str) -> Batches:
         return OnTheFly(
@@ -105,7 +106,7 @@ def _ways(
 
 
 def _sums(batches: Batches) -> list[tuple[float, float]]:
-    """Of the pictures of an epoch, whatever their order."""
+    """Sums over the pictures of an epoch, independent of their order."""
     return sorted(
         (float(a.double().sum()), float(b.double().sum())) for hr, lr in batches for a, b in zip(hr, lr)
     )

@@ -1,9 +1,9 @@
-"""Real pairs with one thing about the camera taken away: what blur, noise, colour and place each cost.
+"""Real pairs without one property of the camera: the effects of blur, noise, colour and shift.
 
-A camera's picture is taken apart: what the best linear kernel makes of HR (its blur and its place), slow
-differences from that (colour), and the rest (noise, and what no kernel explains). Each oracle puts it
-together again with one part as in pairs that know nothing of it. With the rest from elsewhere in the picture
-there is noise of the right kind, but nothing of the content that the kernel leaves.
+A picture of the camera is a sum of three parts: HR under the best linear kernel (blur and shift), slow
+differences from it (colour), and the rest (noise, and content that no kernel explains). Each oracle adds them
+up with one part replaced by that of pairs without the property. If the rest is moved within the picture, its
+noise is of the right kind, but content is lost.
 """
 
 from collections.abc import Callable
@@ -20,22 +20,22 @@ from sdflow_data.statistics.kernel import Kernel, kernel_sums
 
 PATCH = 128
 SLOW = 8.0
-"""Deviation of the Gaussian blur that leaves colour and takes noise, in LR pixels."""
+"""Standard deviation, in LR pixels, of the Gaussian blur that separates colour from noise."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """``lr = blurred + colour + noise``, float32 (h, w, 3); ``moved`` is right and down, in LR pixels."""
+    """``lr = blurred + colour + noise``, float32 (h, w, 3); ``shift`` is (right, down) in LR pixels."""
 
     bicubic: np.ndarray
     blurred: np.ndarray
     colour: np.ndarray
     noise: np.ndarray
-    moved: np.ndarray
+    shift: np.ndarray
 
     @classmethod
     def of(cls, hr: np.ndarray, lr: np.ndarray) -> "Parts":
-        """Of an aligned pair, by the kernel that fits it best."""
+        """The parts of an aligned pair, by its best linear kernel."""
         kernel = fit_kernel([(hr, lr)])
         blurred = apply_kernel(kernel, hr)
         rest = lr.astype(np.float32) - blurred
@@ -46,13 +46,13 @@ class Parts:
 
 ORACLES: dict[str, Callable[[Parts], np.ndarray]] = {
     "real pairs": lambda p: p.blurred + p.colour + p.noise,
-    "real, without blur": lambda p: _move(p.bicubic, p.moved) + p.colour + p.noise,
+    "real, without blur": lambda p: _moved(p.bicubic, p.shift) + p.colour + p.noise,
     "real, without noise": lambda p: p.blurred + p.colour,
     "real, noise from elsewhere": lambda p: p.blurred + p.colour + _roll_half(p.noise),
     "real, colours of HR": lambda p: p.blurred + p.noise,
-    "real, in place": lambda p: _move(p.blurred, -p.moved) + p.colour + p.noise,
+    "real, in place": lambda p: _moved(p.blurred, -p.shift) + p.colour + p.noise,
 }
-"""By name: LR levels of the parts of a pair. The first has all as it is."""
+"""The oracles by name: functions from parts to LR levels. The first changes nothing."""
 
 
 def oracle_lr(name: str, hr: np.ndarray, lr: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def fit_kernel(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Kernel:
 
 
 def apply_kernel(kernel: Kernel, hr: np.ndarray) -> np.ndarray:
-    """What a kernel makes of a picture: float32 (h, w, 3). Its taps are made to sum to 1: colours stay."""
+    """Apply a kernel to a picture: float32 (h, w, 3). Taps are normalised to sum 1 to keep colours."""
     side = len(kernel.taps)
     before = (side - kernel.scale) // 2
     padding = [(before, side - kernel.scale - before)] * 2 + [(0, 0)]
@@ -78,8 +78,8 @@ def apply_kernel(kernel: Kernel, hr: np.ndarray) -> np.ndarray:
     return F.conv2d(padded[:, None], taps, stride=kernel.scale)[:, 0].permute(1, 2, 0).numpy()
 
 
-def _move(picture: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    right, down = moved
+def _moved(picture: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    right, down = shift
     return ndimage.shift(picture, (down, right, 0), order=5, mode="reflect")
 
 

@@ -1,10 +1,10 @@
-"""What it costs to read pairs back: shards through PairedShards, PNG files in folders, PNG in LMDB.
+"""The speed of reading pairs: shards through PairedShards, PNG files in folders, PNG in LMDB.
 
     python benchmarks/reading.py --hr FOLDER_OF_PHOTOGRAPHS [--patches 256]
 
-Prints a Markdown table. A dataset is made by the `classical` degrader at scale 4 and exported to the other
-two; all give the same float tensors, in random order, in batches of 16 through a DataLoader, from a warm page
-cache. All ways take turns within each repeat; figures are medians.
+Prints a Markdown table. A dataset of the `classical` degrader at scale 4 is exported to the other two
+formats. All give the same float tensors, in random order, in batches of 16 through a DataLoader, from a warm
+page cache. Each repeat runs all formats. The figures are medians.
 """
 
 import statistics
@@ -123,7 +123,7 @@ def main(hr: Path, patches: int, variants: int, repeats: int) -> None:
 
 
 def make_dataset(hr: Path, out: Path, patches: int, variants: int) -> None:
-    """Make one shard, and a dataset of it alone."""
+    """Make a dataset of a single shard."""
     request = GenerationRequest(model="classical", variants=variants, patches_per_shard=patches)
     generate(request, [hr], out, LocalEngine(1), range(0, 1))
     finish_dataset(out, 1, request.recipe(None).to_json())
@@ -140,7 +140,7 @@ def read_all(pairs: Dataset[Pair], workers: int) -> float:
 
 
 def disk_bytes(folder: Path) -> int:
-    """What the files in a folder take; files with several names count once."""
+    """The size of the files in a folder. Hard links count once."""
     return sum(
         {path.stat().st_ino: path.stat().st_size for path in folder.rglob("*") if path.is_file()}.values()
     )

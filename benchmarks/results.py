@@ -1,4 +1,4 @@
-"""What the benchmarks share: results as JSON beside the printed tables, with the commit and the machine."""
+"""Results of benchmarks as JSON, with the commit and the machine, beside the printed tables."""
 
 import json
 import os
@@ -27,37 +27,37 @@ json_option = click.option(
     callback=_remember,
     help="Write the results as JSON too, with the commit and the machine.",
 )
-"""``--json FILE``; the command itself does not get it."""
+"""``--json FILE``, for `record`; it is not passed to the command."""
 
 
 def record(results: Any) -> None:
-    """Write results to the file that ``--json`` of the running command names, if it names one.
+    """Write results to the file of ``--json``, if the running command got this option.
 
     Args:
-        results: plain values, or what a ``to_dict`` or ``tolist`` makes plain.
+        results: plain values, or objects with ``to_dict`` or ``tolist``.
     """
     context = click.get_current_context()
     path = context.meta[_KEY]
     if path is not None:
-        told = {
+        recorded = {
             "benchmark": Path(sys.argv[0]).stem,
             "settings": context.params,
             "commit": commit(),
             "machine": machine(),
             "results": results,
         }
-        write_file(path, (json.dumps(told, indent=2, default=_plain) + "\n").encode())
+        write_file(path, (json.dumps(recorded, indent=2, default=_plain) + "\n").encode())
 
 
 def commit() -> str | None:
-    """The commit that is checked out, with ``-dirty`` where files differ from it; None outside of a clone."""
+    """The checked-out commit, with ``-dirty`` if files differ from it; None outside of a clone."""
     call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     found = subprocess.run([*call, "--exclude=*"], capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on besides the code."""
+    """The hardware and software that figures depend on."""
     return {
         "system": platform.platform(),
         "processor": _processor(),

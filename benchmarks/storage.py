@@ -1,10 +1,10 @@
-"""What a dataset costs under each compression that plain HDF5 readers know: bytes, writing, reading.
+"""Size and speed of a dataset under each compression that all HDF5 readers support.
 
     python benchmarks/storage.py --hr FOLDER_OF_PHOTOGRAPHS
 
-Prints a Markdown table. A shard of HR patches, with LR variants made by the `classical` degrader, is built in
-memory and read back through the page cache, so that the figures are those of the processor. All filters take
-turns within each repeat; figures are medians.
+Prints a Markdown table. A shard of HR patches, with LR variants of the `classical` degrader, is built in
+memory and read through the page cache, so that the processor is measured and not the disk. Each repeat runs
+all filters. The figures are medians.
 """
 
 import statistics
@@ -71,12 +71,12 @@ def main(hr: Path, patches: int, repeats: int) -> None:
 
 
 def make_pairs(folder: Path, count: int) -> Patches:
-    """The first patches of the photographs in a folder, taken in turn from all of them."""
+    """HR patches of photographs, first the first of each photograph and so on, with LR variants."""
     degrader = ClassicalDegrader(SCALE)
     cells = [
-        (place, path)
+        (cell, path)
         for path in find_pictures(folder)
-        for place in enumerate(grid(*size_of(folder / path), SIZE, SIZE))
+        for cell in enumerate(grid(*size_of(folder / path), SIZE, SIZE))
     ]
     pairs: Patches = []
     for (_, (top, left)), path in sorted(cells)[:count]:
@@ -102,7 +102,7 @@ def write(pairs: Patches, options: dict[str, Any]) -> bytes:
 
 
 def timed_reading(content: bytes, patches: int) -> float:
-    """Seconds to read every pair, in random order: an HR patch for each of its variants."""
+    """Seconds to read all pairs in random order, each with its HR patch."""
     order = np.random.default_rng(0).permutation(patches * VARIANTS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shard.h5"
@@ -116,7 +116,7 @@ def timed_reading(content: bytes, patches: int) -> float:
 
 
 def timed(function: Any, *arguments: Any) -> tuple[Any, float]:
-    """What a call returns, and the seconds that it took."""
+    """The result of a call, and its duration in seconds."""
     begun = time.perf_counter()
     result = function(*arguments)
     return result, time.perf_counter() - begun

@@ -1,11 +1,11 @@
-"""`sdflow train --steps 0` with its defaults on cameras that nothing was tuned on.
+"""`sdflow train --steps 0` with its defaults, on cameras that no default was tuned on.
 
     python benchmarks/strangers.py [--photographs FOLDER] [--json FILE]
 
-Scikit-image's photographs, and those of FOLDER, are halved: one half is HR, the other half goes through a
-simulated camera and is LR. A few others judge: dB of the mean LR to the camera's picture without noise, and
-the noise of samples against that of two exposures, at four brightnesses. Every number is of the model that
-the command makes, by the code that `generate` samples with.
+One half of the photographs (scikit-image's, or those of FOLDER) is HR. The other half goes through a
+simulated camera and is LR. A few other photographs are for testing: PSNR of the mean LR against the camera's
+picture without noise, and the noise of samples against that of two exposures, at four brightnesses. All
+figures are of the model that the command makes, sampled by the code of `generate`.
 """
 
 import tempfile
@@ -32,7 +32,7 @@ from sdflow_data.training.run import train
 SAMPLES = 8
 HR = ("astronaut.png", "coffee.png", "camera.png", "motorcycle_left.png", "brick.png", "moon.png")
 LR = ("chelsea.png", "rocket.jpg", "retina.jpg", "ihc.png", "gravel.png", "coins.png", "grass.png")
-JUDGES = ("astronaut.png", "coffee.png", "motorcycle_right.png", "moon.png")
+TESTS = ("astronaut.png", "coffee.png", "motorcycle_right.png", "moon.png")
 
 CAMERAS = {
     "sharp, little noise": SimulatedCamera(
@@ -52,29 +52,31 @@ CAMERAS = {
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Sharp photographs, instead of scikit-image's.",
 )
-@click.option("--camera", "names", multiple=True, type=click.Choice(list(CAMERAS)), help="These alone.")
+@click.option(
+    "--camera", "names", multiple=True, type=click.Choice(list(CAMERAS)), help="Only these cameras."
+)
 @json_option
 def main(photographs: Path | None, names: tuple[str, ...]) -> None:
     """Print the table."""
-    table = pd.DataFrame({name: judged(CAMERAS[name], photographs) for name in names or CAMERAS}).T
+    table = pd.DataFrame({name: measured(CAMERAS[name], photographs) for name in names or CAMERAS}).T
     print("| camera | " + " | ".join(table.columns) + " |\n|---|" + "---|" * len(table.columns))
     for name, values in table.iterrows():
         print(f"| {name} | " + " | ".join(map(str, values)) + " |")
     record(table)
 
 
-def judged(camera: SimulatedCamera, photographs: Path | None) -> dict[str, object]:
-    """A row: a camera's photographs, the model that is measured from them, and what it makes of others."""
+def measured(camera: SimulatedCamera, photographs: Path | None) -> dict[str, object]:
+    """A row of the table: measure a camera on its photographs, and test the model on others."""
     camera = replace(camera, strength=(1.0, 1.0))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        hr, lr, judges = scenes(photographs)
+        hr, lr, tests = scenes(photographs)
         for path in hr:
             write(folder / "hr" / path.name, scene(path, camera.scale))
         for number, path in enumerate(lr):
             write(folder / "lr" / path.name, camera(scene(path, camera.scale), number))
-        for path in judges:
-            write(folder / "judges" / path.name, scene(path, camera.scale))
+        for path in tests:
+            write(folder / "tests" / path.name, scene(path, camera.scale))
         begun = time.perf_counter()
         settings = preset_settings(
             "small",
@@ -87,13 +89,11 @@ def judged(camera: SimulatedCamera, photographs: Path | None) -> dict[str, objec
         train(settings, say=lambda text: None)
         seconds = time.perf_counter() - begun
         degrader = load_degrader(str(folder / "run"))
-        return {"seconds": f"{seconds:.0f}"} | of_judges(
-            camera, degrader, sorted((folder / "judges").iterdir())
-        )
+        return {"seconds": f"{seconds:.0f}"} | tested(camera, degrader, sorted((folder / "tests").iterdir()))
 
 
-def of_judges(camera: SimulatedCamera, degrader: Degrader, paths: list[Path]) -> dict[str, object]:
-    """dB and noise of pictures that nothing was measured on."""
+def tested(camera: SimulatedCamera, degrader: Degrader, paths: list[Path]) -> dict[str, object]:
+    """PSNR and noise on photographs that the measurement has not used."""
     found, levels, real, made = [], [], [], []
     for number, path in enumerate(paths):
         picture = read_picture(path)
@@ -117,18 +117,18 @@ def of_judges(camera: SimulatedCamera, degrader: Degrader, paths: list[Path]) ->
 
 
 def scenes(photographs: Path | None) -> tuple[list[Path], list[Path], list[Path]]:
-    """To be HR, to be LR, to judge by."""
+    """The photographs for HR, for LR and for testing."""
     if photographs is None:
         data = Path(skimage.__file__).parent / "data"
-        hr, lr, judges = ([data / name for name in names] for names in (HR, LR, JUDGES))
-        return hr, lr, judges
+        hr, lr, tests = ([data / name for name in names] for names in (HR, LR, TESTS))
+        return hr, lr, tests
     paths = [photographs / name for name in find_pictures(photographs)]
     some = max(2, len(paths) // 8)
     return paths[some::2], paths[some + 1 :: 2], paths[:some]
 
 
 def scene(path: Path, scale: int) -> np.ndarray:
-    """A picture, cropped to a size that the model takes."""
+    """A picture, cropped to a multiple of twice the scale."""
     picture = read_picture(path)
     height, width = (side // (2 * scale) * 2 * scale for side in picture.shape[:2])
     return picture[:height, :width]

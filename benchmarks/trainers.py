@@ -1,16 +1,15 @@
-"""Which trainers train on our exports: loads, starts from our file, trains 3 iterations, validates.
+"""Whether trainers train on our exports: load the pairs, start, train 3 iterations, validate.
 
     python benchmarks/trainers.py --repository basicsr=../BasicSR --repository kair=../KAIR
 
-Give the clones that you have, by the names of ``sdflow export --for``; ``--python basicsr=PROGRAM`` runs one
-in an environment of its own. Each gets small random pairs in every format that it reads, with the template of
-its own that the file beside an export names (or ``--template NAME=FILE``), shortened to 3 iterations and one
-worker, without what would have to be downloaded (pretrained weights, perceptual losses), on the device that
-it finds; Real-ESRGAN, traiNNer-redux and neosr train on CUDA alone. ``--out`` keeps what they print. A folder
-that pip installed a trainer to (``--target``) serves as a clone, with a template.
+Clones of trainers are given by the names of ``sdflow export --for``. ``--python basicsr=PROGRAM`` runs one in
+its own environment. Each trainer gets small random pairs in every format that it reads. Its configuration is
+filled in from one of its own templates, or from ``--template NAME=FILE``. It is shortened to 3 iterations and
+one worker, without files to download (pretrained weights, perceptual losses). The trainer chooses the device;
+Real-ESRGAN, traiNNer-redux and neosr need CUDA. ``--out`` keeps the output of the trainers. A folder of ``pip
+install --target`` can serve as a clone, with a template.
 """
 
-import argparse
 import os
 import re
 import subprocess
@@ -21,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import cv2
 import numpy as np
 import torch
+from results import json_option, record  # type: ignore[import-not-found]
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import Dataset, read_dataset
@@ -35,7 +36,7 @@ from sdflow_data.generation.import_pairs import ImportRequest, import_pairs
 ITERATIONS, PATCH, SCALE, PHOTOGRAPHS = 3, 128, 4, 8
 STEPS = ("loads", "starts", "trains", "validates")
 
-_LOSSES_OF_WEIGHTS = ("perceptual_opt", "dists_opt")
+_LOSSES_WITH_WEIGHTS = ("perceptual_opt", "dists_opt")
 
 _BASICSR_STEPS = {
     "loads": r"Number of train images: *\d",
@@ -47,13 +48,18 @@ _BASICSR_STEPS = {
 
 @dataclass(frozen=True)
 class Run:
-    """How a trainer is started, and by which of its lines each step shows."""
+    """The start of a trainer.
+
+    Attributes:
+        command: the arguments of Python, without the configuration.
+        steps: for each of `STEPS` a regular expression that the output matches if the step succeeded.
+    """
 
     command: tuple[str, ...]
     steps: Mapping[str, str]
 
     def shortened(self, values: Mapping[str, Any]) -> Changes:
-        """A configuration of few iterations that prints, validates and saves at the last one."""
+        """The changes to a configuration that shorten training, with validation at the last iteration."""
         train = values["datasets"]["train"]
         if "netG" in values:  # KAIR
             every = dict.fromkeys(("checkpoint_print", "checkpoint_test", "checkpoint_save"), ITERATIONS)
@@ -75,7 +81,7 @@ class Run:
             changes["path"] = dict.fromkeys(weights)
         if "num_gpu" in values and not torch.cuda.is_available():
             changes["num_gpu"] = 0
-        return Changes(changes, removed=tuple(("train", loss) for loss in _LOSSES_OF_WEIGHTS))
+        return Changes(changes, removed=tuple(("train", loss) for loss in _LOSSES_WITH_WEIGHTS))
 
 
 RUNS = {
@@ -143,6 +149,7 @@ def try_out(
 
 
 def version_of(name: str, repository: Path) -> str:
+    """The version of an installed trainer, or date and commit of a clone."""
     for installed in repository.glob(f"{name}-*.dist-info"):
         return installed.name.removeprefix(f"{name}-").removesuffix(".dist-info")
     done = subprocess.run(
@@ -151,39 +158,46 @@ def version_of(name: str, repository: Path) -> str:
     return done.stdout.strip() or "unknown"
 
 
-def by_name(items: list[str], option: str) -> dict[str, str]:
+def by_name(items: tuple[str, ...], option: str) -> dict[str, str]:
+    """Parse ``NAME=VALUE`` items, with the names of trainers."""
     named = dict(item.partition("=")[::2] for item in items)
     unknown = [name for name in named if name not in RUNS]
     if unknown:
-        sys.exit(f"{option}: expected NAME=PATH with a name of {', '.join(RUNS)}, found {unknown[0]!r}")
+        expected = f"NAME=VALUE with a name of {', '.join(RUNS)}"
+        raise click.UsageError(f"{option}: expected {expected}, found {unknown[0]!r}")
     return named
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repository", action="append", default=[], metavar="NAME=FOLDER", required=True)
-    parser.add_argument("--python", action="append", default=[], metavar="NAME=PROGRAM")
-    parser.add_argument("--template", action="append", default=[], metavar="NAME=FILE")
-    parser.add_argument("--out", type=Path, help="a new folder  [default: a temporary one]")
-    options = parser.parse_args()
-    out = (options.out or Path(tempfile.mkdtemp())).resolve()
-    pythons, templates = by_name(options.python, "--python"), by_name(options.template, "--template")
+@click.command()
+@click.option("--repository", "repositories", multiple=True, required=True, metavar="NAME=FOLDER")
+@click.option("--python", "programs", multiple=True, metavar="NAME=PROGRAM")
+@click.option("--template", "templates", multiple=True, metavar="NAME=FILE")
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: a temporary one]")
+@json_option
+def main(
+    repositories: tuple[str, ...], programs: tuple[str, ...], templates: tuple[str, ...], out: Path | None
+) -> None:
+    """Run the trainers and print the table."""
+    out = (out or Path(tempfile.mkdtemp())).resolve()
+    pythons, configurations = by_name(programs, "--python"), by_name(templates, "--template")
     dataset = random_pairs(out / "data")
-    print(f"| trainer | version | format | {' | '.join(STEPS)} |\n|{'---|' * (3 + len(STEPS))}")
-    for name, folder in by_name(options.repository, "--repository").items():
+    print(f"| trainer | version | format | {' | '.join(STEPS)} |")
+    print("|---|---|---|" + "---|" * len(STEPS))
+    rows = []
+    for name, folder in by_name(repositories, "--repository").items():
         repository, configuration = Path(folder).resolve(), TRAINERS[name].configuration
         assert configuration is not None
-        template = Path(templates.get(name, repository / configuration.template)).resolve()
+        template = Path(configurations.get(name, repository / configuration.template)).resolve()
         for format in TRAINERS[name].formats:
-            place = out / f"{name}-{format}"
-            place.mkdir(parents=True)
+            own = out / f"{name}-{format}"
+            own.mkdir(parents=True)
             python = pythons.get(name, sys.executable)
-            found = try_out(name, format, repository, template, python, dataset, place)
-            row = [TRAINERS[name].title, version_of(name, repository), format, *found.values()]
-            print(f"| {' | '.join(row)} |", flush=True)
-    print(f"\nWhat they printed: {out}/*/log.txt")
+            found = try_out(name, format, repository, template, python, dataset, own)
+            row = {"trainer": TRAINERS[name].title, "version": version_of(name, repository), "format": format}
+            rows.append(row | found)
+            print(f"| {' | '.join(rows[-1].values())} |", flush=True)
+    print(f"\nOutput of the trainers: {out}/*/log.txt")
+    record(rows)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What ``sdflow inspect`` says of sets that are known to be good, or bad in one way; by the command line.
+"""The verdicts of ``sdflow inspect`` on datasets that are known to be good, or bad in one way.
 
     python benchmarks/verdicts.py --hr train_hr --work runs/verdicts
     python benchmarks/verdicts.py --hr train_hr --lr train_lr --val-hr val_hr --val-lr val_lr \
         --model city100-nikon-x2 --work runs/verdicts
 
-Half of the photographs in --hr become HR, the others the real photographs of a simulated camera whose noise
-grows with brightness. With --lr, the camera's real photographs, there are more sets: bicubic, classical,
-a model's, and with --val-hr and --val-lr real pairs. Sets that lie in --work are not made again.
+Half of the photographs in --hr become HR. The others become real photographs, by a simulated camera whose
+noise grows with brightness. With --lr, real photographs of a camera, there are more datasets: bicubic,
+classical, those of models, and with --val-hr and --val-lr real pairs. Datasets that exist in --work are kept.
 """
 
 import json
@@ -33,20 +33,20 @@ SCALE, SIZE, VARIANTS = 2, 64, 3
 CAMERA = SimulatedCamera(scale=SCALE, blur_sigma=1.6, poisson_gain=0.35, read_noise=1.5, jpeg_quality=None)
 QUESTIONS = ("realistic?", "random?", "diverse?", "aligned?", "colour-true?", "degraded?")
 GOOD = dict.fromkeys(QUESTIONS, "yes")
-UNTOLD = "cannot be told"
+UNANSWERED = "cannot be told"
 
 Degrade = Callable[[np.ndarray, int, int], np.ndarray]
-"""A photograph, its number and that of the variant to LR, grey levels."""
+"""A photograph, its number and the number of the variant to LR, grey levels."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """A set and what is to be said of it.
+class Expected:
+    """The expected verdicts on a dataset.
 
     Attributes:
-        answers: by question; questions that are not in it may be answered either way.
-        named: must stand in the evidence.
-        real: what it is held against; None for nothing.
+        answers: the answers by question. Other questions may have any answer.
+        named: a text that the evidence must contain.
+        real: the photographs to compare with; None for none.
     """
 
     answers: Mapping[str, str]
@@ -55,22 +55,23 @@ class Case:
 
 
 def camera(photo: np.ndarray, number: int, variant: int) -> np.ndarray:
+    """The simulated camera."""
     return CAMERA(photo, 1000 * number + variant).astype(np.float32)
 
 
 def collapsed(photo: np.ndarray, number: int, variant: int) -> np.ndarray:
-    """Bicubic LR, and all but no noise."""
+    """Bicubic LR with almost no noise."""
     low = bicubic_patches(photo[None], len(photo) // SCALE)[0]
     return low + np.random.default_rng([number, variant]).normal(0, 0.2, low.shape)
 
 
 def misaligned(photo: np.ndarray, number: int, variant: int) -> np.ndarray:
-    """Half an LR pixel to the right."""
+    """The camera, shifted by half an LR pixel to the right."""
     return camera(np.roll(photo, 1, axis=1), number, variant)
 
 
 def grid_of_colours(photo: np.ndarray, number: int, variant: int) -> np.ndarray:
-    """The second colour difference follows the first on even rows and opposes it on odd ones."""
+    """The camera, with colour differences that correlate on even rows and anticorrelate on odd rows."""
     low = camera(photo, number, variant)
     first = np.random.default_rng([number, variant]).normal(0, 3, (*low.shape[:2], 1))
     sign = np.where(np.arange(len(low)) % 2 == 0, 1, -1)[:, None, None]
@@ -78,33 +79,33 @@ def grid_of_colours(photo: np.ndarray, number: int, variant: int) -> np.ndarray:
 
 
 def wrong_places(photo: np.ndarray, number: int, variant: int) -> np.ndarray:
-    """As much noise as the camera's, as strong as light elsewhere in the picture asks for."""
+    """Noise like the camera's, but with the strength of another place in the picture."""
     clean, seed = CAMERA.noise_free(photo).astype(np.float32), 1000 * number + variant
     strength = CAMERA.strength_of(seed) * CAMERA.noise_std(clean)
     return clean + np.roll(strength, (37, 53), (0, 1)) * np.random.default_rng(seed).normal(size=clean.shape)
 
 
-MADE: dict[str, tuple[Degrade, int, Case]] = {
-    "the camera itself": (camera, VARIANTS, Case(GOOD)),
-    "a single variant": (camera, 1, Case(GOOD | {"random?": UNTOLD}, "single")),
+MADE: dict[str, tuple[Degrade, int, Expected]] = {
+    "the camera itself": (camera, VARIANTS, Expected(GOOD)),
+    "a single variant": (camera, 1, Expected(GOOD | {"random?": UNANSWERED}, "single")),
     "collapsed": (
         collapsed,
         VARIANTS,
-        Case(dict.fromkeys(("realistic?", "random?", "degraded?"), "no"), "collapsed"),
+        Expected(dict.fromkeys(("realistic?", "random?", "degraded?"), "no"), "collapsed"),
     ),
     "the same noise in all variants": (
         lambda photo, number, _: camera(photo, number, 0),
         VARIANTS,
-        Case(GOOD | {"random?": "no", "diverse?": "no"}),
+        Expected(GOOD | {"random?": "no", "diverse?": "no"}),
     ),
     "shifted colours": (
         lambda photo, number, variant: camera(photo, number, variant) + np.array([4, 0, -4], np.float32),
         VARIANTS,
-        Case(GOOD | {"colour-true?": "no"}),
+        Expected(GOOD | {"colour-true?": "no"}),
     ),
-    "misaligned": (misaligned, VARIANTS, Case(GOOD | {"aligned?": "no"})),
-    "a 2x2 grid in colours": (grid_of_colours, VARIANTS, Case({"realistic?": "no"}, "colour_grid")),
-    "noise at the wrong places": (wrong_places, VARIANTS, Case({"realistic?": "no"}, "noise_on_")),
+    "misaligned": (misaligned, VARIANTS, Expected(GOOD | {"aligned?": "no"})),
+    "a 2x2 grid in colours": (grid_of_colours, VARIANTS, Expected({"realistic?": "no"}, "colour_grid")),
+    "noise at the wrong places": (wrong_places, VARIANTS, Expected({"realistic?": "no"}, "noise_on_")),
 }
 
 
@@ -114,8 +115,10 @@ MADE: dict[str, tuple[Degrade, int, Case]] = {
 @click.option("--val-hr", type=click.Path(exists=True, path_type=Path), help="HR of aligned pairs.")
 @click.option("--val-lr", type=click.Path(exists=True, path_type=Path), help="Real LR of the same scenes.")
 @click.option("--model", "models", multiple=True, help="Trained models of that camera, of scale 2.")
-@click.option("--work", required=True, type=click.Path(path_type=Path), help="Where the sets are made.")
-@click.option("--patches", default=6, show_default=True, help="Of each photograph, of the simulated sets.")
+@click.option("--work", required=True, type=click.Path(path_type=Path), help="The folder of the datasets.")
+@click.option(
+    "--patches", default=6, show_default=True, help="Patches of each photograph, in the simulated datasets."
+)
 @click.option("--classifier", default="none", type=click.Choice(["none", "quick", "thorough"]))
 @click.option("--workers", default=1, show_default=True)
 @json_option
@@ -130,25 +133,25 @@ def main(
     classifier: str,
     workers: int,
 ) -> None:
-    """Print what is said of each set, and whether it is what anyone would expect."""
+    """Print the verdicts on each dataset, and whether they are as expected."""
     cases = simulated(hr, work, patches)
     if lr is not None:
         cases |= of_the_camera(hr, lr, val_hr, val_lr, models, work, workers)
-    judged = {name: judge(work, name, case, classifier, workers) for name, case in cases.items()}
+    found_for = {name: inspected(work, name, case, classifier, workers) for name, case in cases.items()}
     print(f"| set | {' | '.join(QUESTIONS)} | score | --fail-under 50 | as expected |")
     print("|---" * (len(QUESTIONS) + 4) + "|")
-    for name, found in judged.items():
+    for name, found in found_for.items():
         answers = [found["answers"][question] for question in QUESTIONS]
         gate = "closed" if found["gate"] else "open"
         cells = [*answers, f"{found['score']:.0f}", gate, "yes" if found["expected"] else "**no**"]
         print(f"| {name} | {' | '.join(cells)} |")
-    for name, found in judged.items():
+    for name, found in found_for.items():
         print(f"\n{name}: {found['because']['realistic?']}")
-    record(judged)
+    record(found_for)
 
 
-def simulated(hr: Path, work: Path, patches: int) -> dict[str, Case]:
-    """The sets of the simulated camera, made where they are not."""
+def simulated(hr: Path, work: Path, patches: int) -> dict[str, Expected]:
+    """The datasets of the simulated camera. Missing ones are made."""
     names = find_pictures(hr)
     real = work / "photographs of the simulated camera"
     for number, name in enumerate(names[1::2]):
@@ -163,7 +166,7 @@ def simulated(hr: Path, work: Path, patches: int) -> dict[str, Case]:
 
 
 def scene(path: Path) -> np.ndarray:
-    """The middle square of a picture, of a side that whole blocks of patches fill."""
+    """The largest centre square of a picture whose side is a multiple of the patch size."""
     picture = read_picture(path)
     unit = SIZE * SCALE
     side = min(picture.shape[:2]) // unit * unit
@@ -174,7 +177,7 @@ def scene(path: Path) -> np.ndarray:
 def write_set(
     folder: Path, photographs: Sequence[Path], degrade: Degrade, variants: int, patches: int
 ) -> None:
-    """A dataset with a shard for each photograph."""
+    """Write a dataset with one shard per photograph."""
     side = SIZE * SCALE
     metadata = {"scale": SCALE, "patch_size": side, "variants": variants, "model": folder.name, "seed": 0}
     for number, path in enumerate(photographs):
@@ -208,12 +211,12 @@ def of_the_camera(
     models: Sequence[str],
     work: Path,
     workers: int,
-) -> dict[str, Case]:
-    """Sets of the camera that took --lr, made by the command line where they are not."""
+) -> dict[str, Expected]:
+    """The datasets for the camera of --lr. Missing ones are made by the command line."""
     bad = dict.fromkeys(("realistic?", "degraded?"), "no")
     sane = dict.fromkeys(("diverse?", "aligned?", "colour-true?", "degraded?"), "yes")
-    cases = {"bicubic": Case(bad, real=lr), "classical": Case({"realistic?": "no"}, real=lr)}
-    cases |= {Path(model).name: Case(sane, real=lr) for model in models}
+    cases = {"bicubic": Expected(bad, real=lr), "classical": Expected({"realistic?": "no"}, real=lr)}
+    cases |= {Path(model).name: Expected(sane, real=lr) for model in models}
     for model in ("bicubic", "classical", *models):
         sdflow(
             *("generate", "--model", model, "--scale", SCALE, "--hr", hr, "--out", work / Path(model).name),
@@ -226,16 +229,18 @@ def of_the_camera(
             *("import-pairs", "--hr", val_hr, "--lr", val_lr, "--out", out),
             *("--patch-size", SIZE * SCALE, "--workers", workers),
         )
-        cases["real pairs"] = Case(
-            {"realistic?": "yes", "random?": UNTOLD, "diverse?": "yes", "degraded?": "yes"}, real=lr
+        cases["real pairs"] = Expected(
+            {"realistic?": "yes", "random?": UNANSWERED, "diverse?": "yes", "degraded?": "yes"}, real=lr
         )
-        cases["real pairs, nothing to hold against"] = Case({"realistic?": UNTOLD, "random?": UNTOLD})
-    cases["classical, nothing to hold against"] = Case({"realistic?": UNTOLD, "random?": UNTOLD})
+        cases["real pairs, nothing to hold against"] = Expected(
+            {"realistic?": UNANSWERED, "random?": UNANSWERED}
+        )
+    cases["classical, nothing to hold against"] = Expected({"realistic?": UNANSWERED, "random?": UNANSWERED})
     return cases
 
 
-def judge(work: Path, name: str, case: Case, classifier: str, workers: int) -> dict[str, Any]:
-    """What the command line says of a set, and whether it may."""
+def inspected(work: Path, name: str, case: Expected, classifier: str, workers: int) -> dict[str, Any]:
+    """The verdicts of the command line on a dataset, and whether they are as expected."""
     said = work / f"{name}.json"
     said.unlink(missing_ok=True)
     arguments: list[Any] = ["inspect", work / name.split(",")[0], "--json", said, "--fail-under", 50]
@@ -263,7 +268,7 @@ _CLASSIFIERS = {"none": ["--no-classifier"], "quick": [], "thorough": ["--thorou
 
 
 def sdflow(*arguments: Any, writes: Path | None = None) -> int:
-    """The command line in a process of its own, and its exit status: 0, or 1 where it wrote the file."""
+    """Run the command line in a process. Its exit status must be 0, or 1 if it has written the file."""
     call = [sys.executable, "-c", "from sdflow_cli.main import main; main()", *map(str, arguments)]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     if done.returncode and not (done.returncode == 1 and writes is not None and writes.exists()):

@@ -49,6 +49,6 @@ def test_without_the_option_no_file_is_written(benchmark: click.Command, tmp_pat
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_that_prints_a_table_offers_json(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
-    if '"|---' in source:
+    if "|---" in source:
         assert "@json_option" in source
         assert "    record(" in source
