@@ -1,7 +1,7 @@
-"""The whole way on photographs that come with scikit-image: train, generate, inspect, export, compare.
+"""A demonstration on photographs of scikit-image: train, generate, inspect, export, compare.
 
-The camera is simulated, so that its degradations are known: it photographs scenes for training, and, for the
-comparison alone, the very HR pictures that the pairs are made of.
+The camera is simulated, so that its degradations are known. It photographs scenes for training. For the
+comparison only, it also photographs the HR pictures of the pairs.
 """
 
 from collections.abc import Callable
@@ -38,18 +38,17 @@ CAMERA = SimulatedCamera(
 _HR = ("astronaut.png", "camera.png", "coffee.png", "hubble_deep_field.jpg", "motorcycle_left.png")
 _LR = ("chelsea.png", "grass.png", "ihc.png", "retina.jpg", "rocket.jpg")
 
-
 KEPT = ("residual_mean_r", "residual_mean_g", "residual_mean_b", "shift")
-"""What this camera leaves as it is, as bicubic does: here generated can only be as near."""
+"""Statistics that the camera does not change. Bicubic LR has the same values, so it cannot be surpassed."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What a demo came to.
+    """The results of a demo.
 
     Attributes:
-        table: a row per statistic, as `compare` gives it: generated, real (the camera's), bicubic.
-        paths: what there is to look at, by name.
+        table: the table of `compare` for generated, real (the camera's) and bicubic LR.
+        paths: the files and folders to look at, by name.
     """
 
     table: pd.DataFrame
@@ -57,7 +56,7 @@ class Demo:
 
     @property
     def spread_share(self) -> float:
-        """Standard deviation between variants, as a share of the camera's noise level."""
+        """The standard deviation between variants, as a fraction of the camera's noise level."""
         return float(self.table.attrs["spread"] / self.table.loc["noise_sigma", "real"])
 
 
@@ -66,9 +65,9 @@ def run_demo(out: Path, steps: int, seed: int, say: Callable[[str], None]) -> De
 
     Args:
         out: a new or empty folder.
-        steps: of training; in minutes, a slower machine would come to worse pictures.
-        seed: of everything.
-        say: is told what is being done.
+        steps: the number of training steps, so that the result does not depend on the speed of the machine.
+        seed: the seed of everything.
+        say: prints a line of progress.
 
     Raises:
         SDFlowError: the folder is not empty.
@@ -106,7 +105,7 @@ def run_demo(out: Path, steps: int, seed: int, say: Callable[[str], None]) -> De
 
 
 def take_photographs(folder: Path, seed: int) -> tuple[Path, Path]:
-    """Write the HR pictures, and the camera's photographs of other scenes; returns the two folders."""
+    """Write HR pictures, and photographs of other scenes by the camera; returns the two folders."""
     for kind, names in (("hr", _HR), ("lr", _LR)):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for number, name in enumerate(names):
@@ -124,11 +123,11 @@ def _scene(name: str) -> np.ndarray:
 
 
 def compare_with_camera(dataset: Dataset, hr_folder: Path, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """What the camera makes of the dataset's HR patches, beside bicubic and the generated variants.
+    """Compare the generated LR with the camera's photographs of the same HR patches.
 
     Returns:
-        The table of `compare`, of the statistics that a degradation changes, with the median spread between
-        variants in ``attrs["spread"]``; a sheet of patches.
+        The table of `compare` for headline statistics, with the median spread between variants in
+        ``attrs["spread"]``; and a sheet of patches.
     """
     photographs = {
         path.name: CAMERA(read_picture(path), derive_seed(seed, 1000 + number))
@@ -158,7 +157,7 @@ def compare_with_camera(dataset: Dataset, hr_folder: Path, seed: int) -> tuple[p
 
 
 def _grid(hr: np.ndarray, generated: np.ndarray, camera: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """One patch of each photograph: the one of most contrast but for the strongest quarter."""
+    """A sheet with one patch of each photograph, at the 75 % quantile of contrast."""
     contrast = hr.std((1, 2, 3))
     chosen = []
     for group in dict.fromkeys(groups):

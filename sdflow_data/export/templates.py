@@ -1,7 +1,7 @@
-"""Configurations of trainers as text: written anew, or a template's with some other values.
+"""Configurations of trainers as text: new ones, and templates with changed values.
 
-A template stays as it is, byte for byte, but for the values that are put in and the keys that are taken out:
-what a trainer's authors wrote there, comments above all, is worth keeping.
+Except for changed values and removed keys, a template stays the same byte for byte. In particular, its
+comments are kept.
 """
 
 import json
@@ -21,11 +21,12 @@ Keys = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Changes:
-    """What a configuration shall say.
+    """The changes to a template.
 
     Attributes:
-        values: mappings are merged into those of a template; anything else takes the place of what is there.
-        removed: keys that are taken out of a template first, those of inner mappings by their path.
+        values: the new values. Mappings are merged into those of the template; other values replace its
+            values.
+        removed: the paths of keys to remove first.
     """
 
     values: dict[str, Any]
@@ -33,39 +34,50 @@ class Changes:
 
 
 class Notation(Protocol):
-    """How a trainer writes its configuration."""
+    """The syntax of configurations.
+
+    Attributes:
+        comment: the characters that begin a comment.
+    """
 
     comment: str
 
     def read(self, text: str) -> Any:
-        """The values in a text.
+        """Parse a text.
 
         Raises:
-            SDFlowError: it is not in this notation.
+            ArgumentError: the text has another syntax.
         """
 
     def write(self, values: dict[str, Any]) -> str:
-        """A text with these values."""
+        """The text of values."""
 
     def edit(self, text: str, changes: Changes) -> str:
-        """A text with other values, and everything else as it was."""
+        """Change values in a text and keep everything else.
+
+        Raises:
+            ArgumentError: the text has another syntax, or a value to change is an alias.
+        """
 
 
 class YAML:
-    """YAML, edited by the places of its values in the text."""
+    """YAML. Values are edited at their positions in the text, which PyYAML reports."""
 
     comment = "#"
 
     def read(self, text: str) -> Any:
+        """See `Notation.read`."""
         try:
             return yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise _unreadable("YAML", error) from error
 
     def write(self, values: dict[str, Any]) -> str:
+        """See `Notation.write`."""
         return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=2**31))
 
     def edit(self, text: str, changes: Changes) -> str:
+        """See `Notation.edit`."""
         for keys in changes.removed:
             text = self._remove(text, keys)
         for keys, value in _leaves(changes.values):
@@ -74,11 +86,11 @@ class YAML:
         return text
 
     def _visible(self, text: str) -> str:
-        """A text of the same length that PyYAML reads."""
+        """A text of the same length that PyYAML can read."""
         return text
 
     def _inline(self, value: Any) -> str:
-        """A value on one line. All JSON is YAML."""
+        """A value on one line, as JSON, which is a subset of YAML."""
         return json.dumps(value, ensure_ascii=False)
 
     def _compose(self, text: str) -> yaml.Node:
@@ -106,13 +118,13 @@ class YAML:
         start, end = node.start_mark.index, _end(node)
         if start < key.end_mark.index:
             raise ArgumentError("template", f"expected a value for {key.value}, found an alias of one")
-        if start == end or _is_block(node):  # nothing, or lines below the key
+        if start == end or _is_block(node):  # no value, or a value on the lines below the key
             start = self._visible(text).index(":", key.end_mark.index) + 1
             return text[:start] + " " + self._inline(value) + text[max(start, end) :]
         return text[:start] + self._inline(value) + text[end:]
 
     def _insert(self, text: str, mapping: yaml.MappingNode, values: dict[str, Any]) -> str:
-        """Append to a mapping: below the line that it ends on, where it may."""
+        """Append to a mapping, on new lines below its last line if possible."""
         if mapping.flow_style:
             return self._insert_inline(text, mapping, values)
         first, last = mapping.value[0][0], mapping.value[-1]
@@ -145,7 +157,7 @@ class YAML:
             mapping, (key, node) = node, found
         assert isinstance(mapping, yaml.MappingNode)
         start, end = key.start_mark.index, max(key.end_mark.index, _end(node))
-        if len(mapping.value) == 1 and not mapping.flow_style:  # without any it would be no mapping
+        if len(mapping.value) == 1 and not mapping.flow_style:  # an empty block would not be a mapping
             if keys[1:]:
                 return self._put(text, keys[:-1], {})
             return text[:start] + "{}" + text[max(end, text.index(":", key.end_mark.index) + 1) :]
@@ -160,25 +172,27 @@ class YAML:
 
 
 class CommentedJSON(YAML):
-    """JSON as KAIR reads it: from ``//`` on, the rest of a line is a comment, even inside a string."""
+    """JSON with comments, as KAIR reads it. A comment begins at ``//``, even inside a string."""
 
     comment = "//"
 
     def read(self, text: str) -> Any:
+        """See `Notation.read`."""
         try:
             return json.loads(self._visible(text))
         except ValueError as error:
             raise _unreadable("JSON", error) from error
 
     def write(self, values: dict[str, Any]) -> str:
+        """See `Notation.write`."""
         return json.dumps(values, indent=2) + "\n"
 
     def _visible(self, text: str) -> str:
         blank = re.sub("//.*", lambda comment: " " * len(comment[0]), text)
-        return blank.replace("\t", " ")  # which no string may hold, and no YAML between values
+        return blank.replace("\t", " ")  # tabs are invalid in JSON strings, and between values in YAML
 
     def _inline(self, value: Any) -> str:
-        """In ASCII: KAIR opens its file in the encoding of the machine."""
+        """A value in ASCII, because KAIR reads its file in the default encoding of the machine."""
         return json.dumps(value)
 
 
@@ -188,12 +202,15 @@ class TOML:
     comment = "#"
 
     def read(self, text: str) -> Any:
+        """See `Notation.read`."""
         return self._parse(text).unwrap()
 
     def write(self, values: dict[str, Any]) -> str:
+        """See `Notation.write`."""
         return tomlkit.dumps(values)
 
     def edit(self, text: str, changes: Changes) -> str:
+        """See `Notation.edit`."""
         document = self._parse(text)
         for *outer, last in changes.removed:
             table: Any = document
@@ -242,12 +259,12 @@ def _find(mapping: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node] |
 
 
 def _is_block(node: yaml.Node) -> bool:
-    """Whether it is a collection that lies on lines of its own, without brackets."""
+    """Whether a node is a collection in block style, without brackets."""
     return isinstance(node, yaml.CollectionNode) and not node.flow_style
 
 
 def _end(node: yaml.Node) -> int:
-    """Where the text of a node ends; PyYAML's mark of a block lies behind the comments that follow it."""
+    """The end of a node in the text. PyYAML's own end mark of a block is behind the comments that follow."""
     if _is_block(node) and node.value:
         last = node.value[-1]
         if isinstance(node, yaml.SequenceNode):

@@ -20,9 +20,9 @@ class Outcome:
 
     Attributes:
         info: the contents of dataset.json; None while shards of other calls are missing.
-        planned: number of planned patches; if ``info`` is None, in the shards of this call.
-        made: number of these patches that exist.
-        skipped: number of inputs left out of the plan: not a picture, too small, or a duplicate.
+        planned: the number of planned patches; if ``info`` is None, in the shards of this call.
+        made: the number of these patches that exist.
+        skipped: the number of inputs that the plan leaves out: not a picture, too small, or a duplicate.
     """
 
     info: dict[str, Any] | None
@@ -32,7 +32,7 @@ class Outcome:
 
     @property
     def missing(self) -> int:
-        """Number of planned patches that could not be made."""
+        """The number of planned patches that could not be made."""
         return self.planned - self.made
 
 
@@ -47,10 +47,11 @@ def check_claimable(out: Path) -> None:
 
 
 def store_plan(out: Path, plan: Plan, begun: Plan | None) -> None:
-    """Write a plan that differs from the stored one; the dataset is then no longer whole."""
+    """Write a plan if it differs from the stored one. The dataset is then unfinished again."""
     if plan.shards > MAX_SHARDS:
         raise ArgumentError(
-            "patches_per_shard", f"expected at most {MAX_SHARDS} shards, found {plan.shards}; more make fewer"
+            "patches_per_shard",
+            f"expected at most {MAX_SHARDS} shards, found {plan.shards}; a larger number gives fewer",
         )
     if plan != begun:
         (out / INFO).unlink(missing_ok=True)
@@ -60,7 +61,7 @@ def store_plan(out: Path, plan: Plan, begun: Plan | None) -> None:
 def failures_of_made(
     out: Path, plan: Plan, number: int, statistics: Sequence[str], *, trusted: bool = False
 ) -> list[Failure] | None:
-    """The missing patches of a shard that follows the plan; None if it does not, or is damaged.
+    """The missing patches of a finished shard; None if it is missing or damaged, or follows another plan.
 
     Args:
         out, plan: the dataset.
@@ -83,7 +84,7 @@ def failures_of_made(
 def finish(out: Path, plan: Plan, provenance: Provenance) -> dict[str, Any]:
     """Finish the planned dataset, whose shards all exist; returns the contents of dataset.json.
 
-    A dataset that is whole already stays as it is, unless something else is said of its photographs.
+    A finished dataset stays unchanged, unless the provenance differs.
     """
     if (out / INFO).exists():
         info = plan.recipe.to_json() | read_dataset(out).info

@@ -35,15 +35,16 @@ _USUAL_PATCH = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """A request to import; the options of ``sdflow import-pairs``.
+    """The settings of an import.
 
     Attributes:
         patch_size: P, the side of an HR patch, a multiple of the scale; None for about 256.
-        stride: distance between patches in HR pixels, a multiple of the scale; None for P.
+        stride: the distance between patches in HR pixels, a multiple of the scale; None for P.
         patches_per_shard: the most patches in a shard.
-        hr_name, lr_name: patterns of the names without endings; ``{}`` stands for the part that both names
+        hr_name, lr_name: patterns of the names without suffixes; ``{}`` stands for the part that both names
             share. Other files are ignored.
-        provenance: of the photographs; what it does not say, a description beside them may.
+        provenance: licences and sources of the photographs. Missing statements are taken from a
+            croissant.json beside them.
     """
 
     patch_size: int | None = None
@@ -54,7 +55,7 @@ class ImportRequest:
     provenance: Provenance = UNSAID
 
     def recipe(self, scale: int, pairs: "Sequence[_PicturePair]") -> Recipe:
-        """The recipe of the dataset. Its hash is that of the pictures instead of a model.
+        """The recipe of the dataset. Its hash is that of the pictures.
 
         Raises:
             SDFlowError: a size is not a multiple of the scale.
@@ -87,7 +88,7 @@ class _PicturePair(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """A shard to make, and its pairs by the source of the HR picture."""
+    """A shard to make, with its pairs by the source of the HR picture."""
 
     number: int
     cuts: tuple[Cut, ...]
@@ -100,16 +101,18 @@ def import_pairs(
     """Make a dataset of pairs of pictures with the same names in two folders.
 
     The scale is that of most pairs. failures.csv lists pairs of another scale, pictures without a partner,
-    files that are not pictures, and all but one of several pairs with the same HR picture.
+    files that are not pictures, and further pairs with the same HR picture.
 
     Args:
         request: the settings.
-        hr_folder, lr_folder: searched to any depth; partners have the same path, except for the ending.
-        out: the dataset's folder: new, empty, or begun with the same request and pictures.
+        hr_folder, lr_folder: folders, searched to any depth. Partners have the same path, except for the
+            suffix.
+        out: the folder of the dataset: new, empty, or begun with the same request and pictures.
         workers: processes; None for one per core.
 
     Raises:
-        SDFlowError: a wrong setting, no usable pair, or an output folder with other contents or in use.
+        SDFlowError: a setting is wrong, no pair is usable, or the output folder has other contents or is in
+            use.
     """
     check_outside(out, [hr_folder, lr_folder])
     pairs, failures = _match(request, hr_folder, lr_folder)
@@ -120,9 +123,7 @@ def import_pairs(
     plan = Plan(request.recipe(scale, fitting)).extended(whole, failures)
     if not plan.patches:
         first = plan.skipped[0]
-        raise SDFlowError(
-            f"{hr_folder}: not one pair can be used; for instance {first.source}: {first.reason}"
-        )
+        raise SDFlowError(f"{hr_folder}: no pair is usable; for instance {first.source}: {first.reason}")
     with OutputLock(out, None):
         _begin(plan, out)
         _make(plan, {pair.hr.source: pair for pair in fitting}, out, workers)
@@ -133,7 +134,7 @@ def import_pairs(
 def _match(
     request: ImportRequest, hr_folder: Path, lr_folder: Path
 ) -> tuple[list[_PicturePair], list[Failure]]:
-    """Pairs by their names, and pictures without a partner.
+    """Pair the pictures by name; returns the pairs, and the pictures without a partner.
 
     Raises:
         SDFlowError: there is no pair.
@@ -158,7 +159,7 @@ def _match(
 
 
 def _by_name(pictures: Sequence[FoundPicture], argument: str, pattern: str) -> dict[str, list[FoundPicture]]:
-    """Pictures by their paths, without the ending and without the additions of the pattern."""
+    """Pictures by path, without the suffix and the fixed parts of the pattern."""
     if pattern.count("{}") != 1:
         raise ArgumentError(argument, f"expected a name with one {{}} in it, found {pattern!r}")
     before, after = pattern.split("{}")
@@ -172,9 +173,9 @@ def _by_name(pictures: Sequence[FoundPicture], argument: str, pattern: str) -> d
 
 
 def _scale(pair: _PicturePair) -> int | None:
-    """The whole ratio of HR to LR size, if both sides have one.
+    """The integer ratio of HR to LR size; None if there is none.
 
-    LR sides may be rounded up, as those of `downscale_picture` are.
+    LR sides may be rounded up, as in `downscale_picture`.
     """
     hr, lr = pair
     ratio = (hr.height * hr.width / (lr.height * lr.width)) ** 0.5

@@ -1,4 +1,4 @@
-"""Pairs made while a network trains on them, for when storage is scarcer than GPU time.
+"""Pairs that are made during training, for cases in which storage is scarcer than GPU time.
 
     pairs = OnTheFly("runs/camera", "photos/sharp", batch_size=16, patch_size=192, device="cuda")
     for epoch in range(100):
@@ -6,7 +6,7 @@
         for hr, lr in pairs:
             ...
 
-In a trainer that has HR batches already, for example in ``feed_data`` of BasicSR and traiNNer-redux:
+In a trainer with HR batches, for example in ``feed_data`` of BasicSR and traiNNer-redux:
 
     self.gt = data["gt"].to(self.device)
     self.lq = self.degradation(self.gt)  # self.degradation = Degradation("runs/camera", device="cuda")
@@ -44,19 +44,19 @@ class OnTheFly:
     """Batches ``(hr, lr)`` of the samples that ``generate`` would store, bit for bit, without storing them.
 
     Both are float32 in [0, 1] on the device of the model: (B, 3, P, P) and (B, 3, P/s, P/s), RGB. A patch is
-    encoded once for all its samples. Photographs come in random order, and their samples are mixed within a
-    window. An epoch has every sample once; each of several distributed processes gets an equal share.
-    Samples that cannot be made are left out; a warning names them, and ``failures`` lists them.
+    encoded once for all its samples. Photographs come in random order, and their samples are shuffled within
+    a window. An epoch has every sample once. Distributed processes get equal shares. Samples that cannot be
+    made are left out, with a warning, and listed in ``failures``.
 
     Args:
         model, settings: arguments of `GenerationRequest`: ``patch_size``, ``variants``, ``temperature``,
             ``components``, ``seed``, ``device``, ``precision`` and others.
         hr: a folder of HR photographs, or several.
         batch_size: B; the last batch of an epoch may be smaller.
-        window: number of samples in the window.
+        window: the number of samples in the window.
 
     Attributes:
-        failures: what was left out, with the reason; unusable photographs first.
+        failures: the patches and photographs that were left out, with the reasons.
 
     Raises:
         SDFlowError: the model cannot be loaded, a setting does not fit it, or there is no photograph.
@@ -80,7 +80,9 @@ class OnTheFly:
         found, failures = scan(folders)
         plan = Plan(recipe).extended(found, failures)
         if not plan.pictures:
-            raise SDFlowError(f"{folders[0]}: expected photographs to cut patches from, found none of use")
+            raise SDFlowError(
+                f"{folders[0]}: expected photographs to cut patches from, found none that are usable"
+            )
         with _one_thread():
             self._maker = ShardMaker(GenerationJob(Path(), anywhere(str(model)), recipe))
         self.scale, self.epoch = recipe.grid.scale, 0
@@ -95,7 +97,7 @@ class OnTheFly:
         self._share = equal_share(int(self._ends[-1]), *world())
 
     def __len__(self) -> int:
-        """Number of batches in an epoch, if every sample can be made."""
+        """The number of batches in an epoch, if all samples can be made."""
         return -(-len(self._share) // self._batch_size)
 
     def set_epoch(self, epoch: int) -> None:
@@ -114,7 +116,7 @@ class OnTheFly:
             yield self._tensors(batch)
 
     def _pairs(self, order: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """HR and LR of these samples. Shared patches are kept until the last sample that needs them."""
+        """HR and LR of samples in this order. A patch is kept until its last sample."""
         left = dict.fromkeys(map(self._key, order), 0)
         photographs = dict.fromkeys((picture for picture, _ in left), 0)
         for key in map(self._key, order):
@@ -139,7 +141,7 @@ class OnTheFly:
                 yield pair[0], pair[1][index % self._grid.variants]
 
     def _key(self, index: int) -> tuple[int, int]:
-        """The photograph of a sample, and the number of its patch in it."""
+        """The index of the photograph of a sample, and the index of its patch."""
         number = int(np.searchsorted(self._ends, index, side="right"))
         first = int(self._ends[number] - self._samples[number])
         return number, (index - first) // self._grid.variants
@@ -178,11 +180,11 @@ class OnTheFly:
 
 
 class Degradation(nn.Module):
-    """A model as a layer: a batch of HR images in, an LR image of each out, without gradient.
+    """A degradation model as a layer: HR images in, LR images out, without gradient.
 
-    It has no parameters, so it is neither trained nor stored in a checkpoint. Images and results are rounded
-    to 8 bits, and results are compressed by the codec of the model's camera. A network that trains on them
-    sees the same as in files.
+    The layer has no parameters, so it is neither trained nor stored in a checkpoint. Inputs and outputs are
+    rounded to 8 bits, and outputs are compressed by the codec of the model's camera, so that a network is
+    trained on the same values as with files.
 
     Args:
         model: a checkpoint, a run of training, or a name from ``sdflow models``.

@@ -1,4 +1,4 @@
-"""Making a single sample of a dataset again."""
+"""Reproduction of a single sample of a dataset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,25 @@ from .shard_maker import GenerationJob, ShardMaker, UnusableError, read_planned
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of a remade sample from the stored one: number of differing bytes, largest difference."""
+    """The difference between a reproduced sample and the stored one.
+
+    Attributes:
+        values: the number of differing bytes.
+        largest: the largest difference in grey levels.
+    """
 
     values: int
     largest: int
 
 
 def remake(request: GenerationRequest, hr_folders: Sequence[Path], out: Path, sample_id: str) -> Difference:
-    """Make a sample again from the HR picture and compare it with the stored one in ``out``.
+    """Reproduce a sample from the HR picture and compare it with the stored one.
+
+    Args:
+        request: the settings of the dataset.
+        hr_folders: the folders of HR pictures.
+        out: the dataset.
+        sample_id: the identifier of the sample.
 
     Raises:
         SDFlowError: the dataset or the picture is missing, or the request differs from the dataset's.
@@ -57,7 +68,11 @@ class _Stored(NamedTuple):
 
 
 def _find(plan: Plan, out: Path, sample_id: str) -> _Stored:
-    """The stored sample with that id."""
+    """Find a stored sample.
+
+    Raises:
+        ArgumentError: the dataset has no such sample.
+    """
     named = parse_sample_id(sample_id)
     if named is None:
         raise ArgumentError("sample_id", f"expected one as in the manifest, found {sample_id!r}")

@@ -1,7 +1,7 @@
-"""Making one shard: pictures are decoded, degraded and stored, in three overlapping steps.
+"""The maker of shards: it decodes, degrades and stores pictures in three overlapping steps.
 
-This code runs in worker processes. The result is a function of the task alone: the model sees one HR patch at
-a time, on one thread.
+This code runs in worker processes. The result is a function of the task, because the model gets one HR patch
+at a time, on one thread.
 """
 
 from collections import deque
@@ -33,7 +33,7 @@ from ..statistics import CHEAP_COLUMNS, cheap_statistics
 from ..system.lock import machine_lock
 
 _LARGE_PICTURE = 50_000_000
-"""Pictures of at least this many pixels are decoded one at a time on a machine."""
+"""The number of pixels from which on pictures are decoded one at a time on a machine."""
 
 _DECODED_AHEAD = 8
 _DEGRADED_AHEAD = 2
@@ -43,9 +43,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class GenerationJob:
-    """The common part of all tasks of a run: the dataset's folder, the degrader to load, the recipe.
+    """The common part of all tasks of a run.
 
     Paths are absolute, here and in tasks, because a worker may have another working directory.
+
+    Attributes:
+        folder: the folder of the dataset.
+        model: the degrader to load.
+        recipe: the settings of the dataset.
     """
 
     folder: Path
@@ -54,14 +59,14 @@ class GenerationJob:
 
     @property
     def sampling(self) -> Sampling:
-        """How samples are drawn; a job always has it."""
+        """The settings of sampling."""
         assert self.recipe.sampling is not None
         return self.recipe.sampling
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to make: its number, its patches, and the paths of the pictures by SHA-256."""
+    """A shard to make: its number, its patches, and the paths of its pictures by SHA-256."""
 
     number: int
     cuts: tuple[Cut, ...]
@@ -69,7 +74,7 @@ class ShardTask:
 
 
 class HRPatch(NamedTuple):
-    """An HR patch to sample: the source of its picture, its identity, its pixels, uint8 (P, P, 3)."""
+    """An HR patch: the source of its picture, its identity, and its pixels, uint8 (P, P, 3)."""
 
     source: str
     id: PatchId
@@ -77,9 +82,13 @@ class HRPatch(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """The K samples of a patch: grey levels float32 (K, P/s, P/s, 3), all finite, and how they were drawn.
+    """The K samples of a patch.
 
-    ``place`` is the row and column of the LR picture that they begin at.
+    Attributes:
+        lr: float32 (K, P/s, P/s, 3), grey levels, finite.
+        component, seed, draw: (K,), see `schema.COLUMNS`.
+        codec: the compression of each; None for no compression.
+        position: row and column in the LR picture.
     """
 
     lr: np.ndarray
@@ -87,21 +96,27 @@ class Samples(NamedTuple):
     seed: np.ndarray
     draw: np.ndarray
     codec: list[Jpeg | None]
-    place: tuple[int, int]
+    position: tuple[int, int]
 
     def levels(self) -> np.ndarray:
-        """The stored samples, uint8 (K, P/s, P/s, 3): rounded and compressed."""
+        """The samples as they are stored, uint8 (K, P/s, P/s, 3): rounded and compressed."""
         rounded = quantise(torch.from_numpy(self.lr)).numpy()
         for levels, jpeg in zip(rounded, self.codec):
             if jpeg is not None:
-                levels[...] = jpeg.apply(levels, *self.place)
+                levels[...] = jpeg.apply(levels, *self.position)
         return rounded
 
 
 class ShardMaker:
-    """Makes shards, one after the other, with the degrader loaded once.
+    """Makes shards one after the other. The degrader is loaded once.
 
-    It sets this process to one arithmetic thread, because the number of threads changes rounding.
+    It sets this process to one arithmetic thread, because the number of threads has an effect on rounding.
+
+    Args:
+        job: the job.
+
+    Raises:
+        SDFlowError: the model is not the one that the run began with.
     """
 
     def __init__(self, job: GenerationJob) -> None:
@@ -119,7 +134,7 @@ class ShardMaker:
         self._codec = parse_codec(sampling.codec)
 
     def make(self, task: ShardTask, on_patch: Callable[[], object] = lambda: None) -> None:
-        """Make and write a shard; ``on_patch`` is called after each patch."""
+        """Make and write a shard. ``on_patch`` is called after each patch."""
         recipe = self.job.recipe
         writer = ShardWriter(self.grid.patch_size, self.grid.scale, self.grid.variants)
         failures: list[Failure] = []
@@ -144,7 +159,7 @@ class ShardMaker:
         write_file(shard_path(self.job.folder, task.number), content)
 
     def draw(self, hr: np.ndarray, patch: PatchId) -> Samples | None:
-        """The samples of a patch; None if one of them was not finite in ``MAX_DRAWS`` draws."""
+        """Draw the samples of a patch; None if a sample is not finite in ``MAX_DRAWS`` draws."""
         count, side = self.grid.variants, self.grid.patch_size // self.grid.scale
         photographs = [photograph_seed(self.sampling.seed, patch.sha256, variant) for variant in range(count)]
         samples = Samples(
@@ -153,7 +168,7 @@ class ShardMaker:
             seed=np.empty(count, np.int64),
             draw=np.empty(count, np.int32),
             codec=[draw_codec(self.degrader, photo, self._weights, self._codec) for photo in photographs],
-            place=(patch.top // self.grid.scale, patch.left // self.grid.scale),
+            position=(patch.top // self.grid.scale, patch.left // self.grid.scale),
         )
         pending = list(range(count))
         for draw in range(MAX_DRAWS):
@@ -176,7 +191,7 @@ class ShardMaker:
         size = self.grid.patch_size
         for cut in task.cuts:
             picture, patches = cut.picture, cut.patches(self.grid)
-            first = patches[0].top  # only the rows of this shard are kept of a large picture
+            first = patches[0].top  # of a large picture, only the rows of this shard are kept
             try:
                 with decode_lock(picture):
                     pixels = read_planned(picture, task.paths.get(picture.sha256))
@@ -236,7 +251,7 @@ def read_planned(picture: Picture, path: Path | None) -> np.ndarray:
 
 @contextmanager
 def decode_lock(picture: Picture) -> Iterator[None]:
-    """Decode large pictures one at a time on this machine, because each takes gigabytes."""
+    """A lock for decoding a large picture, because each takes gigabytes. Small pictures need none."""
     if picture.height * picture.width < _LARGE_PICTURE:
         yield
         return
@@ -245,13 +260,13 @@ def decode_lock(picture: Picture) -> Iterator[None]:
 
 
 def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:
-    """The same items, computed ahead in another thread, up to ``depth`` of them."""
+    """The same items, of which up to ``depth`` are computed ahead in another thread."""
     end = object()
     with ThreadPoolExecutor(1) as pool:
         pending = deque(pool.submit(next, items, end) for _ in range(depth))
         try:
             while (item := pending.popleft().result()) is not end:
                 pending.append(pool.submit(next, items, end))
-                yield item  # type: ignore[misc]  # it is no end
+                yield item  # type: ignore[misc]  # it is not `end`
         finally:
             pool.shutdown(cancel_futures=True)

@@ -17,10 +17,10 @@ from . import ATTEMPTS, Made, worker_died
 
 
 class LocalEngine:
-    """Starts ``workers`` processes, and replaces those that die.
+    """Runs tasks in processes of this machine, and replaces processes that die.
 
     Args:
-        workers: their number; None for one per core, or a single one if the model is not on the CPU.
+        workers: the number of processes; None for one per core, or one if the model is not on the CPU.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -74,7 +74,7 @@ class _Problem(NamedTuple):
 
 
 class _Worker:
-    """A worker process as its parent sees it."""
+    """A worker process, in its parent."""
 
     def __init__(self, job: GenerationJob) -> None:
         self.task: ShardTask | None = None

@@ -1,4 +1,4 @@
-"""Worker processes on a Ray cluster, whose nodes share the file system and have this package installed."""
+"""Worker processes on a Ray cluster. All nodes share the file system and have this package installed."""
 
 import logging
 from collections import Counter, deque
@@ -12,12 +12,12 @@ from . import ATTEMPTS, Made, worker_died
 
 
 class RayEngine:
-    """Shards as tasks of Ray actors, each with the degrader loaded once.
+    """Runs tasks in Ray actors. An actor loads the degrader once.
 
     Args:
-        address: of a running cluster, as ``ray.init`` takes it; None starts one on this machine.
-        workers: actors, with a core each, and a GPU where the model runs on one; None for as many as the
-            cluster has room for.
+        address: the address of a running cluster for ``ray.init``; None starts one on this machine.
+        workers: the number of actors, each with one core, and one GPU if the model runs on GPUs; None for as
+            many as fit the cluster.
 
     Raises:
         SDFlowError: Ray is not installed.
@@ -28,30 +28,30 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise SDFlowError(
-                "expected the package ray for a Ray engine, found none; `pip install ray` brings it"
+                "expected the package ray for the Ray engine, found none; install it with `pip install ray`"
             ) from error
         self._ray, self._address, self._workers = ray, address, workers
 
     def run(self, job: GenerationJob, tasks: Sequence[ShardTask]) -> Generator[Made, None, None]:
-        """See `Engine.run`; tells of whole shards alone."""
+        """See `Engine.run`. It reports only whole shards."""
         ray = self._ray
         gpus = int(job.sampling.device == "cuda")
         actor_class = ray.remote(num_cpus=1, num_gpus=gpus)(_Actor)
         waiting, deaths = deque(tasks), Counter[int]()
-        at_work: dict[Any, tuple[Any, ShardTask]] = {}  # actor and task, by the reference to the result
+        running: dict[Any, tuple[Any, ShardTask]] = {}  # actor and task, by the reference to the result
 
         def give(actor: Any) -> None:
             task = waiting.popleft()
-            at_work[actor.make.remote(task)] = actor, task
+            running[actor.make.remote(task)] = actor, task
 
         self._connect()
         try:
             room = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1))
             for _ in range(min(self._workers or room, len(tasks))):
                 give(actor_class.remote(job))
-            while at_work:
-                [result], _ = ray.wait(list(at_work))
-                actor, task = at_work.pop(result)
+            while running:
+                [result], _ = ray.wait(list(running))
+                actor, task = running.pop(result)
                 try:
                     ray.get(result)
                 except ray.exceptions.RayTaskError as error:
@@ -60,7 +60,7 @@ class RayEngine:
                     deaths[task.number] += 1
                     if deaths[task.number] == ATTEMPTS:
                         raise worker_died(task.number, type(error).__name__) from error
-                    ray.kill(actor)  # it may only be out of reach, and must not go on
+                    ray.kill(actor)  # it may only be unreachable, and must not continue
                     waiting.appendleft(task)
                     give(actor_class.remote(job))
                     continue
@@ -68,7 +68,7 @@ class RayEngine:
                     give(actor)
                 yield Made(task.number, whole=True)
         finally:
-            for actor, _ in at_work.values():
+            for actor, _ in running.values():
                 ray.kill(actor)
             ray.shutdown()
 
@@ -83,7 +83,7 @@ class RayEngine:
 
 
 class _Actor:
-    """The actor. It loads the degrader with its first task, so that a failure to do so is that task's."""
+    """An actor. It loads the degrader with its first task, so that a failure is reported for this task."""
 
     def __init__(self, job: GenerationJob) -> None:
         self._job = job
