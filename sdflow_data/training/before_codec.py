@@ -1,4 +1,4 @@
-"""A measured camera as it is before its codec: behind it, samples are what was measured of photographs."""
+"""The measured camera before its codec, so that compressed samples match the measurement."""
 
 from dataclasses import replace
 
@@ -26,20 +26,20 @@ from ..images.codec import Codec
 _SIDE, _PICTURES, _BRIGHTNESS = 96, 24, 128.0
 _NOISE_ROUNDS, _COLOUR_ROUNDS = 8, 2
 _STEP = (0.5, 2.0)
-"""A round changes a power by no more."""
+"""Limits of the change of a power in one round, as factors."""
 
 
 def before_codec(measured: Measured, codec: Codec, seed: int) -> Camera:
-    """The camera before its codec.
+    """Correct a camera that was measured on compressed photographs for the effects of the codec.
 
-    A codec takes noise away, and adds its own; it takes the detail of colours away, with subsampling and
-    coarse quantisation, and a camera that was measured behind it would lose that twice. Both are corrected by
-    trial: pictures are made, coded and measured.
+    A codec removes noise and adds its own. Subsampling and coarse quantisation remove detail of colours,
+    which the measured camera followed by the codec would lose twice. Both are corrected iteratively:
+    pictures are simulated, compressed and measured.
 
     Args:
-        measured: behind the codec.
-        codec: as it was found in the photographs.
-        seed: of the trials.
+        measured: the camera as measured on compressed photographs.
+        codec: the codec of the photographs.
+        seed: the seed of the simulation.
     """
     if codec.lossless:
         return measured.camera
@@ -49,7 +49,7 @@ def before_codec(measured: Measured, codec: Codec, seed: int) -> Camera:
 
 
 def _strength(camera: Camera, codec: Codec, generator: torch.Generator) -> Tensor:
-    """g (3, 17) with which flat pictures of every brightness have the measured noise behind the codec."""
+    """The strength g (3, 17) for which flat pictures have the measured noise after the codec."""
     strength = camera.strength.clone()
     levels = torch.linspace(0, 255, strength.shape[1]).view(-1, 1, 1, 1)
     wanted = camera.strength.square()
@@ -58,15 +58,15 @@ def _strength(camera: Camera, codec: Codec, generator: torch.Generator) -> Tenso
         noise = strength.T[:, :, None, None] * filtered(white, camera.noise)
         found = _mean([(share, colours.var((2, 3)).T) for share, colours in _coded(noise, levels, codec)])
         strength *= (wanted / (found - ROUNDING).clamp(min=1e-3)).clamp(0.25, 4).sqrt()
-    strength[:, 0], strength[:, -1] = strength[:, 1], strength[:, -2]  # black and white cut half of it off
+    strength[:, 0], strength[:, -1] = strength[:, 1], strength[:, -2]  # clipped to half
     return strength
 
 
 def _response(measured: Measured, before: Camera, codec: Codec, generator: torch.Generator) -> Tensor:
-    """K (3, 33, 33) with which pictures of the contents' spectrum have the measured power behind the codec.
+    """The response K (3, 33, 33) for which pictures have the measured power spectrum after the codec.
 
-    That of brightness stays: a codec leaves it. Colours are not made sharper than their content, where the
-    measured camera does not.
+    The response of brightness stays unchanged, because a codec hardly affects it. The response of colours is
+    limited to 1, or to that of the measured camera if it is higher.
     """
     camera = measured.camera
     at_128 = camera.strength.shape[1] // 2
@@ -77,21 +77,24 @@ def _response(measured: Measured, before: Camera, codec: Codec, generator: torch
     noise, noise_before = (grain * one.strength[:, at_128].view(1, 3, 1, 1) for one in (camera, before))
     wanted = power_spectrum(filtered(content, diagonal(camera.response)) + noise) + ROUNDING
     first = transfer(camera.response, SIZE, SIZE).movedim(0, -1).clamp(min=0)  # (32, 17, 3)
-    most, response = first.clamp(min=1), first
+    limit, response = first.clamp(min=1), first
     for _ in range(_COLOUR_ROUNDS):
         seen = filtered(content, diagonal(response_kernels(response))) + noise_before
         coded = _coded(seen, _BRIGHTNESS, codec)
         found = _mean([(share, power_spectrum(colours)) for share, colours in coded])
         change = (wanted / found).clamp(*_STEP).sqrt()
-        change = (change + change.roll(-1, 0).flip(0)) / 2  # mirrored borders ask for symmetry
-        response = torch.minimum(response * change, most)
+        change = (change + change.roll(-1, 0).flip(0)) / 2  # mirrored borders need a symmetric response
+        response = torch.minimum(response * change, limit)
         response[..., 0] = first[..., 0]
     return torch.cat([camera.response[:1], response_kernels(response)[1:]])
 
 
 def _coded(colours: Tensor, level: Tensor | float, codec: Codec) -> list[tuple[float, Tensor]]:
-    """Pictures (B, 3, H, W) of opponent colours around a grey level, by each setting of a codec, and its
-    share."""
+    """Compress pictures (B, 3, H, W) of opponent colours around a grey level, with each setting of a codec.
+
+    Returns:
+        The share of each setting, with the compressed pictures.
+    """
     pictures = quantise(level + opponent_colours(colours, inverse=True)).permute(0, 2, 3, 1).contiguous()
     coded = []
     for jpeg, share in codec.entries:
@@ -108,7 +111,7 @@ def _mean(parts: list[tuple[float, Tensor]]) -> Tensor:
 
 
 def _at_size(spectrum: Tensor, side: int) -> Tensor:
-    """A spectrum (32, 17, 3) at the frequencies of larger pictures: (side, side // 2 + 1, 3)."""
+    """Interpolate a spectrum (32, 17, 3) to the frequencies of larger pictures, (side, side // 2 + 1, 3)."""
     centred = torch.cat([spectrum.roll(SIZE // 2, 0), spectrum[SIZE // 2][None]])  # -1/2 to 1/2: (33, 17, 3)
     size = (side + 1, side // 2 + 1)
     finer = F.interpolate(centred.movedim(-1, 0)[None], size=size, mode="bilinear", align_corners=True)

@@ -11,11 +11,11 @@ class Budget:
     """A number of steps, or minutes of training time over all resumptions.
 
     Raises:
-        ValueError: both or neither are given, or a negative one.
+        ValueError: both or neither are given, or the value is negative.
     """
 
     steps: int | None = None
-    """Number of steps; a run of 0 steps saves the initial model."""
+    """The number of steps; 0 saves the initial model."""
     minutes: float | None = None
 
     def __post_init__(self) -> None:
@@ -35,11 +35,11 @@ class Budget:
         return round(60 * (self.minutes or 0)) if self.steps is None else self.steps
 
     def done(self, step: int, seconds: float) -> int:
-        """The part that is done after that many steps and seconds, in the unit, at most ``total``."""
+        """The part that is done after a number of steps and seconds, in the unit, at most ``total``."""
         return min(self.total, round(seconds) if self.steps is None else step)
 
     def progress(self, step: int, seconds: float) -> float:
-        """The share that is done after that many steps and seconds; 1 or more ends the training."""
+        """The fraction that is done after a number of steps and seconds. 1 or more ends the training."""
         spent, all_of_it = (seconds, 60 * (self.minutes or 0)) if self.steps is None else (step, self.steps)
         return spent / all_of_it if all_of_it else 1.0
 
@@ -47,7 +47,7 @@ class Budget:
 class TrainingClock:
     """Seconds of training over all resumptions.
 
-    All processes use the clock of the first one; they would otherwise end at different steps.
+    All processes use the clock of the first one. Otherwise they would end at different steps.
 
     Args:
         seconds: seconds of training so far.
@@ -58,5 +58,5 @@ class TrainingClock:
         self._begun = time.monotonic() - seconds
 
     def tick(self) -> None:
-        """Update ``seconds``; every process must call it."""
+        """Update ``seconds``. Every process must call it."""
         self.seconds = all_gather_object(time.monotonic() - self._begun)[0]

@@ -1,4 +1,4 @@
-"""The measured cameras of two folders: what is looked at, and what is told and drawn of them."""
+"""The cameras of a folder of LR photographs: measurement, description in words, drawing."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -33,16 +33,24 @@ from ..statistics.photograph import Photograph, measure_photograph, photograph_f
 from ..system.progress import progress
 
 _SAME_NOISE, _SAME_QUALITY, _SAME_BLUR = 0.25, 5.0, 1.0
-"""Logarithm of the noise in flat places, JPEG quality and blur in pixels that scenes may differ by."""
+"""Largest differences within a camera: log of the noise in flat areas, JPEG quality, blur in pixels."""
+
 _BLOCK = 448
 """Side of the blocks of a photograph, in LR pixels."""
+
 _BLOCKS, _OF_A_PHOTOGRAPH = 400, 6
-"""How many blocks of a side are looked at in all, and of one photograph, at most."""
+"""The most blocks of a side (HR or LR), and of one photograph."""
 
 
 @dataclass(frozen=True)
 class GroupCamera:
-    """One of the cameras of the LR photographs: what its photographs look like, and what it does."""
+    """A camera of the LR photographs.
+
+    Attributes:
+        look: the properties of its photographs.
+        measured: the measured camera.
+        codec: the compression of its photographs.
+    """
 
     look: CameraLook
     measured: Measured
@@ -52,24 +60,24 @@ class GroupCamera:
 def measure_cameras(
     hr_folders: Sequence[Path], lr_folders: Sequence[Path], model: SDFlow, seed: int, shown: bool = True
 ) -> tuple[list[GroupCamera], int]:
-    """Measure the cameras of the LR photographs, for a model: one, unless the photographs fall into groups.
+    """Measure the cameras of the LR photographs: one, unless the photographs fall into groups.
 
-    All photographs are looked at, up to 400 of a side, evenly chosen; of large ones, random blocks.
-    Pictures that cannot be used are passed over: the training's crops list them.
+    Up to 400 photographs of each side are measured, spread evenly; of large ones, random blocks. Unusable
+    pictures are ignored, because the crops of the training list them.
 
     Args:
-        hr_folders, lr_folders: searched to any depth.
-        model: its f_HR says what the content of an HR photograph is, and for how many cameras it has room. On
-            any device.
-        seed: of the blocks.
+        hr_folders, lr_folders: the folders. They are searched to any depth.
+        model: the model. Its f_HR computes the content of HR photographs, and its configuration limits the
+            number of cameras.
+        seed: the seed of the blocks.
         shown: whether progress is shown.
 
     Returns:
-        The cameras, the most frequent first; and how many photographs joined another group since theirs had
-        fewer than `LEAST_MEMBERS`, or flat places at a single brightness.
+        The cameras, the most frequent first; and the number of photographs that were merged into other
+        groups, because theirs had fewer than `LEAST_MEMBERS`, or flat areas at a single brightness.
 
     Raises:
-        ValueError: no photograph of a side is large enough, or no place is flat.
+        ValueError: no photograph of a side is large enough, or no area is flat.
     """
     lr, hr = (
         _chosen([folder / path for folder in folders for path in find_pictures(folder)])
@@ -105,17 +113,17 @@ def measure_cameras(
         return part.result()
 
     frame = photograph_frame([photograph for _, photograph in photographs])
-    found, joined = _measured_groups(frame, measured, model.config.components)
+    found, merged = _measured_groups(frame, measured, model.config.components)
     codecs = [Codec.of(photographs[row][1].codec for row in group.members) for group, _ in found]
-    return [GroupCamera(group.look, camera, codec) for (group, camera), codec in zip(found, codecs)], joined
+    return [GroupCamera(group.look, camera, codec) for (group, camera), codec in zip(found, codecs)], merged
 
 
 def _measured_groups(
     frame: pd.DataFrame, measure: Callable[[np.ndarray], Measured], most: int
 ) -> tuple[list[tuple[CameraGroup, Measured]], int]:
-    """Groups that can be measured, with their cameras; and how many photographs had to join others."""
+    """The measurable groups, with their cameras; and the number of photographs merged into others."""
     known: dict[bytes, Measured] = {}
-    groups, joined = group_photographs(frame, most), 0
+    groups, merged = group_photographs(frame, most), 0
     while len(groups) > 1:
         small = [number for number, group in enumerate(groups) if len(group.members) < LEAST_MEMBERS]
         for group in () if small else groups:
@@ -126,16 +134,16 @@ def _measured_groups(
         ]
         if small or unclear:
             number = (small or unclear)[-1]
-            joined += len(groups[number].members)
+            merged += len(groups[number].members)
             groups = merged_into_nearest(frame, groups, number)
             continue
         found = [(group, known[group.members.tobytes()]) for group in groups]
         same = next((pair for pair in combinations(found, 2) if _of_one_camera(*pair)), None)
         if same is None:
-            return found, joined
+            return found, merged
         (first, _), (second, _) = same
         groups = united(frame, groups, first, second)
-    return [(group, measure(np.arange(len(frame)))) for group in groups], joined
+    return [(group, measure(np.arange(len(frame)))) for group in groups], merged
 
 
 def _too_plain(measured: Measured) -> bool:
@@ -143,36 +151,37 @@ def _too_plain(measured: Measured) -> bool:
 
 
 def _of_one_camera(first: tuple[CameraGroup, Measured], second: tuple[CameraGroup, Measured]) -> bool:
-    """Whether two groups may differ in their scenes alone.
+    """Whether two groups may be of one camera, with different scenes.
 
-    Textures look like noise, and smooth scenes like blur; in flat places noise is the camera's. Groups that
-    have the same noise there, and about the same JPEG, need to differ in blur by more than scenes do.
+    Textures resemble noise, and smooth scenes resemble blur. In flat areas, noise is the camera's. Groups
+    with the same noise in flat areas and a similar JPEG quality count as one, unless they differ strongly in
+    blur.
     """
     (one, camera), (other, camera_of_other) = first, second
     levels, noise = np.array(camera.noise).T
-    there = np.interp(levels, *np.array(camera_of_other.noise).T)
+    noise_of_other = np.interp(levels, *np.array(camera_of_other.noise).T)
     return (
-        abs(float(np.log(noise / there).mean())) < _SAME_NOISE
+        abs(float(np.log(noise / noise_of_other).mean())) < _SAME_NOISE
         and abs(one.look.quality - other.look.quality) < _SAME_QUALITY
         and abs(one.look.blur - other.look.blur) < _SAME_BLUR
     )
 
 
 def _chosen(paths: list[Path]) -> list[Path]:
-    """At most as many as there are blocks, evenly chosen."""
+    """At most `_BLOCKS` of the paths, spread evenly."""
     if len(paths) <= _BLOCKS:
         return paths
     return [paths[round(place)] for place in np.linspace(0, len(paths) - 1, _BLOCKS)]
 
 
 class _Blocks:
-    """Cuts blocks out of photographs, the same ones whenever it is asked.
+    """Cuts blocks from photographs. Repeated calls give the same blocks.
 
     Args:
-        photographs: how many there are.
-        scale: of their pixels to LR pixels.
-        multiple: sides and places of blocks are multiples of this.
-        seed: of which blocks.
+        photographs: the number of photographs.
+        scale: the ratio of their size to LR size.
+        multiple: sides and positions of blocks are multiples of this.
+        seed: the seed of the choice of blocks.
     """
 
     def __init__(self, photographs: int, scale: int, multiple: int, seed: int) -> None:
@@ -181,7 +190,7 @@ class _Blocks:
         self._share = min(_OF_A_PHOTOGRAPH, max(1, _BLOCKS // max(1, photographs)))
 
     def read(self, path: Path) -> np.ndarray | None:
-        """The photograph, of sides that are multiples; None if it is too small or gives no picture."""
+        """Read a photograph, cropped to multiples; None if it is too small or cannot be decoded."""
         try:
             picture = read_picture(path)
         except PictureError:
@@ -190,7 +199,7 @@ class _Blocks:
         return picture[:height, :width] if min(height, width) >= self._least else None
 
     def of(self, picture: np.ndarray, number: int) -> Iterator[Tensor]:
-        """Blocks (3, h, w) uint8 of the photograph of that number."""
+        """Blocks (3, h, w) uint8 of a photograph, by its number."""
         height, width = picture.shape[:2]
         random = np.random.default_rng(derive_seed(self._seed, number))
         rows, columns = math.ceil(height / self._side), math.ceil(width / self._side)
@@ -206,12 +215,12 @@ class _Blocks:
             yield torch.from_numpy(np.ascontiguousarray(block)).permute(2, 0, 1)
 
 
-def in_words(cameras: Sequence[GroupCamera], joined: int) -> Iterator[str]:
-    """The cameras in a few lines each."""
+def in_words(cameras: Sequence[GroupCamera], merged: int) -> Iterator[str]:
+    """A description of the cameras, a few lines each; see `measure_cameras` for the arguments."""
     if len(cameras) > 1:
-        yield f"The LR photographs are of {len(cameras)} cameras, or of one with so many settings"
-    if joined:
-        yield f"{joined} LR photographs, in groups too few or plain to be measured, count to the likeliest"
+        yield f"The LR photographs are from {len(cameras)} cameras, or from one with as many settings"
+    if merged:
+        yield f"{merged} LR photographs, in groups too small or plain to measure, count to the likeliest"
     for number, camera in enumerate(cameras):
         if len(cameras) > 1:
             yield f"Camera {number}: {camera.look}"
@@ -220,7 +229,7 @@ def in_words(cameras: Sequence[GroupCamera], joined: int) -> Iterator[str]:
 
 
 def _one_in_words(measured: Measured) -> list[str]:
-    """The camera in a few lines, its doubts last."""
+    """A description of a camera in a few lines, doubts last."""
     frequency = np.linspace(0, 0.5, 129)
     brightness = along_rows(measured.camera.response[0], frequency)
     below = np.flatnonzero(brightness < 0.5)
@@ -240,7 +249,7 @@ def _one_in_words(measured: Measured) -> list[str]:
 
 
 def along_rows(kernel: Tensor, frequency: np.ndarray) -> np.ndarray:
-    """The response of a zero-phase kernel (n, n) to waves along the rows, frequencies in cycles per pixel."""
+    """The response of a zero-phase kernel (n, n) along the rows, at frequencies in cycles per pixel."""
     line = kernel.sum(0).double().numpy()
     taps = np.arange(len(line)) - len(line) // 2
     return np.cos(2 * np.pi * frequency[:, None] * taps) @ line
@@ -252,7 +261,7 @@ _WIDTH, _HEIGHT, _MARGIN = 420, 300, 48
 
 
 def draw_cameras(cameras: Sequence[GroupCamera]) -> np.ndarray:
-    """A row of three panels for each camera. uint8 (H, W, 3)."""
+    """Draw the cameras, uint8 (H, W, 3): a row of three panels for each."""
     rows = []
     for number, camera in enumerate(cameras):
         row = _draw_camera(camera.measured)
@@ -265,8 +274,7 @@ def draw_cameras(cameras: Sequence[GroupCamera]) -> np.ndarray:
 
 
 def _draw_camera(measured: Measured) -> np.ndarray:
-    """Three panels: response of each colour against frequency, noise of each against brightness, and the
-    kernel of brightness. uint8 (H, W, 3)."""
+    """Three panels, uint8 (H, W, 3): response against frequency, noise against brightness, luma kernel."""
     camera = measured.camera
     frequency, levels = np.linspace(0, 0.5, 101), np.linspace(0, 255, camera.strength.shape[1])
     response = [along_rows(kernel, frequency) for kernel in camera.response]

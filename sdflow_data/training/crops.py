@@ -1,7 +1,7 @@
 """Training crops from two unpaired folders of photographs.
 
-A batch is a pure function of (files, seed, step). It does not depend on earlier reads, on the number of
-processes or on restarts, so a resumed training sees the same crops as an uninterrupted one.
+A batch is a pure function of (files, seed, step). Earlier reads, the number of processes and restarts have no
+effect, so a resumed training gets the same crops as an uninterrupted one.
 """
 
 import itertools
@@ -29,9 +29,9 @@ Batch = tuple[Tensor, Tensor]
 _HR, _LR = 0, 1
 
 _STAY = 16
-"""Steps for which a place in the batch keeps its picture if memory does not hold all pictures.
+"""Steps for which an entry of the batch keeps its picture if the cache is too small for all pictures.
 
-A crop takes a fraction of a millisecond; decoding its picture (2.8 megapixels, PNG) takes fifty.
+A crop takes a fraction of a millisecond. Decoding its picture (2.8 megapixels, PNG) takes 50 ms.
 """
 
 
@@ -41,26 +41,26 @@ class UnpairedCrops:
     Crops are not rotated by 90 degrees. Sensors and lenses differ between rows and columns; rotated crops
     would hide that.
 
-    All pictures of a side are equally likely, whatever their size. Unusable pictures are left out and listed
-    in `skipped`.
+    All pictures of a side are equally likely, independent of their size. Unusable pictures are left out and
+    listed in `skipped`.
 
-    If the decoded pictures do not fit in ``cache_bytes``, a place in the batch takes its crops from one
-    picture for 16 steps. The places change their pictures at different steps, so that every step decodes
-    about as much. This saves work only if the cache holds one picture for each place.
+    If the decoded pictures do not fit into ``cache_bytes``, an entry of the batch takes its crops from one
+    picture for 16 steps. The entries change their pictures at different steps, so that all steps decode about
+    equally much. This saves work only if the cache has room for one picture per entry.
 
     Args:
-        hr_folders, lr_folders: searched to any depth.
+        hr_folders, lr_folders: the folders. They are searched to any depth.
         scale: s.
         patch_size: P, side of the HR crops, a multiple of s; the LR crops' is P / s.
         batch_size: the number of crops of each side, summed over all processes.
         seed: the seed of the training.
-        rank, world_size: the number of this process, and of all processes. Their shares in the order of ranks
-            are the batch of a single process.
+        rank, world_size: the rank of this process, and the number of processes. Their shares in the order of
+            ranks are the batch of a single process.
         cache_bytes: memory for decoded pictures, besides those being cropped.
 
     Raises:
-        SDFlowError: a missing or empty folder, or one side without a picture that is large enough.
-        ValueError: sizes that do not divide.
+        SDFlowError: a folder is missing or empty, or no picture of a side is large enough.
+        ValueError: the sizes do not divide.
     """
 
     def __init__(
@@ -92,17 +92,17 @@ class UnpairedCrops:
 
     @property
     def skipped(self) -> list[tuple[Path, str]]:
-        """Unusable pictures, with the reasons. Damaged ones are listed only after they were read."""
+        """The unusable pictures, with the reasons. Damaged pictures are listed only after they were read."""
         return [item for side in self._sides for item in list(side.skipped.items())]
 
     @property
     def hr_pictures(self) -> int:
-        """Number of usable HR pictures."""
+        """The number of usable HR pictures."""
         return self._sides[_HR].usable
 
     @property
     def lr_pictures(self) -> int:
-        """Number of usable LR pictures."""
+        """The number of usable LR pictures."""
         return self._sides[_LR].usable
 
     def batch(self, step: int) -> Batch:
@@ -134,8 +134,8 @@ class UnpairedCrops:
     def _crops(self, side: int, step: int) -> Tensor:
         crops = []
         for index in self._indices:
-            turn = (step + index * self._stay // self._batch_size) // self._stay
-            picture, crop = (self._seed, side, turn, index), (self._seed, side, step, index)
+            period = (step + index * self._stay // self._batch_size) // self._stay
+            picture, crop = (self._seed, side, period, index), (self._seed, side, step, index)
             crops.append(self._sides[side].crop(picture, crop))
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
@@ -145,7 +145,7 @@ class _Side:
 
     def __init__(self, folders: Sequence[Path], size: int, cache: "_PictureCache") -> None:
         self.skipped: dict[Path, str] = {}
-        self.decoded_bytes = 0  # of all pictures together
+        self.decoded_bytes = 0  # the sum over all pictures
         self._folders, self._size, self._cache = folders, size, cache
         found = [(folder, search(folder)) for folder in folders]
         self.skipped.update((error.path, error.reason) for _, part in found for error in part.skipped)
@@ -159,9 +159,10 @@ class _Side:
         return sum(path not in self.skipped for path in self._pictures)
 
     def crop(self, picture: Sequence[int], crop: Sequence[int]) -> np.ndarray:
-        """A crop, uint8 (size, size, 3): the first seed chooses the picture, the second one the window."""
+        """A crop, uint8 (size, size, 3). The first seed chooses the picture, the second the window."""
         for attempt in itertools.count():
-            # A damaged picture stays in the draw; the crops would otherwise depend on when it was first read.
+            # Damaged pictures stay in the draw. Otherwise the crops would depend on the time of their first
+            # read.
             path = self._pictures[derive_seed(*picture, attempt) % len(self._pictures)]
             if path in self.skipped:
                 continue

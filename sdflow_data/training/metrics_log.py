@@ -15,7 +15,8 @@ from .curves import Curves
 class MetricsLog:
     """Rows of named values by step.
 
-    Rows that a killed run wrote after its last state are dropped; the resumed run repeats those steps.
+    Rows that a killed run wrote after its last state are dropped, because the resumed run repeats these
+    steps.
 
     Args:
         path: the path of the CSV file.
@@ -24,7 +25,7 @@ class MetricsLog:
         writable: if False, nothing is kept or written, because one of several processes writes.
 
     Raises:
-        SDFlowError: the file exists and does not hold metrics.
+        SDFlowError: the file exists, but does not contain metrics.
     """
 
     def __init__(self, path: Path, events: Path, step: int, writable: bool = True) -> None:
@@ -63,7 +64,7 @@ class MetricsLog:
         self._rows = [row for row in self._rows if row["step"] <= step]
 
     def write(self) -> None:
-        """Replace the file; a cell is empty if a step has no value of that name."""
+        """Replace the file. A cell is empty if the step has no such value."""
         if not self._rows:
             return
         text = io.StringIO()

@@ -2,27 +2,33 @@
 
 from collections.abc import Callable
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdflow.model import SDFlow
+from sdflow.resample import bicubic_downscale, quantise, to_levels, to_unit
 from sdflow.training import Trainer
 
-from ..images.sheet import sample_sheet
+from ..images.sheet import sheet
 from .crops import UnpairedCrops
 from .metrics_log import MetricsLog
 from .run_folder import RunFolder
 from .validation import ValidationPairs
 
 _COLOUR_DRIFT, _COLLAPSE = 2.5, 0.5
-"""Grey levels: a warning is given if the colours of samples differ by more, or if they differ from bicubic by
-less."""
+"""Limits of warnings in grey levels: the largest colour shift, and the least difference from bicubic."""
+
 _TOO_EARLY = 0.2
 """No warnings before this progress."""
 
 
 class Monitor:
-    """Watches the moving average of a trainer's weights.
+    """Watches the samples of a trainer's moving average.
 
     Args:
         crops: the crops of the training; the sheet shows the first batch.
-        pairs: aligned pairs for validation, if any.
+        pairs: aligned pairs for validation; None for none.
         say: prints warnings.
     """
 
@@ -34,25 +40,25 @@ class Monitor:
         self.newest: dict[str, float] = {}
 
     def look(self, trainer: Trainer, folder: RunFolder, log: MetricsLog, progress: float) -> dict[str, float]:
-        """Save a sample sheet, warn of faulty samples, and validate; at most once for a step.
+        """Save a sample sheet, warn of faulty samples, and validate. Repeated calls for a step do nothing.
 
         Returns:
-            ``val_psnr`` and ``val_psnr_bicubic`` in dB, if there are pairs; ``newest`` keeps them.
+            ``val_psnr`` and ``val_psnr_bicubic`` in dB if there are pairs; also in ``newest``.
         """
         if trainer.step_number == self._looked_at:
             return {}
         self._looked_at = trainer.step_number
         hr, lr = self._crops.batch(0)
         device = str(trainer.device)
-        sheet, drift, difference = sample_sheet(trainer.ema_model, hr[:4], lr[:4], device)
-        folder.save_sample(sheet, trainer.step_number)
-        log.show(sheet, trainer.step_number)
+        samples, drift, difference = _sample_sheet(trainer.ema_model, hr[:4], lr[:4], device)
+        folder.save_sample(samples, trainer.step_number)
+        log.show(samples, trainer.step_number)
         warn = progress >= _TOO_EARLY and trainer.step_number > 0
         if warn and drift > _COLOUR_DRIFT:
             self._say(f"Warning: colours of samples are {drift:.1f} grey levels off their HR pictures")
         if warn and difference < _COLLAPSE:
             self._say(
-                f"Warning: samples are {difference:.2f} grey levels from bicubic: nothing is being learned"
+                f"Warning: samples are {difference:.2f} grey levels from bicubic: the model learns nothing"
             )
         if self._pairs:
             psnr = self._pairs.psnr(trainer.ema_model, device)
@@ -60,7 +66,34 @@ class Monitor:
         return self.newest
 
     def __str__(self) -> str:
-        """The newest validation number, in words."""
+        """The newest validation in words; empty if there is none."""
         if not self.newest:
             return ""
         return f"validation {self.newest['val_psnr']:.2f} dB (bicubic {self.newest['val_psnr_bicubic']:.2f})"
+
+
+@torch.no_grad()
+def _sample_sheet(model: SDFlow, hr: Tensor, lr: Tensor, device: str) -> tuple[np.ndarray, float, float]:
+    """A sheet of samples of a model: HR, bicubic, four samples, the mean of the samples, real LR.
+
+    Args:
+        model: the model.
+        hr: uint8 (B, 3, P, P).
+        lr: uint8 (B, 3, P/s, P/s), real LR patches of other scenes.
+        device: the device of the model.
+
+    Returns:
+        The sheet, uint8 (H, W, 3); the largest difference of a channel's mean between samples and bicubic, in
+        grey levels; the root mean square difference between samples and bicubic, in grey levels.
+    """
+    y = to_unit(hr.to(device))
+    content = model.encode_hr(y)
+    generator = torch.Generator(device).manual_seed(0)
+    samples = to_levels(model.sample_lr(content.repeat(4, 1, 1, 1), generator)).unflatten(0, (4, len(y)))
+    bicubic = to_levels(bicubic_downscale(y, model.scale))
+    drift = (samples.mean((0, 1, 3, 4)) - bicubic.mean((0, 2, 3))).abs().max()
+    difference = (samples - bicubic).square().mean().sqrt()
+    columns = [hr, bicubic, *samples, samples.mean(0), lr]
+    titles = ["HR", "bicubic", "sample 1", "sample 2", "sample 3", "sample 4", "mean of 4", "real LR"]
+    pictures = [quantise(column.float().nan_to_num()).cpu().permute(0, 2, 3, 1).numpy() for column in columns]
+    return sheet(list(zip(*pictures)), titles), float(drift), float(difference)

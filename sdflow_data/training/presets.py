@@ -1,4 +1,4 @@
-"""The presets: architecture, training, batch size and steps."""
+"""The presets of a training: architecture, steps, batch size, crops, learning rate, objective."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from .run_folder import RunFolder
 
 PresetName = Literal["tiny", "small", "paper"]
 _INIT_RATE = 0.25
+"""The factor of the learning rate if a training starts from a trained model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ PRESETS: dict[PresetName, Preset] = {
         batch_size=8,
         lr_patch=32,
         learning_rate=1e-3,
-        # The term that back-propagates through f_HR and f_HF is left out: half of a step.
+        # Without the term that back-propagates through f_HR and f_HF, a step takes half the time.
         objective=ObjectiveConfig(weights={"super_resolution": 0.0}),
     ),
     "small": Preset(  # an hour on two CPU cores
@@ -95,7 +96,7 @@ def preset_architecture(preset: PresetName, scale: int) -> SDFlowConfig:
     """A preset's architecture at a scale.
 
     Raises:
-        ValueError: no such preset, or no such scale.
+        ValueError: there is no such preset or scale.
     """
     if preset not in PRESETS:
         raise ValueError(f"preset: expected one of {tuple(PRESETS)}, got {preset!r}")
@@ -121,12 +122,12 @@ def preset_settings(
     device: str = "auto",
     precision: str = "auto",
 ) -> RunSettings:
-    """The settings of a run by a preset. None stands for the preset's value.
+    """The settings of a run. None stands for the value of the preset; for the arguments see `RunSettings`.
 
-    ``init`` divides the learning rate by four.
+    With ``init``, the learning rate is a quarter of the preset's.
 
     Raises:
-        SDFlowError: the scale does not allow the patch size, or the device does not exist.
+        ArgumentError: the patch size does not fit the scale, or the device does not exist.
     """
     chosen = PRESETS[preset]
     patch_size = chosen.lr_patch * scale if patch_size is None else patch_size
@@ -137,7 +138,7 @@ def preset_settings(
         )
     device = choose_device(device)
     if resume and precision == "auto" and (stored := RunFolder(out).stored_settings()):
-        precision = stored["training"]["precision"]  # "auto" may measure another today
+        precision = stored["training"]["precision"]  # "auto" could choose another one today
     precision, *_ = all_gather_object(choose_precision(precision, device))
     training = TrainingConfig(
         patch_size=patch_size,

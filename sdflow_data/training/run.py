@@ -1,4 +1,4 @@
-"""A training on two folders of photographs. It writes a RUN folder and can be killed at any moment."""
+"""A training run on two folders of photographs. It writes a RUN folder and can be killed at any moment."""
 
 import dataclasses
 import time
@@ -32,6 +32,8 @@ from .stored import StoredByCodecs
 from .validation import ValidationPairs
 
 _BAD_IN_A_ROW, _ROLLBACKS = 10, 6
+"""Consecutive non-finite steps before a roll-back, and the most roll-backs."""
+
 Say = Callable[[str], None]
 
 
@@ -54,7 +56,7 @@ class RunSettings:
     validation: tuple[Path, Path] | None = None
     """Folders of aligned HR and LR photographs of other scenes, for validation."""
     perceptual_weights: Path | None = None
-    """A file of VGG-19's weights; None leaves the perceptual terms out."""
+    """A file of VGG-19's weights; None for no perceptual terms."""
     init: Path | None = None
     """The checkpoint with the initial weights; None draws random ones."""
     resume: bool = False
@@ -81,11 +83,18 @@ class RunSettings:
 
 
 def train(settings: RunSettings, say: Say = print) -> Trainer:
-    """Train, or continue a training, for the given steps or minutes; returns the trainer.
+    """Train, or continue a training, for the given steps or minutes.
+
+    Args:
+        settings: the settings.
+        say: prints a line of progress.
+
+    Returns:
+        The trainer.
 
     Raises:
-        SDFlowError: unusable folders; a RUN that is not empty, has other settings or is in use; or a training
-            that stays non-finite after several roll-backs at lower rates.
+        SDFlowError: folders are unusable; RUN is not empty, has other settings or is in use; or training
+            stays non-finite after several roll-backs at lower rates.
     """
     rank, _ = world()
     check_apart(settings.hr, settings.lr)
@@ -111,7 +120,7 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     cameras = _cameras(settings, folder, trainer, say)
     if not all(camera.codec.lossless for camera in cameras):
         trainer.stored_by = StoredByCodecs([camera.codec for camera in cameras])
-    skipped.tell()
+    skipped.report()
 
     def save() -> None:
         log.write()
@@ -151,7 +160,7 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
         save()
     if trainer.skipped:
         say(f"{trainer.skipped} steps were not finite and changed nothing")
-    skipped.tell()
+    skipped.report()
     if pairs:
         say(f"On {len(pairs)} aligned pairs, grey PSNR at temperature 0: {monitor}")
     return trainer
@@ -190,30 +199,30 @@ def _new_trainer(settings: RunSettings) -> Trainer:
 
 
 def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Say) -> list[ModelCamera]:
-    """The cameras of the model that a run continues; a new run measures them for the trainer."""
+    """The cameras of the model that a run starts from; a new run measures them and loads them."""
     for earlier in (folder.model, settings.init):
         if earlier is not None and is_checkpoint(earlier):
             return cameras_of(earlier)
-    told: list[ModelCamera] = []
+    descriptions: list[ModelCamera] = []
     cameras: list[Camera] = []
     if world()[0] == 0:
         seed = settings.training.seed
         try:
-            measured, joined = measure_cameras(settings.hr, settings.lr, trainer.ema_model, seed)
+            measured, merged = measure_cameras(settings.hr, settings.lr, trainer.ema_model, seed)
         except ValueError as error:
             raise SDFlowError(f"the camera cannot be measured: {error}") from error
         folder.save_camera(draw_cameras(measured))
-        for line in in_words(measured, joined):
+        for line in in_words(measured, merged):
             say(line)
         cameras = [before_codec(camera.measured, camera.codec, seed) for camera in measured]
-        told = [ModelCamera(camera.look, camera.codec) for camera in measured]
-    (cameras, told), *_ = all_gather_object((cameras, told))
-    trainer.load_cameras(cameras, [camera.look.share for camera in told])
-    return told
+        descriptions = [ModelCamera(camera.look, camera.codec) for camera in measured]
+    (cameras, descriptions), *_ = all_gather_object((cameras, descriptions))
+    trainer.load_cameras(cameras, [camera.look.share for camera in descriptions])
+    return descriptions
 
 
 def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunState | None:
-    """Load the newest state in all processes; no process writes a new state before all have read it."""
+    """Load the newest state in all processes. No process writes a new state before all have read it."""
     state = folder.load(restore)
     steps = all_gather_object(state.step if state else 0)
     if len(set(steps)) > 1:
@@ -225,7 +234,7 @@ def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunSta
 
 
 def _roll_back(trainer: Trainer, folder: RunFolder, log: MetricsLog, rollbacks: int, say: Say) -> None:
-    """Roll back to the saved weights at half the learning rate. The step number, and so the crops, go on."""
+    """Roll back to the saved weights, at half the learning rate. Step number and crops continue."""
     if rollbacks > _ROLLBACKS:
         raise SDFlowError(
             f"training stays non-finite: {_BAD_IN_A_ROW} steps in a row, after {_ROLLBACKS} returns to the "
@@ -236,7 +245,7 @@ def _roll_back(trainer: Trainer, folder: RunFolder, log: MetricsLog, rollbacks: 
     trainer.lr_scale /= 2
     say(
         f"{_BAD_IN_A_ROW} steps in a row were not finite: back to the last good weights, learning rate "
-        f"halved ({trainer.lr_scale:g} of what was asked)"
+        f"halved ({trainer.lr_scale:g} of the initial one)"
     )
 
 
@@ -279,19 +288,19 @@ def _summary(metrics: dict[str, float], skipped: int, validated: str) -> str:
 
 
 class _SkippedPictures:
-    """Reports unusable pictures, each once; some are found only when they are read."""
+    """Reports unusable pictures, each once. Some are found only when they are read."""
 
     def __init__(self, crops: UnpairedCrops, say: Say) -> None:
         self._crops, self._say = crops, say
-        self._told: set[Path] = set()
+        self._reported: set[Path] = set()
 
-    def tell(self) -> None:
-        """Report new ones; every process must call it."""
+    def report(self) -> None:
+        """Report new ones. Every process must call it."""
         for path, reason in (item for skipped in all_gather_object(self._crops.skipped) for item in skipped):
-            if path not in self._told:
-                self._told.add(path)
+            if path not in self._reported:
+                self._reported.add(path)
                 self._say(f"Skipped {path}: {reason}")
 
 
 def _say_nothing(text: str) -> None:
-    """Only the first of several processes prints."""
+    """Print nothing: of several processes, only the first prints."""

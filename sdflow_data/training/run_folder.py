@@ -27,7 +27,8 @@ from ..system.lock import check_new_or_empty
 from ..system.settings import check_same
 
 FORMAT_VERSION = 2
-"""Format of ``run.json`` and ``state.safetensors``."""
+"""The format of ``run.json`` and ``state.safetensors``."""
+
 STATE, SETTINGS, METRICS, MODEL = "state.safetensors", "run.json", "metrics.csv", "model"
 SAMPLES, EVENTS, CAMERA = "samples", "tensorboard", "camera.png"
 
@@ -44,7 +45,7 @@ class RunState:
 
 
 def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Refuse weights and moments that are not finite, because training cannot recover from them.
+    """Refuse non-finite weights and moments, because training cannot recover from them.
 
     Raises:
         ValueError: names the first one.
@@ -63,12 +64,12 @@ def _check_state(state: RunState) -> None:
 
 
 class RunFolder:
-    """``model/`` (the newest checkpoint), ``state.safetensors``, ``run.json``, ``metrics.csv``, ``samples/``,
-    ``camera.png``, and ``tensorboard/`` if that is installed.
+    """The files of a run: ``model/`` (the newest checkpoint), ``state.safetensors``, ``run.json``,
+    ``metrics.csv``, ``samples/``, ``camera.png``, and ``tensorboard/`` if TensorBoard is installed.
 
     Args:
         path: RUN.
-        writable: if False, checks and writes do nothing, because one of several processes writes.
+        writable: if False, checks and writes do nothing, because another process writes.
     """
 
     def __init__(self, path: Path, writable: bool = True) -> None:
@@ -79,7 +80,7 @@ class RunFolder:
         """The settings of the run; None if no run has begun.
 
         Raises:
-            SDFlowError: a run of another format, or a damaged file.
+            SDFlowError: the run has another format, or the file is damaged.
         """
         path = self.path / SETTINGS
         if not path.exists():
@@ -101,8 +102,8 @@ class RunFolder:
             resume: whether the folder may hold a run.
 
         Raises:
-            SDFlowError: the folder holds other files, a run that is not to be resumed, or a run with other
-                settings.
+            SDFlowError: the folder contains other files, a run although ``resume`` is false, or a run with
+                other settings.
         """
         if not self._writable:
             return
@@ -131,7 +132,7 @@ class RunFolder:
             restore: loads the trainer's part of the state.
 
         Raises:
-            SDFlowError: a damaged file, or the state of another run.
+            SDFlowError: the file is damaged, or has the state of another run.
         """
         path = self.path / STATE
         if not path.exists():
@@ -157,7 +158,7 @@ class RunFolder:
             training: a description of the training, plain values.
 
         Raises:
-            SDFlowError: the model is not finite. The earlier state stays.
+            SDFlowError: the model is not finite. The earlier state is kept.
         """
         if not self._writable:
             return

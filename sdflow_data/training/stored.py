@@ -1,4 +1,4 @@
-"""Samples as the camera's files hold them: what E has to see in training."""
+"""Samples as the files of the camera store them, for the training of E."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ from ..images.codec import UNIT, Codec
 
 
 class StoredByCodecs:
-    """Codes samples with the codecs of their cameras, each at a random place of the grid.
+    """Compresses samples with the codecs of their cameras, at random phases of the JPEG grid.
 
-    Crops of photographs lie anywhere in the grid, and so do these.
+    Crops of photographs have random phases, too.
 
     Args:
-        codecs: of each component.
+        codecs: the codec of each component.
     """
 
     def __init__(self, codecs: Sequence[Codec]) -> None:

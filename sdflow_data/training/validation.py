@@ -1,4 +1,4 @@
-"""Validation on aligned pairs of a real camera, which the model does not learn from."""
+"""Validation on aligned pairs of a real camera, which are not used for training."""
 
 from pathlib import Path
 
@@ -24,13 +24,13 @@ class ValidationPairs:
     """Central crops of aligned pairs: an HR and an LR picture of the same name, in two folders.
 
     Args:
-        hr_folder, lr_folder: searched to any depth; partners have the same path, or the same path except for
-            the ending.
-        scale: s; HR pictures have s times the sides of their LR pictures.
+        hr_folder, lr_folder: the folders, searched to any depth. Partners have the same path, except for the
+            suffix.
+        scale: s, the ratio of HR to LR size.
 
     Raises:
-        SDFlowError: a missing or empty folder, a picture without a partner, sizes that do not fit, or a file
-            that is not a picture.
+        SDFlowError: a folder is missing or empty, a picture has no partner or does not fit its size, or a
+            file is not a picture.
     """
 
     def __init__(self, hr_folder: Path, lr_folder: Path, scale: int) -> None:
@@ -50,7 +50,7 @@ class ValidationPairs:
     def psnr(self, model: SDFlow, device: str) -> float:
         """Grey PSNR in dB of the model's output at temperature 0 against the real LR, mean over the pairs.
 
-        Of several measured cameras, the output of the most frequent one.
+        If the model has several cameras, the most frequent one is used.
         """
         component = int(model.shares.argmax())
         outputs = []
