@@ -63,7 +63,7 @@ def read_header(path: Path) -> Header:
         PictureError: the file is not a picture, or has over `max_pixels`. Damage behind the header is
             not detected.
     """
-    with _told(path):
+    with _as_picture_error(path):
         return _header(path)
 
 
@@ -81,7 +81,7 @@ def read_picture(path: Path) -> np.ndarray:
         PictureError: the file is not a picture, has over `max_pixels`, is truncated or damaged, or has pixels
             without a fixed range (32-bit integers, floats).
     """
-    with _told(path):
+    with _as_picture_error(path):
         header = _header(path)
         try:
             picture = to_srgb(tiff.read_samples(path) if _is_tiff(path) else _read_samples(path))
@@ -97,7 +97,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_picture_error(path: Path) -> Iterator[None]:
     """Turn every exception of a decoder into a `PictureError` of the file, except a lack of memory."""
     try:
         yield
@@ -151,7 +151,7 @@ def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     Raises:
         PictureError: the file is not a picture, or any error inside the block.
     """
-    with _told(path), _opened(path, (*_FORMATS, "TIFF")) as image:
+    with _as_picture_error(path), _opened(path, (*_FORMATS, "TIFF")) as image:
         yield image
 
 

@@ -73,7 +73,7 @@ def test_a_file_far_larger_than_its_picture_is_not_read(kind: str, tmp_path: Pat
     path = tmp_path / f"a.{kind}"
     Image.new("RGB", (20, 11)).save(path)
     os.truncate(path, 10**11)  # sparse: it takes no disk
-    with pytest.raises(PictureError, match="expected a file of at most .* found 100000000000"):
+    with pytest.raises(PictureError, match=r"expected a file of at most .* found 100000000000"):
         read_picture(path)
 
 
