@@ -1,5 +1,6 @@
 """The command, killed, interrupted or out of space: what is finished stays, and a new run completes it."""
 
+import multiprocessing
 import os
 import random
 import resource
@@ -7,19 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from factory import QUICK, InProcess, files_of, make, write_picture, write_pictures
+from sdflow_cli.main import main
 
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.shards import is_whole
-from sdflow_data.generation.engines import Made
+from sdflow_data.generation.engines import Made, local
 from sdflow_data.generation.run import generate
 from sdflow_data.generation.shard_maker import GenerationJob, ShardTask
+from sdflow_data.system.processes import worker_context
 
 PATIENCE = 300  # seconds for what takes ten: other work on the machine must not fail a test
 
@@ -40,12 +43,15 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return files_of(folder / "out")
 
 
-def start(hr: Path, out: Path, workers: int = 1, *more: str) -> "subprocess.Popen[str]":
-    program = "from sdflow_cli.main import main; main()"
+def words(hr: Path, out: Path, workers: int) -> list[str]:
     settings = "--model classical --scale 2 --patch-size 16 --variants 2 --patches-per-shard 1"
-    arguments = ["--hr", str(hr), "--out", str(out), "--workers", str(workers), *settings.split(), *more]
+    return ["generate", "--hr", str(hr), "--out", str(out), "--workers", str(workers), *settings.split()]
+
+
+def start(hr: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
+    program = "from sdflow_cli.main import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", program, "generate", *arguments],
+        [sys.executable, "-c", program, *words(hr, out, 1), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -53,9 +59,15 @@ def start(hr: Path, out: Path, workers: int = 1, *more: str) -> "subprocess.Pope
     )
 
 
-def wait_for_shards(out: Path, count: int, run: "subprocess.Popen[str]") -> None:
+def run_of_forks(words: list[str]) -> None:
+    """The command in a fork, whose workers are forks of it, so that none of them loads torch."""
+    local.worker_context = lambda: multiprocessing.get_context("fork")
+    main(words)
+
+
+def wait_for_shards(out: Path, count: int, running: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while len(list((out / "shards").glob("*.h5"))) < count and run.poll() is None:
+    while len(list((out / "shards").glob("*.h5"))) < count and running():
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
@@ -64,12 +76,13 @@ def kill_and_finish(hr: Path, out: Path, seed: int, kills: int, workers: int) ->
     """Kill a run, and those that go on from it, at random moments; what is left is made in this process."""
     moments = random.Random(seed)
     for _ in range(kills):
-        run = start(hr, out, workers)
+        run = worker_context().Process(target=run_of_forks, args=(words(hr, out, workers),))
+        run.start()
         already = len(list((out / "shards").glob("*.h5")))
-        wait_for_shards(out, already + moments.randrange(20), run)
+        wait_for_shards(out, already + moments.randrange(20), run.is_alive)
         time.sleep(moments.uniform(0, 0.02))
         run.kill()  # the parent alone, by SIGKILL: its workers must notice
-        run.communicate()
+        run.join()
     make(hr, out, MANY)
 
 
@@ -91,7 +104,7 @@ def test_runs_killed_at_random_moments_end_in_the_same_files(
 
 def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: Path, tmp_path: Path) -> None:
     run = start(hr, tmp_path / "out")
-    wait_for_shards(tmp_path / "out", 3, run)
+    wait_for_shards(tmp_path / "out", 3, lambda: run.poll() is None)
     begin = time.monotonic()
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does it: to the run and its workers
     _, errors = run.communicate(timeout=60)
@@ -108,7 +121,7 @@ def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: P
 def test_calls_at_the_same_time_share_the_shards_of_a_dataset(
     hr: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
-    parts = [start(hr, tmp_path / "out", 1, "--shards", part) for part in ("0:25", "25:99")]
+    parts = [start(hr, tmp_path / "out", "--shards", part) for part in ("0:25", "25:99")]
     for part in parts:
         _, errors = part.communicate(timeout=PATIENCE)
         assert part.returncode == 0, errors
