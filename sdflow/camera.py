@@ -13,6 +13,11 @@ other scenes, but scenes are alike on average. With S the mean power spectra of 
 which is blind deconvolution by homomorphic averages (Stockham, Cannon & Ingebretsen, Proc. IEEE 63, 1975),
 and of all Gaussian maps that give the contents the photographs' spectra the one of least transport (Olkin &
 Pukelsheim, 1982). The noise is what the flattest windows of each brightness hold.
+
+Scenes differ, and what they differ in looks like a camera. K is taken to be the same in all directions, and
+its fall towards frequency 0 to be none, but for as much as stands above chance: the estimates are shrunk by
+their error (James & Stein, Proc. 4th Berkeley Symp. 1, 1961), which the jackknife over photographs tells
+(Efron & Stein, Ann. Statist. 9, 1981).
 """
 
 import math
@@ -65,6 +70,10 @@ _PLATEAU = (0.15, 0.22)
 """Where the noise of brightness is read that is taken to go on below."""
 _LEAST_VARIANCE = 1e-3
 """Of noise: a codec may leave none."""
+_PARTS = 16
+"""Parts of the photographs of a side: what changes where one of them is left out is chance."""
+_ABOVE_CHANCE = 2.0
+"""How many times the variance of chance an estimate's square is to be, to be taken at all."""
 ROUNDING = 1 / 12
 """Variance that rounding to 8 bits adds; a sample is rounded again."""
 
@@ -203,16 +212,20 @@ class CameraMeasurement:
         self._lr, self._content = _Average(), _Average()
         self._flat_lr, self._flat_content = _FlatWindows(photographs), _FlatWindows(contents)
 
-    def add_lr(self, picture: Tensor) -> None:
-        """A real LR photograph, or a part of one: (3, H, W) grey levels, sides of at least 32."""
+    def add_lr(self, picture: Tensor, photograph: int | None = None) -> None:
+        """A real LR photograph, or a part of one: (3, H, W) grey levels, sides of at least 32.
+
+        Args:
+            photograph: the number of the photograph that this is a part of; one of its own by default.
+        """
         cut = _windows(picture)
-        self._lr.add(cut)
+        self._lr.add(cut, photograph)
         self._flat_lr.add(picture, cut)
 
-    def add_content(self, picture: Tensor) -> None:
-        """An HR photograph at LR size, or a part of one: (3, H, W) grey levels, sides of at least 32."""
+    def add_content(self, picture: Tensor, photograph: int | None = None) -> None:
+        """An HR photograph at LR size, or a part of one: as `add_lr` takes it."""
         cut = _windows(picture)
-        self._content.add(cut)
+        self._content.add(cut, photograph)
         self._flat_content.add(picture, cut)
 
     def another(self, photographs: int) -> "CameraMeasurement":
@@ -230,7 +243,7 @@ class CameraMeasurement:
         for name, average in (("lr", self._lr), ("content", self._content)):
             if average.empty:
                 raise ValueError(f"{name}: expected at least one picture of {SIZE} pixels a side, got none")
-        photographs, contents = self._lr.spectrum(), self._content.spectrum()
+        contents = self._content.spectrum()
         flat = self._flat_lr.chosen() or self._flat_lr.all()
         levels = torch.stack([part.windows.mean() for part in flat])
         found = torch.stack([part.spectrum() for part in flat])
@@ -243,9 +256,7 @@ class CameraMeasurement:
             in_doubt = _variance_of(texture) / _variance(found).clamp(min=_LEAST_VARIANCE)
             variance = _smoothed(levels, variance, in_doubt)
             mean_noise = self._lr.mean_of(levels, variance) * _powers(shape) + ROUNDING
-            excess = _powers(photographs) - mean_noise
-            ratio = excess / _powers(contents).clamp(min=1e-9)
-            gain = _as_gain(ratio / _contrast(ratio))
+            gain = _power_response(self._lr, self._content, mean_noise)
         camera = Camera(
             response=response_kernels(gain.sqrt()),
             # A triangle's transform is nowhere negative: between the measured frequencies the root stays a
@@ -256,7 +267,7 @@ class CameraMeasurement:
             strength=_interpolated(levels, variance).sqrt(),
         )
         noise = list(zip(levels.tolist(), (variance.sum(1) / 3).sqrt().tolist()))
-        doubts = _doubts(photographs, contents, shape, len(levels))
+        doubts = _doubts(self._lr.spectrum(), contents, shape, len(levels))
         return Measured(camera, noise, doubts, _powers(contents))
 
 
@@ -378,29 +389,40 @@ class _Average:
     """
 
     def __init__(self) -> None:
-        self._sum = torch.zeros(SIZE, SIZE // 2 + 1, 3, 3, dtype=torch.float64)
-        self._brightness, self._weight = torch.zeros(256), 0.0
+        self._sums = torch.zeros(_PARTS, SIZE, SIZE // 2 + 1, 3, 3, dtype=torch.float64)
+        self._weights = torch.zeros(_PARTS, dtype=torch.float64)
+        self._brightness, self._pictures = torch.zeros(256), 0
 
-    def add(self, cut: Tensor) -> None:
+    def add(self, cut: Tensor, photograph: int | None) -> None:
         """The windows (n, 3, 32, 32) of a picture, in grey levels."""
-        total = torch.zeros_like(self._sum)
+        total = torch.zeros_like(self._sums[0])
         for part in cut.split(512):
             total += _cross_spectrum(opponent_colours(part)).sum(0)
         frequency = radial_frequency(SIZE)
         seen = (frequency >= _UNIT_BELOW) & (frequency < _SCENES_BELOW)
         weight = float(total[seen][:, 0, 0].mean() / len(cut) + 1) ** -0.75
-        self._sum += weight * total
-        self._weight += weight * len(cut)
+        place = (self._pictures if photograph is None else photograph) % _PARTS
+        self._sums[place] += weight * total
+        self._weights[place] += weight * len(cut)
         self._brightness += weight * torch.histc(cut.mean((1, 2, 3)), 256, 0, 256)
+        self._pictures += 1
 
     @property
     def empty(self) -> bool:
         """Whether there was no window."""
-        return not self._weight
+        return not self._pictures
 
     def spectrum(self) -> Tensor:
         """The mean, fp32."""
-        return (self._sum / self._weight).float()
+        return (self._sums.sum(0) / self._weights.sum()).float()
+
+    def powers_without(self) -> Tensor:
+        """Mean powers without one part of the photographs each: (n, 32, 17, 3); n is 0 for a single part."""
+        used = self._weights > 0
+        sums, weights = _powers(self._sums[used]), self._weights[used]
+        if len(sums) == 1:
+            return sums[:0].float()
+        return ((sums.sum(0) - sums) / (weights.sum() - weights)[:, None, None, None]).float()
 
     def mean_of(self, levels: Tensor, values: Tensor) -> Tensor:
         """The mean over all windows of values (R, 3) that belong to brightnesses (R,): (3,)."""
@@ -466,26 +488,76 @@ def _variance_of(powers: Tensor, above: float = 0.0) -> Tensor:
     return (powers * of_plane * told).sum((-3, -2)) / SIZE**2
 
 
-def _contrast(ratio: Tensor) -> Tensor:
+def _power_response(lr: _Average, content: _Average, noise: Tensor) -> Tensor:
+    """|K|^2 of each colour, (32, 17, 3), where the photographs have this noise (32, 17, 3)."""
+
+    def ratio(photographs: Tensor, contents: Tensor) -> Tensor:
+        return (photographs - noise) / contents.clamp(min=1e-9)
+
+    photographs, contents = _powers(lr.spectrum()), _powers(content.spectrum())
+    found = ratio(photographs, contents)
+    without = [ratio(lr.powers_without(), contents), ratio(photographs, content.powers_without())]
+    contrast = _contrast(found, without)
+    gain = (found / contrast).clamp(min=0).sqrt()
+    own = gain - _of_all_directions(gain)
+    gains = [(part / contrast).clamp(min=0).sqrt() for part in without]
+    chance = _chance([part - _of_all_directions(part) for part in gains])
+    taken = _above_chance(_of_all_directions(own.square()), _of_all_directions(chance))
+    gain = gain - own + taken * own
+    return torch.where(radial_frequency(SIZE)[..., None] < _UNIT_BELOW, 1.0, gain.square())
+
+
+def _contrast(ratio: Tensor, without: list[Tensor]) -> Tensor:
     """How many times more power the photographs' scenes have than the contents', of each colour: (3,).
 
     The response is 1 at the lowest frequencies and falls like a Gaussian there, so ``log ratio`` is a line in
     f^2 whose value at 0 is the scenes' own.
+
+    Args:
+        ratio: of the powers, (32, 17, 3).
+        without: the same without parts of the photographs, (n, 32, 17, 3) of each side.
     """
     frequency = radial_frequency(SIZE)
     low = (frequency > 0) & (frequency < _SCENES_BELOW)
-    # By sums and in float64: a solver's rounding may depend on where its memory lies.
     place = (frequency[low] ** 2).double()[:, None]
-    value = ratio[low].clamp(min=1e-6).double().log()
     centred = place - place.mean()
-    slope = (centred * value).sum(0) / centred.square().sum()
-    return (value.mean(0) - slope * place.mean()).to(ratio.dtype).exp()
+
+    def logarithm(ratio: Tensor) -> Tensor:
+        return ratio[..., low, :].clamp(min=1e-6).double().log()
+
+    def slope(ratio: Tensor) -> Tensor:
+        # By sums and in float64: a solver's rounding may depend on where its memory lies.
+        return (centred * logarithm(ratio)).sum(-2) / centred.square().sum()
+
+    found = slope(ratio)
+    found = found * _above_chance(found.square(), _chance([slope(part) for part in without]))
+    return (logarithm(ratio).mean(0) - found * place.mean()).to(ratio.dtype).exp()
 
 
-def _as_gain(gain: Tensor) -> Tensor:
-    """A power response: not negative, 1 at the lowest frequencies."""
-    low = radial_frequency(SIZE)[..., None] < _UNIT_BELOW
-    return torch.where(low, 1.0, gain.clamp(min=0))
+def _above_chance(square: Tensor, variance: Tensor) -> Tensor:
+    """The share of an estimate that is taken, from its square and the variance of chance: 0 to 1."""
+    return (1 - _ABOVE_CHANCE * variance / square.clamp(min=1e-12)).clamp(min=0)
+
+
+def _chance(without: list[Tensor]) -> Tensor:
+    """The variance of an estimate by the jackknife: what each side's photographs add.
+
+    Args:
+        without: the estimates without one part of a side's photographs, (n, ...) for each side. A side of a
+            single part has none, and adds nothing.
+    """
+    sides = [
+        (part - part.mean(0)).square().sum(0) * (len(part) - 1) / len(part) for part in without if len(part)
+    ]
+    return torch.stack(sides).sum(0) if sides else without[0].sum(0)
+
+
+def _of_all_directions(values: Tensor) -> Tensor:
+    """The mean over the ring of each frequency, there: (..., 32, 17, 3) -> the same shape."""
+    ring = (radial_frequency(SIZE) * SIZE).round().long().flatten()
+    flat = values.flatten(-3, -2)
+    sums = values.new_zeros(*flat.shape[:-2], int(ring.max()) + 1, 3).index_add(-2, ring, flat)
+    return (sums / ring.bincount()[:, None])[..., ring, :].reshape(values.shape)
 
 
 def _flip_symmetric(spectra: Tensor) -> Tensor:

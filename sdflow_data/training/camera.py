@@ -92,14 +92,14 @@ def measure_cameras(
             if (picture := cut_lr.read(path)) is not None:
                 photographs.append((number, measure_photograph(path, picture=picture)))
                 for block in cut_lr.of(picture, number):
-                    whole.add_lr(block)
+                    whole.add_lr(block, number)
             bar.update(1)
         for number, path in enumerate(hr):
             if (picture := cut_hr.read(path)) is not None:
                 for block in cut_hr.of(picture, number):
                     with torch.no_grad():
                         content = model.encode_hr(to_unit(block[None]).to(device))
-                    whole.add_content(to_levels(content[0]).cpu())
+                    whole.add_content(to_levels(content[0]).cpu(), number)
             bar.update(1)
 
     def measured(members: np.ndarray) -> Measured:
@@ -109,7 +109,7 @@ def measure_cameras(
         for number, _ in (photographs[row] for row in members):
             if (picture := cut_lr.read(lr[number])) is not None:
                 for block in cut_lr.of(picture, number):
-                    part.add_lr(block)
+                    part.add_lr(block, number)
         return part.result()
 
     frame = photograph_frame([photograph for _, photograph in photographs])

@@ -100,6 +100,19 @@ def test_the_response_is_found_again(known: tuple[Known, Measured]) -> None:
     assert float((found - camera.response())[told].abs().mean()) < 0.08
 
 
+def test_directions_that_scenes_have_are_not_taken_for_the_camera_s() -> None:
+    """Every scene runs along one axis, and chance has made more of them lie than stand."""
+    measurement = CameraMeasurement(PICTURES, PICTURES)
+    for number in range(PICTURES):
+        lying, content = number % 3 > 0, scene(1000 + number)
+        picture = scene(number)
+        picture = picture + 0.5 * (picture.roll(1, -1 if lying else -2) - picture)
+        measurement.add_lr(Known(blur=(1.0, 1.0)).photograph(picture, number).clamp(0, 255))
+        measurement.add_content(content + 0.5 * (content.roll(1, -1 if number % 2 else -2) - content))
+    found = transfer(measurement.result().camera.response[0], 32, 32)
+    assert found[0, 1:10].numpy() == pytest.approx(found[1:10, 0].numpy(), abs=0.02)
+
+
 def test_the_noise_is_found_at_every_brightness(known: tuple[Known, Measured]) -> None:
     camera, measured = known
     for level, deviation in measured.noise:
