@@ -115,7 +115,7 @@ def inks(folder: Path) -> None:
 def test_what_would_spoil_a_training_is_told_in_one_line(
     tmp_path: Path, spoil: Callable[[Path], None], name: str, cure: str
 ) -> None:
-    spoil(write(tmp_path / "set"))
+    spoil(write(tmp_path / "set", count=4))
     found = [line for line in advice(survey([tmp_path / "set"], workers=1)) if name in line]
     assert len(found) == 1
     assert cure in found[0]
@@ -125,9 +125,9 @@ def test_what_would_spoil_a_training_is_told_in_one_line(
 @pytest.mark.parametrize("bad", ["blurred", "noisy", "JPEG"])
 def test_hr_has_to_be_sharp_and_clean_and_lr_has_not(tmp_path: Path, bad: str) -> None:
     folder = {
-        "blurred": lambda: write(tmp_path / "set", blurred(1.5)),
-        "noisy": lambda: write(tmp_path / "set", lambda photo: noisy(photo, 9).astype(np.float32)),
-        "JPEG": lambda: write(tmp_path / "set", suffix=".jpg", quality=50),
+        "blurred": lambda: write(tmp_path / "set", blurred(1.5), 4),
+        "noisy": lambda: write(tmp_path / "set", lambda photo: noisy(photo, 9).astype(np.float32), 4),
+        "JPEG": lambda: write(tmp_path / "set", count=4, suffix=".jpg", quality=50),
     }[bad]()
     found = survey([folder], workers=1)
     assert any(bad in line for line in advice(found, "HR"))
