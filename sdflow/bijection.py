@@ -12,9 +12,11 @@ class Bijection(nn.Module):
     """
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """z' and log|det dz'/dz|, (B,)."""
         raise NotImplementedError
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """z and log|det dz/dz'|, (B,), for z'."""
         raise NotImplementedError
 
 

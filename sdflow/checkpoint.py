@@ -19,8 +19,8 @@ from .tensors import read_tensors
 
 FORMAT_VERSION = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-_KINDS = {"scale": int, "parts": list, "architecture": dict, "training": dict}
-"""Of what a description says, the types."""
+_TYPES = {"scale": int, "parts": list, "architecture": dict, "training": dict}
+"""The types of the entries of a description."""
 
 _FEW_LAYERS, _BYTES_PER_LAYER, _SMALL = 256, 4096, 1 << 28
 """A model of so many layers, or so many bytes of weights, is made without a look at the file's size."""
@@ -37,7 +37,7 @@ def save_checkpoint(folder: Path, model: SDFlow, training: dict[str, Any]) -> No
         training: a description of its training, plain values.
 
     Raises:
-        SDFlowError: the folder holds other files, which a replacement would delete.
+        SDFlowError: the folder contains other files, which a replacement would delete.
     """
     _refuse_strangers(folder)
     description = {
@@ -48,7 +48,7 @@ def save_checkpoint(folder: Path, model: SDFlow, training: dict[str, Any]) -> No
         "architecture": model.config.to_dict(),
         "training": training,
     }
-    aside = _beside(folder, "tmp")  # what a killed save left of itself has the same name
+    aside = _beside(folder, "tmp")  # the remains of a killed save have the same name
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -75,8 +75,10 @@ def _beside(folder: Path, ending: str) -> Path:
 
 
 def _replace_folder(new: Path, folder: Path) -> None:
-    """Put ``new`` in the place of ``folder``. A crash between the two renames leaves the older one beside it,
-    where ``_newest_complete`` finds it."""
+    """Replace ``folder`` by ``new``.
+
+    After a crash between the two renames, ``_newest_complete`` finds the older one beside it.
+    """
     old = _beside(folder, "old")
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -92,15 +94,15 @@ def _newest_complete(folder: Path) -> Path:
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether a checkpoint of that name exists, even if its replacement was interrupted."""
+    """Whether the folder is a checkpoint, even if its replacement was interrupted."""
     return (_newest_complete(folder) / DESCRIPTION).is_file()
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """The contents of a checkpoint's ``model.json``.
+    """Read the ``model.json`` of a checkpoint.
 
     Raises:
-        SDFlowError: no checkpoint, or an unreadable one.
+        SDFlowError: there is no checkpoint, or it is unreadable.
     """
     if not is_checkpoint(folder):
         raise SDFlowError(
@@ -110,9 +112,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     description = read_json(path, "the description of a checkpoint as JSON")
     if (version := description.get("format_version")) != FORMAT_VERSION:
         raise SDFlowError(f"{path}: expected checkpoint format {FORMAT_VERSION}, found {version!r:.40}")
-    for name, kind in _KINDS.items():
-        if type(value := description.get(name)) is not kind:
-            raise SDFlowError(f"{path}: expected {name} of the type {kind.__name__}, found {value!r:.40}")
+    for name, expected in _TYPES.items():
+        if type(value := description.get(name)) is not expected:
+            raise SDFlowError(f"{path}: expected {name} of the type {expected.__name__}, found {value!r:.40}")
     if description["scale"] != description["architecture"].get("scale", SDFlowConfig.scale):
         raise SDFlowError(f"{path}: expected the scale of its architecture, found {description['scale']}")
     return description
@@ -121,16 +123,16 @@ def read_description(folder: Path) -> dict[str, Any]:
 def load_checkpoint(
     folder: Path, device: str | torch.device = "cpu", needs: Sequence[Direction] = ()
 ) -> SDFlow:
-    """The model of a checkpoint, in evaluation mode.
+    """Load the model of a checkpoint, in evaluation mode.
 
     Args:
         folder: the checkpoint.
-        device: where the model is to run.
+        device: the device of the model.
         needs: the directions ("downscale", "upscale") that the model must support.
 
     Raises:
-        SDFlowError: no checkpoint, a truncated one, weights that do not fit the architecture, or a model that
-            lacks the parts of a direction.
+        SDFlowError: there is no checkpoint, it is damaged, its weights do not fit its architecture, or the
+            model lacks the parts of a direction.
     """
     description = read_description(folder)
     folder = _newest_complete(folder)
@@ -200,7 +202,7 @@ def _read_weights(path: Path, model: SDFlow) -> dict[str, Tensor]:
 
 
 def fingerprint(folder: Path) -> str:
-    """sha256 (hex) of the weights and the architecture, which determine a checkpoint's output."""
+    """The SHA-256 (hex) of weights and architecture, which determine the output of a checkpoint."""
     description = read_description(folder)
     folder = _newest_complete(folder)
     architecture = json.dumps(description["architecture"], sort_keys=True)

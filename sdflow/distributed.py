@@ -1,7 +1,7 @@
-"""Training over several processes: each is a replica of the model with a share of one global batch.
+"""Training in several processes. Each has a replica of the model and a share of the global batch.
 
-Random numbers are drawn for the global batch and cut by rank, and averages go over all ranks, so that N
-processes compute what one process with the whole batch would.
+Random numbers are drawn for the global batch and split by rank, and averages are over all ranks, so that N
+processes compute the same as one process with the whole batch.
 """
 
 import os
@@ -22,14 +22,14 @@ T = TypeVar("T")
 def process_group(device: str) -> Iterator[None]:
     """The process group that ``torchrun`` has started; without torchrun, this process alone.
 
-    On CUDA each process of a machine takes the GPU of its local rank. If a process fails, the others cannot
+    With CUDA, each process of a machine uses the GPU of its local rank. If a process fails, the others cannot
     continue: the first failure raises its error, and the other processes exit silently.
 
     Args:
         device: the device of the model: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        SDFlowError: more processes than GPUs.
+        SDFlowError: there are more processes than GPUs.
         SystemExit: another process has failed before; status 1.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -43,9 +43,9 @@ def process_group(device: str) -> Iterator[None]:
             _take_gpu(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group(backend, store=store, rank=rank, world_size=size)
         yield
-        dist.barrier()  # the first process to exit closes its connections
+        dist.barrier()  # a process that exits early would close its connections
     except BaseException as error:
-        # The group ends with the process: closing it here could wait for processes that will not come.
+        # The group ends with the process. Closing it here could wait forever for failed processes.
         if store.add("failures", 1) > 1:
             raise SystemExit(1) from error
         raise
@@ -67,7 +67,7 @@ def world() -> tuple[int, int]:
 
 
 def all_gather_object(value: T) -> list[T]:
-    """The values of all processes, in the order of ranks; every process has to call it."""
+    """The values of all processes, in the order of ranks. Every process must call it."""
     _, size = world()
     if size == 1:
         return [value]
@@ -77,7 +77,7 @@ def all_gather_object(value: T) -> list[T]:
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:
-    """Replace every gradient by its average over all processes, in one go."""
+    """Replace all gradients by their averages over all processes, in one communication."""
     _, size = world()
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if size == 1 or not gradients:
@@ -90,7 +90,7 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
 
 
 class ReplicaGroup:
-    """The replicas in one step: a replica's share of the random numbers, and averages over all replicas.
+    """The replicas in one step: the share of this replica of random numbers, and averages over all replicas.
 
     Args:
         seed: the seed of the step.
@@ -103,28 +103,28 @@ class ReplicaGroup:
         self._generator = torch.Generator(device).manual_seed(seed)
 
     def uniform(self, shape: torch.Size | tuple[int, ...]) -> Tensor:
-        """[0, 1), shape (B, ...) with B the share of this process."""
+        """Uniform in [0, 1), shape (B, ...) with B the share of this process."""
         whole = (self.size * shape[0], *shape[1:])
-        return self._cut(torch.rand(whole, generator=self._generator, device=self._device))
+        return self._split(torch.rand(whole, generator=self._generator, device=self._device))
 
     def normal(self, shape: torch.Size | tuple[int, ...]) -> Tensor:
         """Standard normal, shape (B, ...) with B the share of this process."""
         whole = (self.size * shape[0], *shape[1:])
-        return self._cut(torch.randn(whole, generator=self._generator, device=self._device))
+        return self._split(torch.randn(whole, generator=self._generator, device=self._device))
 
     def components(self, shares: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
-        """Numbers k with probability ``shares[k]``, shape (B, ...) with B the share of this process."""
+        """Indices k with probability ``shares[k]``, shape (B, ...) with B the share of this process."""
         ends = shares.cumsum(0)
         drawn = torch.bucketize(self.uniform(shape) * ends[-1], ends, right=True)
-        return drawn.minimum((ends < ends[-1]).sum())  # the last that is in use, whatever rounding does
+        return drawn.minimum((ends < ends[-1]).sum())  # rounding must not give an unused component
 
-    def _cut(self, drawn: Tensor) -> Tensor:
+    def _split(self, drawn: Tensor) -> Tensor:
         return drawn.chunk(self.size)[self.rank]
 
     def mean(self, value: Tensor) -> Tensor:
-        """The average over processes of equal shares, with the gradient of the global average.
+        """The average over all processes, which have equal shares, with the gradient of the global average.
 
-        Averaged gradients of all processes are then those of one process with the whole batch.
+        Gradients that are averaged over all processes then equal those of one process with the whole batch.
         """
         if self.size == 1:
             return value

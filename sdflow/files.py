@@ -1,4 +1,4 @@
-"""Atomic writing of files (temporary name, flush, rename), reading of untrusted ones, and SHA-256."""
+"""Atomic writing of files (temporary name, fsync, rename), reading of untrusted files, and SHA-256."""
 
 import errno
 import hashlib
@@ -15,21 +15,25 @@ from .errors import SDFlowError
 _LONGEST_NAME = 255  # bytes, on most file systems
 _LARGEST_JSON = 1 << 26  # bytes
 NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
-"""What file systems say that lack locks or fsync, as some of clusters and network storage do."""
+"""Errors of file systems without locks or fsync, such as some of clusters and network storage."""
 
 
 class WriteError(OSError):
-    """The system refused to write a file; ``filename`` is the one that was to be written."""
+    """The system refused to write a file. ``filename`` is the file."""
 
 
 @contextmanager
 def writing(path: Path, aside: Path | None = None) -> Iterator[None]:
-    """What the system refuses of ``path`` inside the block, or of the name ``aside`` that it is written by,
-    is a `WriteError` of ``path``. Errors of other files stay."""
+    """Convert errors of the system in the block to a `WriteError` of ``path``.
+
+    Args:
+        path: the file that the block writes.
+        aside: its temporary name; None for none. Errors of other files are not converted.
+    """
     try:
         yield
     except OSError as error:
-        named = error.filename  # a full disk shows in write(), which does not say where
+        named = error.filename  # write() to a full disk does not name the file
         if isinstance(named, (str, bytes, Path)) and Path(os.fsdecode(named)) not in (path, aside):
             raise
         raise WriteError(error.errno, error.strerror or str(error), str(path)) from error
@@ -44,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
     time. If the block raises, the temporary file is removed and ``path`` stays unchanged.
 
     Raises:
-        WriteError: of ``path``.
+        WriteError: the system refuses to write.
     """
     aside = path.with_name(_aside(path.name))
     try:
@@ -53,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
             flush(aside)
             aside.replace(path)
     except BaseException:
-        with suppress(OSError):  # what went wrong before says more
+        with suppress(OSError):  # the first error is more informative
             aside.unlink()
         raise
     flush(path.parent)
@@ -72,9 +76,9 @@ def _aside(name: str) -> str:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk, if the file system supports that.
+    """Wait until a file, or the names in a folder, are on disk (fsync), if the file system supports it.
 
-    For folders this is best effort: some file systems, and Windows, refuse it.
+    Errors for folders are ignored, because Windows and some file systems refuse it.
     """
     if not path.is_dir():
         _flush(path, os.O_RDWR)  # Windows flushes only files open for writing
@@ -96,13 +100,14 @@ def _flush(path: Path, flags: int) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[BinaryIO]:
-    """A file, open for reading; every error of the system names it.
+    """Open a file for reading. Errors of the system in the block name it.
 
     Raises:
-        OSError: it cannot be opened or read, or is none: a folder, or a pipe, which would be waited for.
+        OSError: the file cannot be opened or read, or is something else: a folder, or a pipe, whose opening
+            would wait.
     """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:  # Path.open takes no opener
+        with open(path, "rb", opener=_open_at_once) as file:  # Path.open has no opener
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "expected a file, found something else")
             yield file
@@ -127,10 +132,11 @@ def sha256_file(path: Path, start: int = 0, *, prefix: bytes = b"") -> str:
 
 
 def parse_json(content: bytes | str) -> dict[str, Any]:
-    """A JSON object, of whoever wrote it.
+    """Parse an untrusted JSON object.
 
     Raises:
-        ValueError: it is no JSON, is too large or too deep, or is no object. The message is one short line.
+        ValueError: the text is not JSON, is too large or nested too deeply, or is not an object. The message
+            is one short line.
     """
     if len(content) > _LARGEST_JSON:
         raise ValueError(f"{len(content)} bytes, more than {_LARGEST_JSON}")
@@ -146,21 +152,21 @@ def parse_json(content: bytes | str) -> dict[str, Any]:
 
 
 def to_json(values: Mapping[str, Any]) -> bytes:
-    """A JSON object for people to read too; what is no UTF-8 in it becomes escapes."""
+    """Indented JSON. Text that is not UTF-8 becomes escapes."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     return text.encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path, expected: str) -> dict[str, Any]:
-    """The JSON object in a file; see `parse_json`.
+    """Read a JSON object from an untrusted file; see `parse_json`.
 
     Args:
-        path: of the file.
-        expected: what it ought to be, for the message: "the description of a dataset".
+        path: the file.
+        expected: the expected content for messages, such as "the description of a dataset".
 
     Raises:
-        SDFlowError: it is something else.
-        OSError: it cannot be read.
+        SDFlowError: the content is something else.
+        OSError: the file cannot be read.
     """
     with reading(path) as file:
         content = file.read(_LARGEST_JSON + 1)

@@ -85,9 +85,9 @@ class HRFlow(Bijection):
     One level for each factor of two: squeeze -> transition -> flow steps. f_HR starts as a Haar pyramid: z_c
     is the mean of each s x s block, so the content latent shows the picture from the first step on.
 
-    Without flow steps it is a fixed pyramid: squeeze -> Haar -> ``Lifting``, whose z_c is Keys' antialiased
-    bicubic downscaling but for a gain. Nothing is learned, so that content stays what a camera was measured
-    on; all that f_HR could learn of z_h, f_HF can.
+    Without flow steps it is a fixed pyramid: squeeze -> Haar -> ``Lifting``. Its z_c is Keys' antialiased
+    bicubic downscaling times a gain. Nothing is learned, so that a measured camera stays valid for the
+    content. f_HF can learn everything that f_HR could learn about z_h.
 
     Args:
         levels: levels of the pyramid.
@@ -168,8 +168,8 @@ class DegradationFlow(Bijection):
 
     Args:
         steps, width, condition_channels, growth, blocks: see ``SDFlowConfig``.
-        cameras: above 0, z_d first becomes the white noise of one of so many measured cameras; all that
-            follows then begins as the identity.
+        cameras: the number of measured cameras; 0 for none. With cameras, z_d is first mapped to white noise
+            by its camera, and the following layers start as the identity.
     """
 
     def __init__(

@@ -1,12 +1,12 @@
-"""Flows with fixed weights, reduced to the operations that sampling needs.
+"""Flows with fixed weights, simplified for sampling.
 
-A folded flow is a list of stages. Couplings and injectors that are the identity are left out. Neighbouring
-ActNorms and 1x1 convolutions are merged into one 1x1 convolution, in float64, and into none if it is the
+A folded flow is a list of stages. Couplings and injectors that are the identity are left out. Adjacent
+ActNorms and 1x1 convolutions are merged into one 1x1 convolution, in float64, which is left out if it is the
 identity. The factor ``exp(3 * log_gain)`` of a coupling is merged into its last convolution. ``prepare``
-computes everything that depends on the condition alone, once per condition, for all runs.
+computes everything that depends only on the condition, once for all runs.
 
-The flow's state stays fp32, channels first. The networks run in fp32 or bf16, channels last, which is the
-layout that processors convolve fastest.
+The flow's state stays fp32, channels first. The networks run in fp32 or bf16, channels last, the fastest
+layout for convolutions.
 """
 
 import copy
@@ -38,7 +38,7 @@ class FoldedFlow:
     """One direction of a flow, without log-determinants.
 
     Args:
-        layers: the flow: one bijection or several in the order of their forward direction. Not modified.
+        layers: the bijections of the flow, in the order of the forward direction. They are not modified.
         inverse: whether to run the inverse direction.
         dtype: type of the networks, float32 or bfloat16.
         device: the device to run on.
@@ -58,7 +58,7 @@ class FoldedFlow:
         self._keep = keep
         affine: _Affine | None = None
         for leaf in reversed(leaves) if inverse else leaves:
-            if _does_nothing(leaf):
+            if _is_identity_layer(leaf):
                 continue
             if isinstance(leaf, (ActNorm, InvertibleConv1x1)):
                 following = _affine(leaf, inverse)
@@ -73,11 +73,11 @@ class FoldedFlow:
 
     @property
     def conditional(self) -> bool:
-        """Whether any stage looks at the condition."""
+        """Whether any stage depends on the condition."""
         return any(stage.conditional for stage in self._stages)
 
     def prepare(self, condition: Tensor) -> list[Fields]:
-        """The features of a condition (1, C', H, W) that runs use."""
+        """The features of a condition (1, C', H, W) for runs of the flow."""
         return [stage.prepare(condition) for stage in self._stages]
 
     def __call__(self, z: Tensor, prepared: list[Fields] | None = None) -> Tensor:
@@ -114,7 +114,7 @@ def _affine(layer: ActNorm | InvertibleConv1x1, inverse: bool) -> _Affine:
         return (torch.diag(1 / scale), -loc) if inverse else (torch.diag(scale), scale * loc)
 
 
-def _does_nothing(layer: Bijection) -> bool:
+def _is_identity_layer(layer: Bijection) -> bool:
     """Whether a coupling or an injector is the identity: its last convolution is zero."""
     if not isinstance(layer, (AffineCoupling, AffineInjector)):
         return False

@@ -16,9 +16,11 @@ from .model import SDFlow
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _GROUP = 8
-"""Samples of a patch that a GPU decodes together."""
+"""The number of samples of a patch that a GPU decodes together."""
+
 _BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 """CPU instructions that multiply in bf16."""
+
 _FIRST_BF16_GPU = (8, 0)
 """The first compute capability of NVIDIA's GPUs that multiplies in bf16 (Ampere)."""
 
@@ -41,13 +43,13 @@ class Encoded:
 class Downscaler:
     """The downscaling branch of a model, with no gradient; f_HF is never evaluated.
 
-    It computes what ``SDFlow.encode_hr`` and ``SDFlow.decode_lr`` compute, within 1e-4 in fp32, from a copy
-    of the weights as they are now. A sample's bits depend on its picture and its latent alone, not on the
-    other latents of a call; on a CPU they may depend on the number of threads.
+    It computes ``SDFlow.encode_hr`` and ``SDFlow.decode_lr``, within 1e-4 in fp32, with a copy of the present
+    weights. The bits of a sample are a function of its picture and its latent, and do not depend on the other
+    latents of a call. On a CPU they may depend on the number of threads.
 
     Args:
         model: a trained model, on the device to run on.
-        precision: "fp32" or "bf16", of the networks; the flow's state is always fp32.
+        precision: precision of the networks, "fp32" or "bf16". The flow's state is always fp32.
 
     Raises:
         SDFlowError: the model has no downscaling branch.
@@ -59,10 +61,10 @@ class Downscaler:
         dtype, device = _DTYPES[precision], next(model.parameters()).device
         content = list(leaves_of(model.hr_flow.chain))
         if isinstance(content[-1], AffineCoupling):
-            del content[-1]  # it leaves z_c as it is
+            del content[-1]  # it does not change z_c
         self._content = FoldedFlow(content, False, dtype, device, keep=3)
         self._extractor = _frozen(model.degradation_flow.extractor, dtype)
-        # f_Deg^-1 ends and f_LR^-1 begins at half size: between them, z_d is never unsqueezed
+        # f_Deg^-1 ends and f_LR^-1 begins at half size, so z_d stays squeezed between them.
         _squeeze, *start = leaves_of(model.degradation_flow.start)
         self._degradation = FoldedFlow([*start, model.degradation_flow.steps], True, dtype, device)
         *steps, _unsqueeze = leaves_of(model.lr_flow.chain)
@@ -87,7 +89,7 @@ class Downscaler:
             components: the measured camera of each latent; None for the first camera.
         """
         content = F.pixel_unshuffle(encoded.content, 2)
-        cameras = [*(components or [0] * len(latents)), *[0] * _GROUP]  # groups are filled up
+        cameras = [*(components or [0] * len(latents)), *[0] * _GROUP]  # groups are padded
 
         def decode(group: Tensor, first: int) -> Tensor:
             z_d = self._degradation(group, encoded.prepared)
@@ -112,7 +114,7 @@ class Downscaler:
 class Upscaler:
     """The super-resolution branch of a model, without gradients; otherwise like ``Downscaler``.
 
-    An encoding holds about 1,200 numbers per LR pixel in the ``paper`` preset, so large pictures need tiles.
+    An encoding has about 1,200 values per LR pixel in the ``paper`` preset, so large pictures need tiles.
     """
 
     def __init__(self, model: SDFlow, precision: str = "fp32") -> None:
@@ -139,13 +141,13 @@ class Upscaler:
             content = encoded.content.expand(len(group), -1, -1, -1)
             return self._hr(torch.cat([content, self._hf(group, encoded.prepared)], 1))
 
-        return _in_groups(decode, latents, 1)  # of a whole tile each: enough to keep any device busy
+        return _in_groups(decode, latents, 1)  # one tile is enough work for any device
 
 
 def native_precision(device: str) -> str:
     """The precision of "auto": "bf16" if the processor has instructions for it, else "fp32".
 
-    It depends on the processor alone, so one command gives one dataset on one machine.
+    It is a function of the processor, so that a command always gives the same dataset on one machine.
     """
     kind = torch.device(device).type
     if kind == "cuda":
@@ -163,7 +165,7 @@ def _cpu_flags() -> set[str]:
 
 
 def _keep_freed_memory() -> None:
-    """Prevent glibc from returning memory to the system after every convolution and requesting it again.
+    """Prevent glibc from returning memory to the system after every convolution.
 
     glibc returns blocks above a threshold, which it raises when a larger block is freed, up to 32 MiB
     (mallopt(3)). For 256 x 256 pixels in fp32 this saves 32,000 page faults, a quarter of the encoding time.
@@ -179,9 +181,9 @@ def _frozen(network: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor
 def _in_groups(decode: Callable[[Tensor, int], Tensor], latents: Tensor, size: int) -> Tensor:
     """Decode latents in groups of a fixed size; the last group is padded. ``decode`` gets the group's start.
 
-    Rounding may depend on the batch size, and on a CPU even on the place in the batch. A CPU therefore
-    decodes one latent at a time. This costs 7 ms a sample instead of 5 ms in groups of four, after an
-    encoding of 200 ms. Other devices need a batch to be busy.
+    Rounding may depend on the batch size, and on a CPU even on the position in the batch. A CPU therefore
+    decodes one latent at a time. This takes 7 ms per sample instead of 5 ms in groups of four, after an
+    encoding of 200 ms. Other devices need a batch for full use.
     """
     size = 1 if latents.device.type == "cpu" else size
     images = []

@@ -16,12 +16,13 @@ from .spectra import opponent_colours
 
 _LEVELS = 127.5
 """Grey levels per unit of [-1, 1]."""
+
 LOG_SCALE_BOUND, LOG_SCALE_SLOPE = 0.318, 2.0
-"""A coupling's log-scale is ``0.318 * atan(2 * raw)``: within +-0.5, so that no layer can blow up."""
+"""The log-scale of a coupling is ``0.318 * atan(2 * raw)``, within +-0.5, so that no layer diverges."""
 
 
 def _image_log_det(z: Tensor, per_pixel: Tensor) -> Tensor:
-    """The log-determinant (B,) of a map that acts alike on each of the H*W pixels of z."""
+    """The log-determinant (B,) of a map that is the same for each of the H*W pixels of z."""
     return (per_pixel * (z.shape[2] * z.shape[3])).expand(z.shape[0])
 
 
@@ -226,7 +227,7 @@ class MeasuredCamera(Bijection):
     noise: Tensor
     strength: Tensor
     shares: Tensor
-    """(cameras,), how often each is in use; 0 for a free place. Their sum is 1."""
+    """(cameras,), the probability of each camera, with sum 1; 0 for unused ones."""
 
     def __init__(self, cameras: int = 1) -> None:
         super().__init__()
@@ -236,10 +237,10 @@ class MeasuredCamera(Bijection):
 
     @torch.no_grad()
     def load(self, cameras: Sequence[Camera], shares: Sequence[float]) -> None:
-        """Become these cameras, in use in proportion to their shares.
+        """Set the cameras, with probabilities in proportion to their shares.
 
         Raises:
-            ValueError: more cameras than there is room for, or shares that are none.
+            ValueError: there are too many cameras, or the shares are not above 0.
         """
         if len(cameras) > len(self.shares):
             raise ValueError(f"cameras: expected at most {len(self.shares)}, got {len(cameras)}")
@@ -252,7 +253,7 @@ class MeasuredCamera(Bijection):
 
     @property
     def in_use(self) -> list[Camera]:
-        """The cameras, on the CPU, without the free places."""
+        """The cameras with a share above 0, on the CPU."""
         count = int((self.shares > 0).sum())
         parts = (part[:count].cpu() for part in (self.response, self.noise, self.strength))
         return [Camera(*of_one) for of_one in zip(*parts)]
@@ -266,7 +267,7 @@ class MeasuredCamera(Bijection):
             return seen - colours, strength_at(self.strength[camera], brightness) / _LEVELS
 
     def sample(self, white: Tensor, mean: Tensor, deviation: Tensor, camera: int | Tensor = 0) -> Tensor:
-        """z_d of white noise (B, 3, H, W) and of what ``moments`` gave."""
+        """z_d for white noise (B, 3, H, W) and the result of ``moments``."""
         with torch.autocast(white.device.type, enabled=False):
             noise = filtered(white, self.noise[camera])
             return opponent_colours(mean + deviation * noise, inverse=True)

@@ -27,13 +27,13 @@ class SDFlowConfig:
     """The architecture: the shapes of a model's weights and their use.
 
     Raises:
-        ValueError: a value out of its range; the message names it.
+        ValueError: a value is out of its range. The message names it.
     """
 
     scale: int = 4
     """s, the ratio of HR to LR size: 2, 4 or 8."""
     hr_steps: int = 16
-    """Flow steps of each level of f_HR; 0 with a measured camera: its content is a fixed picture."""
+    """Flow steps of each level of f_HR; 0 with a measured camera, whose content is fixed."""
     lr_steps: int = 16
     """Flow steps of f_LR."""
     hf_steps: int = 8
@@ -57,9 +57,9 @@ class SDFlowConfig:
     encoder_modulation: int = 8
     """Modulation convolutions of E."""
     components: int = 16
-    """N, of the mixture prior; of a measured model, for how many cameras there is room."""
+    """N, the components of the mixture prior; the most cameras of a measured model."""
     mixture: MixtureLaw = "image"
-    """How a component is drawn, see ``GaussianMixture``."""
+    """The law of components, see ``GaussianMixture``."""
     measured: bool = False
     """Whether f_Deg starts with a measured camera (``MeasuredCamera``) and f_HR is a fixed antialiased
     pyramid (``HRFlow``). The published weights have neither."""
@@ -86,14 +86,14 @@ class SDFlowConfig:
 
     @property
     def layers(self) -> int:
-        """How many layers there are at the least: of flows, condition extractors and E."""
+        """A lower bound of the number of layers."""
         plain, conditional = self._flow_steps
         extractors = self.hf_blocks + self.degradation_blocks
         return plain + conditional + extractors + self.encoder_blocks + self.encoder_modulation
 
     @property
     def least_weights(self) -> int:
-        """How many weights those layers have at the least, without making one."""
+        """A lower bound of the number of weights, computed without a model."""
         plain, conditional = self._flow_steps
         width, features, growth, content = (
             *(self.width, self.condition_channels, self.growth),
@@ -122,7 +122,7 @@ class SDFlowConfig:
         """The inverse of ``to_dict``.
 
         Raises:
-            ValueError: an unknown name, or a value out of range.
+            ValueError: a name is unknown, or a value is out of range.
         """
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
@@ -147,8 +147,8 @@ class SDFlow(nn.Module):
     degradation_flow    z_d = z_LR - z_c <-> z'_d      ``prior``, a mixture of Gaussians
     ==================  =============================  ==========================================
 
-    A component of the degradation is one of the mixture; in a measured model, whose z'_d is one Gaussian, it
-    is a measured camera.
+    The components of the degradation are those of the mixture. In a measured model, whose z'_d is a single
+    Gaussian, they are the measured cameras.
 
     Heights and widths of y are multiples of ``multiple`` and at least ``2 * multiple``.
     """
@@ -175,11 +175,11 @@ class SDFlow(nn.Module):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of the parts that the model has."""
+        """The names of the parts of the model."""
         return tuple(name for name, _ in self.named_children())
 
     def drop(self, parts: Iterable[str]) -> None:
-        """Remove parts, for weights of one direction alone. Methods that need them then fail."""
+        """Remove parts, for weights of a single direction. Methods that need them then fail."""
         for part in parts:
             delattr(self, part)
 
@@ -213,18 +213,18 @@ class SDFlow(nn.Module):
 
     @property
     def shares(self) -> Tensor:
-        """How often a photograph is of each component, (N,), with sum 1."""
+        """The probability of each component, (N,), with sum 1."""
         if self.degradation_flow.camera is not None:
             return self.degradation_flow.camera.shares
         means = self.prior.means.detach()
         return torch.full_like(means, 1 / len(means))
 
     def latent_shape_lr(self, height: int, width: int) -> tuple[int, int, int]:
-        """The shape of z'_d for an LR image of that size."""
+        """The shape of z'_d for an LR image of height x width."""
         return 12, height // 2, width // 2
 
     def latent_shape_hr(self, height: int, width: int) -> tuple[int, int, int]:
-        """The shape of z'_h for an LR image of that size."""
+        """The shape of z'_h for an LR image of height x width."""
         return self.hf_channels, height, width
 
     def encode_hr(self, y: Tensor) -> Tensor:
@@ -236,7 +236,7 @@ class SDFlow(nn.Module):
         return self.encoder(x)
 
     def latent_lr(self, component: int | Tensor | None, noise: Tensor, temperature: float = 1.0) -> Tensor:
-        """z'_d of given components, see ``GaussianMixture.latent``; one law for all measured cameras."""
+        """z'_d of given components, see ``GaussianMixture.latent``. Measured cameras share one law."""
         return self.prior.latent(0 if self.config.measured else component, noise, temperature)
 
     def decode_lr(self, content: Tensor, z_d_prime: Tensor, component: int | Tensor = 0) -> Tensor:
@@ -245,13 +245,13 @@ class SDFlow(nn.Module):
         Args:
             content: (B, 3, H, W).
             z_d_prime: (B, 12, H/2, W/2).
-            component: of all images or of each, (B,), where it is a measured camera; elsewhere it is in z'_d.
+            component: the measured camera of all images, or of each, (B,). Other models ignore it.
         """
         z_d, _ = self.degradation_flow.inverse(z_d_prime, content, component)
         return self.lr_flow.inverse(content + z_d)[0]
 
     def sample_lr(self, content: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A downscaling of each content (B, 3, H, W), of components drawn by their shares."""
+        """A downscaling of each content (B, 3, H, W), with components drawn by their shares."""
         shape = (len(content), *self.latent_shape_lr(*content.shape[-2:]))
         component = torch.multinomial(self.shares, len(content), replacement=True, generator=generator)
         return self.decode_lr(content, self.prior.sample(shape, generator=generator), component)

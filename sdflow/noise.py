@@ -1,8 +1,8 @@
-"""Seeds and latent noise that depend on nothing but their arguments.
+"""Seeds and latent noise as pure functions of their arguments.
 
-Every random number that reaches a sample comes from here: a seed is derived from what the sample is, and a
-noise field is a pure function of (seed, absolute position), so that batches, workers, tiles and restarts
-cannot change it. numpy's Philox generator gives the same bits on every machine.
+All random numbers of samples come from here. A seed is derived from the identity of a sample, and a noise
+field is a pure function of (seed, absolute position), so that batches, workers, tiles and restarts have no
+effect. NumPy's Philox generator gives the same bits on every machine.
 """
 
 import hashlib
@@ -11,15 +11,15 @@ from collections.abc import Callable
 import numpy as np
 
 BLOCK = 64
-"""Side of the square blocks in which a field is drawn; part of every sample's identity."""
+"""Side of the square blocks in which a field is drawn. All samples depend on it."""
 
 _COMPONENT_STREAM, _FIELD_STREAM, _COMPONENT_FIELD_STREAM = 0, 1, 2
 
 
 def derive_seed(*entropy: int) -> int:
-    """A 63-bit seed from integers of any size: equal arguments, equal seeds; other arguments, other seeds.
+    """A 63-bit seed from integers of any size, by SHA-256.
 
-    ``SeedSequence`` alone does not separate (a, b), (a, b, 0) and one integer made of both their words.
+    ``SeedSequence`` alone does not distinguish (a, b), (a, b, 0) and one integer with the words of both.
     """
     text = ",".join(str(int(number)) for number in entropy)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -32,7 +32,7 @@ def noise_field(
 
     Args:
         seed: identifies the field.
-        channels: C; fields of other channel counts are other fields.
+        channels: C. Fields with other numbers of channels are different.
         height, width: size of the window.
         top, left: the absolute position, >= 0. Overlapping windows agree on the overlap.
 
@@ -68,7 +68,7 @@ def _field(
 
 
 def draw_component(seed: int, weights: np.ndarray) -> int:
-    """The mixture component of a sample: index k with probability ``weights[k]`` (>= 0, sum 1)."""
+    """Draw the mixture component of a sample: index k with probability ``weights[k]`` (>= 0, sum 1)."""
     sequence = np.random.SeedSequence([seed, _COMPONENT_STREAM])
     return int(_component(np.random.Generator(np.random.Philox(sequence)).random(), weights))
 
@@ -83,7 +83,7 @@ def component_field(
     top: int = 0,
     left: int = 0,
 ) -> np.ndarray:
-    """A component for each element of the `noise_field` of the same arguments: int64 (C, height, width)."""
+    """Draw a component for each element of the `noise_field` of these arguments: int64 (C, height, width)."""
     uniform = _field(
         (seed, _COMPONENT_FIELD_STREAM), np.random.Generator.random, channels, height, width, top, left
     )

@@ -1,9 +1,9 @@
-"""The training objective: terms with a name, a weight and a phase, over one forward pass.
+"""The training objective: terms with a name, a weight and a phase, on one forward pass.
 
-The measured camera (``sdflow.camera``) sets blur, noise and colours at step 0. Training learns the other half
-of the model: f_HF as a density of high frequencies, and E and the upscaling branch from pairs that the
-measured camera makes. The structure is that of Sun & Chen (arXiv 2310.04964). ``docs/training.md`` lists the
-terms; ``docs/experiments/`` reports what each was worth.
+The measured camera (``sdflow.camera``) sets blur, noise and colours before training. Training learns the
+other half of the model: f_HF as a density of high frequencies, and E and the upscaling branch on pairs of the
+measured camera. The structure is that of Sun & Chen (arXiv 2310.04964). ``docs/training.md`` lists the terms,
+``docs/experiments/`` the effect of each.
 """
 
 import math
@@ -21,20 +21,21 @@ from .perceptual import PerceptualDistance
 from .resample import as_stored, to_unit
 
 StoredBy = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Samples (B, 3, H, W) in [-1, 1] at whole levels, the component of each (B,), and uniform numbers (B, 3) to
-draw a file's settings with -> the samples as files hold them, likewise."""
+"""Samples (B, 3, H, W) in [-1, 1] at whole grey levels, their components (B,), and uniform numbers (B, 3)
+that determine the settings of files, to the samples after storage in files, (B, 3, H, W)."""
 
 
 class Step:
-    """The forward pass of one step on unpaired crops. Each tensor is computed when a term first asks for it.
+    """The forward pass of one step on unpaired crops. Tensors are computed when a term first needs them.
 
     Args:
-        model: in training.
+        model: the model in training.
         hr: (B, 3, sP, sP) uint8.
         lr: (B, 3, P, P) uint8, of other scenes.
-        replicas: draws all random numbers of the step here, so that leaving out a term changes none.
-        perceptual: distance of two pictures by VGG-19's features, if its weights are given.
-        stored_by: the effect of the camera's files on samples.
+        replicas: draws all random numbers of the step in the constructor, so that they do not depend on the
+            terms.
+        perceptual: the distance of two pictures in VGG-19 features; None without its weights.
+        stored_by: the effect of the camera's files on samples; None for no effect.
     """
 
     def __init__(
@@ -50,11 +51,12 @@ class Step:
         self.y = _dequantise(hr, replicas)  # (B, 3, sP, sP) in [-1, 1]
         self.x = _dequantise(lr, replicas)  # (B, 3, P, P) in [-1, 1]
         shape = (len(hr), *model.latent_shape_lr(*lr.shape[-2:]))
-        # Two samples of each content, of one component: each by itself, since replicas share them.
+        # Two samples of each content, with one component. Each is drawn separately, because replicas split
+        # them.
         self.components = replicas.components(model.shares, model.prior.places(shape))
         latents = [model.latent_lr(self.components, replicas.normal(shape)) for _ in range(2)]
         self.latents = torch.cat(latents)  # (2B, 12, P/2, P/2), z'_d
-        self.files = torch.cat([replicas.uniform((len(hr), 3)) for _ in range(2)])  # (2B, 3), of `stored_by`
+        self.files = torch.cat([replicas.uniform((len(hr), 3)) for _ in range(2)])  # (2B, 3), for `stored_by`
 
     @cached_property
     def _encoded(self) -> tuple[Tensor, Tensor]:
@@ -78,7 +80,7 @@ class Step:
     @cached_property
     @torch.no_grad()
     def samples(self) -> Tensor:
-        """Two samples of each HR crop as files of the camera, (2B, 3, P, P): the first ones first."""
+        """Two samples of each HR crop after storage, (2B, 3, P, P), first the first samples of all crops."""
         content, components = self.content.repeat(2, 1, 1, 1), self.components.flatten().repeat(2)
         stored = as_stored(self.model.decode_lr(content, self.latents, components))
         return stored if self.stored_by is None else self.stored_by(stored, components, self.files)
@@ -91,19 +93,23 @@ class Step:
     @cached_property
     @torch.no_grad()
     def content_lr(self) -> Tensor:
-        """E of the LR crops, (B, 3, P, P), without gradient: E would otherwise learn to keep the noise."""
+        """E of the LR crops, (B, 3, P, P), without gradient. Otherwise E would learn to keep the noise."""
         return self.model.encode_lr(self.x)
 
     @cached_property
     def restored(self) -> Tensor:
-        """The HR crops from E of their first samples, with z'_h = 0: (B, 3, sP, sP)."""
+        """The super-resolution of the first samples with z'_h = 0, (B, 3, sP, sP)."""
         content = self.recovered[: len(self.y)]
         return self.model.decode_hr(content, torch.zeros_like(self.high_frequencies))
 
 
 @dataclass(frozen=True)
 class Phase:
-    """When a term counts: from ``start`` on, with full weight from ``full`` on; shares of the progress."""
+    """The phase of a term: its weight rises from 0 at ``start`` to 1 at ``full``, as shares of the progress.
+
+    Raises:
+        ValueError: not 0 <= start <= full <= 1.
+    """
 
     start: float = 0.0
     full: float = 0.0
@@ -137,7 +143,7 @@ TERMS: dict[str, Term] = {}
 def term(
     weight: float, phase: Phase | None = None, needs_perceptual: bool = False
 ) -> Callable[[Callable[[Step], Tensor]], Callable[[Step], Tensor]]:
-    """Register a function of a step as the term of its name; it returns a scalar."""
+    """Register a function of a step, which returns a scalar, as the term of its name."""
 
     def register(value: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
         name = value.__name__
@@ -163,7 +169,7 @@ def likelihood_lr(step: Step) -> Tensor:
 
 @term(weight=10.0)
 def cycle(step: Step) -> Tensor:
-    """|E(x^) - z_c|_1: E undoes the camera's blur and noise."""
+    """|E(x^) - z_c|_1: E inverts the blur and noise of the camera."""
     return F.l1_loss(step.recovered, step.content.detach().repeat(2, 1, 1, 1))
 
 
@@ -175,7 +181,7 @@ def super_resolution(step: Step) -> Tensor:
 
 @term(weight=0.5, phase=Phase(0.0, 0.1), needs_perceptual=True)
 def perceptual_super_resolution(step: Step) -> Tensor:
-    """Distance of the same two pictures in VGG-19's features, if the network's weights are given."""
+    """The distance of the pictures of ``super_resolution`` in VGG-19 features, if its weights are given."""
     assert step.perceptual is not None
     return step.perceptual(step.restored, step.y)
 
@@ -185,11 +191,11 @@ class ObjectiveConfig:
     """The weights of the terms.
 
     Raises:
-        ValueError: an unknown term, or a weight that is negative or not finite.
+        ValueError: a term is unknown, or a weight is negative or not finite.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
-    """Weights that replace the defaults, by name; a term of weight 0 is not computed."""
+    """Weights that replace the defaults, by name. A term of weight 0 is not computed."""
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
@@ -215,11 +221,11 @@ class Objective:
         self.weights = config.to_dict()
 
     def __call__(self, step: Step, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a step, and by name each term that counts, detached.
+        """The loss of a step, and the terms with a weight above 0 by name, detached.
 
         Args:
             step: the forward pass.
-            progress: of the training, 0 to 1.
+            progress: the progress of the training, 0 to 1.
         """
         loss, values = step.y.new_zeros(()), {}
         for name, weight in self.weights.items():
@@ -234,7 +240,7 @@ class Objective:
 
 @torch.no_grad()
 def observe(step: Step) -> dict[str, Tensor]:
-    """Metrics besides the terms: ``noise``, the deviation between samples of a content, in levels."""
+    """Metrics besides the terms: ``noise``, the standard deviation between samples, in grey levels."""
     first, second = step.samples.chunk(2)
     variance = step.replicas.mean((first - second).square().mean()) / 2
     return {"noise": 127.5 * variance.sqrt()}

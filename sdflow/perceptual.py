@@ -17,16 +17,17 @@ _STAGES = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (51
 
 
 class PerceptualDistance(nn.Module):
-    """Mean absolute difference of two images' VGG-19 features before the last rectifier (conv5_4).
+    """The mean absolute difference of the VGG-19 features of two images, before the last ReLU (conv5_4).
 
     The features are 16 times smaller than the image: 2 x 2 for crops of 32 pixels, each of which sees
     the whole crop. The network is frozen; gradients go through it to the images.
 
     Args:
-        weights: the state dict of torchvision's ``vgg19``, .pth or .safetensors; its classifier is not used.
+        weights: a file with the state dict of torchvision's ``vgg19``, .pth or .safetensors. The classifier
+            is not used.
 
     Raises:
-        SDFlowError: a damaged file or other weights; names the first missing or differing tensor.
+        SDFlowError: the file is damaged or has other weights. The message names the first wrong tensor.
     """
 
     mean: Tensor
@@ -41,7 +42,7 @@ class PerceptualDistance(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        """The distance of (B, 3, H, W) images in [-1, 1], sides of at least 16; no gradient to the target."""
+        """The distance of images (B, 3, H, W) in [-1, 1] with sides >= 16. The target gets no gradient."""
         with torch.no_grad():
             expected = self.features(self._normalised(target))
         return F.l1_loss(self.features(self._normalised(image)).float(), expected.float())

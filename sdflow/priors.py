@@ -16,14 +16,14 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
 
 
 class GaussianMixture(nn.Module):
-    """The prior of z'_d: N Gaussians with one mean and one deviation each, equally likely (paper, Eq. 9).
+    """The prior of z'_d: N equally likely Gaussians with a scalar mean and deviation each (paper, Eq. 9).
 
     Args:
         components: N.
         law: "image" draws one component for a whole image, as a degradation belongs to the whole photograph:
             ``log (1/N) sum_k prod_i N(z_i; mu_k, sigma_k)``. "element" draws one for every element.
-            "published" is what the authors' code does, the density by element and the sampler by image, and
-            serves their weights alone: its two halves do not agree.
+            "published" is the law of the authors' code, with the density of "element" and the sampler of
+            "image". They contradict each other, so it is for the published weights only.
     """
 
     def __init__(self, components: int, law: MixtureLaw) -> None:

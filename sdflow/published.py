@@ -1,7 +1,7 @@
 """Import of the authors' released weights (Sun & Chen, 2024): four files of the paper's model at scale 4.
 
-The files are pickled state dicts; they are read without executing code in them. Every key, shape and dtype
-is checked, and so are the buffers that the published code keeps beside its weights (masks, permutations).
+The files are pickled state dicts. They are read without executing code in them. Every key, shape and dtype is
+checked, and so are the buffers of the published code (masks, permutations).
 """
 
 import warnings
@@ -24,27 +24,27 @@ Entry = tuple[str, Tensor]
 """A published key, and our tensor for its values."""
 
 _CONSTANTS = ("u_mask", "l_mask", "l_eye", "initialized")
-"""Last parts of the keys with known, constant values."""
+"""Last parts of the keys of constant buffers."""
 
-_BYTES = {
+TENSOR_BYTES = {
     "hrnet.pth": 34_036_604,
     "contentnet.pth": 1_008_404,
     "degnet.pth": 15_263_658,
     "lrencoder.pth": 7_129_228,
 }
-"""Of the tensors in each file."""
+"""The size of the tensors in each file."""
 
-_PICKLE = 1 << 20
-"""Bytes that names and shapes take beside the tensors, at the most."""
+MAX_PICKLE_BYTES = 1 << 20
+"""The most bytes of names and shapes beside the tensors."""
 
 _NAMED = 3
-"""Keys that an error message names of each kind."""
+"""The most keys that an error message names for each fault."""
 
 
 def read_published(folder: Path) -> SDFlow:
     """The published model, or the parts of it whose files are in a folder.
 
-    ``hrnet.pth`` holds f_HR and f_HF, ``contentnet.pth`` f_LR, ``degnet.pth`` f_Deg and the prior, and
+    ``hrnet.pth`` contains f_HR and f_HF, ``contentnet.pth`` f_LR, ``degnet.pth`` f_Deg and the prior, and
     ``lrencoder.pth`` E. The prior keeps the published law.
 
     Raises:
@@ -52,7 +52,7 @@ def read_published(folder: Path) -> SDFlow:
     """
     there = [name for name in FILES if (folder / name).is_file()]
     for name in there:
-        _check_size(folder / name, _BYTES[name])
+        _check_size(folder / name, TENSOR_BYTES[name])
     model = SDFlow(SDFlowConfig(scale=4, mixture="published"))
     model.drop(part for name in FILES if name not in there for part in FILES[name][0])
     if model.missing("downscale") and model.missing("upscale"):
@@ -69,14 +69,14 @@ def read_published(folder: Path) -> SDFlow:
 
 
 def files_of(parts: Collection[str]) -> list[str]:
-    """The published files that hold these parts of the model."""
+    """The published files that contain these parts of the model."""
     return [name for name, (held, _) in FILES.items() if set(held) & set(parts)]
 
 
 def _check_size(path: Path, expected: int) -> None:
-    """Hold a file against the bytes of its tensors, before memory is asked for."""
+    """Compare the size of a file with that of its tensors, before memory is allocated."""
     size = path.stat().st_size
-    if not expected // 2 < size < 2 * expected + _PICKLE:
+    if not expected // 2 < size < 2 * expected + MAX_PICKLE_BYTES:
         raise SDFlowError(
             f"{path}: expected a whole file of {expected} bytes of tensors, found one of {size} bytes"
         )
@@ -95,14 +95,14 @@ def _fill(path: Path, expected: dict[str, Tensor]) -> None:
 
 
 def read_pickled(path: Path) -> dict[str, Tensor]:
-    """Read a ``.pth`` file of tensors by name; no code in it is executed.
+    """Read a ``.pth`` file of tensors by name. No code in it is executed.
 
     Raises:
-        SDFlowError: the file is damaged or holds something else.
+        SDFlowError: the file is damaged or contains something else.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols; the checks below say what matters
+            warnings.simplefilter("ignore")  # about pickle protocols
             with reading(path) as file:
                 _refuse_compression(file, path.stat().st_size)
                 values = torch.load(file, map_location="cpu", weights_only=True)
@@ -121,10 +121,10 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_compression(file: BinaryIO, size: int) -> None:
-    """PyTorch compresses nothing, but would inflate a file of others, to whatever size.
+    """Refuse compressed files. PyTorch never compresses, but it would inflate a hostile file to any size.
 
     Raises:
-        ValueError: something in the file is compressed, or in it twice.
+        ValueError: the file has compressed or overlapping members.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
@@ -146,9 +146,9 @@ def _check_layout(path: Path, expected: dict[str, Tensor], found: dict[str, Tens
         "of another kind": differing,
     }
     if any(faults.values()):
-        told = "; ".join(f"{len(keys)} {fault} ({_some(keys)})" for fault, keys in faults.items() if keys)
+        listed = "; ".join(f"{len(keys)} {fault} ({_some(keys)})" for fault, keys in faults.items() if keys)
         raise SDFlowError(
-            f"{path}: expected the {len(expected)} tensors of the published layout, found {told}"
+            f"{path}: expected the {len(expected)} tensors of the published layout, found {listed}"
         )
 
 
@@ -222,7 +222,7 @@ FILES: dict[str, tuple[tuple[str, ...], Callable[[SDFlow], Iterator[Entry]]]] = 
     "degnet.pth": (("degradation_flow", "prior"), _degnet),
     "lrencoder.pth": (("encoder",), _lrencoder),
 }
-"""Each published file: the parts of the model that it holds, and its keys with our tensors."""
+"""The published files, each with the parts of the model in it, and its keys with our tensors."""
 
 
 def _transition(prefix: str, chain: nn.Module) -> Iterator[Entry]:

@@ -22,7 +22,7 @@ from sdflow.errors import SDFlowError
 from sdflow.inference import Downscaler, Upscaler
 from sdflow.layers import InvertibleConv1x1
 from sdflow.model import SDFlow, SDFlowConfig
-from sdflow.published import _BYTES, _PICKLE, FILES, read_published
+from sdflow.published import FILES, MAX_PICKLE_BYTES, TENSOR_BYTES, read_published
 
 LAYOUTS = {
     "hrnet.pth": (1061, "9ca66804cc301f07"),
@@ -91,8 +91,8 @@ def test_a_file_of_another_size_is_not_opened(
 def test_the_sizes_are_those_of_the_layouts(original: SDFlow, whole: Path) -> None:
     for name, (_, entries) in FILES.items():
         tensors = sum(value.nbytes for _, value in entries(original))
-        assert _BYTES[name] == tensors
-        assert tensors < (whole / name).stat().st_size < tensors + _PICKLE
+        assert TENSOR_BYTES[name] == tensors
+        assert tensors < (whole / name).stat().st_size < tensors + MAX_PICKLE_BYTES
 
 
 def test_compressed_tensors_are_not_inflated(folder: Path) -> None:

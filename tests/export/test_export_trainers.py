@@ -51,7 +51,7 @@ def configure(dataset: Dataset, out: Path, trainer: str, format: str | None = No
 def test_a_format_that_a_trainer_would_misread_is_refused_with_a_reason(
     dataset: Dataset, tmp_path: Path, trainer: str, format: str
 ) -> None:
-    expected = TRAINERS[trainer].formats[0]
+    expected = " or ".join(TRAINERS[trainer].formats)
     with pytest.raises(SDFlowError, match=rf"format: expected {expected} for .*, found {format}: it"):
         export(dataset, tmp_path / "out", ExportRequest(format, trainer, split=SPLIT))
     assert not (tmp_path / "out").exists()
