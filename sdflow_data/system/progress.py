@@ -36,6 +36,10 @@ class Progress(Generic[T]):
         elif self._shown and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._print_line()
 
+    def advance_to(self, done: int) -> None:
+        """Count further units, up to ``done`` in all."""
+        self.update(done - self._done)
+
     def note(self, text: str) -> None:
         """Show ``text`` after the count."""
         self._note = text

@@ -104,15 +104,19 @@ def train(settings: RunSettings, say: Say = print) -> Trainer:
 
 
 def _train(settings: RunSettings, say: Say) -> Trainer:
+    # Check everything before the folder is claimed.
     is_first = world()[0] == 0
     folder, identity = RunFolder(settings.out, writable=is_first), settings.identity()
     folder.check(identity, settings.resume)
     pairs = _validation_pairs(settings) if is_first else None
     crops, trainer = _crops(settings), _new_trainer(settings)
     folder.claim(identity)
+
+    # Continue from the saved state, or begin with the measured cameras.
     saved = _load(folder, trainer.load_state_dict)
     state, budget = saved or RunState(), settings.budget
-    clock, rollbacks, bad_in_a_row = TrainingClock(state.seconds), state.rollbacks, 0
+    clock = TrainingClock(state.seconds)
+    recovery = _Recovery(trainer, folder, state.rollbacks, say)
     monitor, skipped = Monitor(crops, pairs, say), _SkippedPictures(crops, say)
     say(_announcement(settings, trainer, crops))
     if saved:
@@ -124,7 +128,7 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
 
     def save() -> None:
         log.write()
-        state = RunState(trainer.step_number, clock.seconds, rollbacks)
+        state = RunState(trainer.step_number, clock.seconds, recovery.rollbacks)
         training = _description(settings, identity, trainer, clock, crops)
         folder.save(state, trainer, training | {CAMERAS_KEY: [camera.to_json() for camera in cameras]})
 
@@ -134,20 +138,15 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     ):
         if not saved:
             save()  # so that there is always a state to roll back to
-        bar.update(budget.done(state.step, clock.seconds))
+        bar.advance_to(budget.done(state.step, clock.seconds))
         last_save, batches = time.monotonic(), crops.batches(state.step)
         while (share := budget.progress(trainer.step_number, clock.seconds)) < 1:
-            before = budget.done(trainer.step_number, clock.seconds)
             metrics = trainer.step(*next(batches), share)
             clock.tick()
-            bar.update(budget.done(trainer.step_number, clock.seconds) - before)
+            bar.advance_to(budget.done(trainer.step_number, clock.seconds))
+            recovery.count(metrics is not None, log)
             if metrics is None:
-                bad_in_a_row += 1
-                if bad_in_a_row == _BAD_IN_A_ROW:
-                    bad_in_a_row, rollbacks = 0, rollbacks + 1
-                    _roll_back(trainer, folder, log, rollbacks, say)
                 continue
-            bad_in_a_row = 0
             if is_first and trainer.step_number % settings.sample_steps == 0:
                 metrics |= monitor.look(trainer, folder, log, share)
             log.add(trainer.step_number, clock.seconds, metrics)
@@ -158,6 +157,7 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
         if is_first:
             log.amend(monitor.look(trainer, folder, log, share))
         save()
+
     if trainer.skipped:
         say(f"{trainer.skipped} steps were not finite and changed nothing")
     skipped.report()
@@ -233,20 +233,43 @@ def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunSta
     return state
 
 
-def _roll_back(trainer: Trainer, folder: RunFolder, log: MetricsLog, rollbacks: int, say: Say) -> None:
-    """Roll back to the saved weights, at half the learning rate. Step number and crops continue."""
-    if rollbacks > _ROLLBACKS:
-        raise SDFlowError(
-            f"training stays non-finite: {_BAD_IN_A_ROW} steps in a row, after {_ROLLBACKS} returns to the "
-            f"last good state at lower rates; {folder.model} is the last good checkpoint"
+class _Recovery:
+    """Rolls a training back after several consecutive non-finite steps.
+
+    Attributes:
+        rollbacks: the number of roll-backs so far.
+    """
+
+    def __init__(self, trainer: Trainer, folder: RunFolder, rollbacks: int, say: Say) -> None:
+        self._trainer, self._folder, self._say = trainer, folder, say
+        self.rollbacks, self._bad_in_a_row = rollbacks, 0
+
+    def count(self, is_finite: bool, log: MetricsLog) -> None:
+        """Count a step, and roll back if it is one too many.
+
+        Raises:
+            SDFlowError: training stays non-finite after all roll-backs.
+        """
+        self._bad_in_a_row = 0 if is_finite else self._bad_in_a_row + 1
+        if self._bad_in_a_row == _BAD_IN_A_ROW:
+            self._bad_in_a_row = 0
+            self._roll_back(log)
+
+    def _roll_back(self, log: MetricsLog) -> None:
+        """Restore the saved weights, and halve the learning rate. Step number and crops continue."""
+        self.rollbacks += 1
+        if self.rollbacks > _ROLLBACKS:
+            raise SDFlowError(
+                f"training stays non-finite: {_BAD_IN_A_ROW} steps in a row, after {_ROLLBACKS} returns to "
+                f"the last good state at lower rates; {self._folder.model} is the last good checkpoint"
+            )
+        if state := _load(self._folder, self._trainer.load_weights):
+            log.forget_after(state.step)
+        self._trainer.lr_scale /= 2
+        self._say(
+            f"{_BAD_IN_A_ROW} steps in a row were not finite: back to the last good weights, learning rate "
+            f"halved ({self._trainer.lr_scale:g} of the initial one)"
         )
-    if state := _load(folder, trainer.load_weights):
-        log.forget_after(state.step)
-    trainer.lr_scale /= 2
-    say(
-        f"{_BAD_IN_A_ROW} steps in a row were not finite: back to the last good weights, learning rate "
-        f"halved ({trainer.lr_scale:g} of the initial one)"
-    )
 
 
 def _description(
