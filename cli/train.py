@@ -1,7 +1,7 @@
 """``sdflow train``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -88,23 +88,14 @@ if TYPE_CHECKING:
 @max_pixels_option
 @no_lock_option
 def command(
-    hr: tuple[Path, ...],
-    lr: tuple[Path, ...],
-    out: Path,
-    scale: int,
     preset: str,
-    steps: int | None,
-    minutes: float | None,
-    batch_size: int | None,
-    patch_size: int | None,
     val_hr: Path | None,
     val_lr: Path | None,
-    perceptual_weights: Path | None,
     init: str | None,
-    seed: int,
-    resume: bool,
+    steps: int | None,
+    minutes: float | None,
     device: str,
-    precision: str,
+    **options: Any,
 ) -> None:
     """Measure the camera of real low-quality photographs (LR), then train SDFlow on sharp photographs (HR)
     degraded by that camera. The two folders may show different scenes.
@@ -122,6 +113,7 @@ def command(
     from sdflow_data.models.registry import find_checkpoint
     from sdflow_data.training.presets import preset_settings
     from sdflow_data.training.run import train
+    from sdflow_data.training.run_folder import RunFolder
 
     from .photographs import warn_before_training
 
@@ -132,27 +124,18 @@ def command(
     with process_group(device):
         settings = preset_settings(
             cast("PresetName", preset),
-            hr=hr,
-            lr=lr,
-            out=out,
-            scale=scale,
             validation=(val_hr, val_lr) if val_hr and val_lr else None,
-            perceptual_weights=perceptual_weights,
             init=find_checkpoint(init, "init") if init else None,
             steps=steps,
             minutes=minutes,
-            batch_size=batch_size,
-            patch_size=patch_size,
-            seed=seed,
-            resume=resume,
             device=device,
-            precision=precision,
+            **options,
         )
-        if world()[0] == 0 and not resume:
-            warn_before_training(hr, lr, scale, settings.training.patch_size)
+        is_first = world()[0] == 0
+        if is_first and not settings.resume:
+            patch_size = settings.training.patch_size
+            warn_before_training(settings.hr, settings.lr, settings.architecture.scale, patch_size)
         train(settings, say=say)
-        if world()[0] == 0:
-            say(
-                f"Trained. Checkpoint: {out / 'model'}; curves: {out / 'metrics.csv'}; "
-                f"pictures: {out / 'samples'}"
-            )
+        if is_first:
+            run = RunFolder(settings.out)
+            say(f"Trained. Checkpoint: {run.model}; curves: {run.metrics}; pictures: {run.samples}")

@@ -13,7 +13,7 @@ _BAND = 1 << 22  # pixels that are converted at once
 _GRID = np.stack(np.meshgrid(*[np.arange(0, 256, 15, np.uint8)] * 3), axis=-1).reshape(1, -1, 3)
 _EXACT = 0x0100  # lcms's NOOPTIMIZE: for 16 bits its tables are up to 15 levels off
 
-_TURNS = {
+_ORIENTED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -43,7 +43,7 @@ def to_srgb(samples: StoredPixels) -> np.ndarray:
             alpha = band[..., -1:]
             rgb = _on_white(rgb, alpha if rgb.dtype == alpha.dtype else to_8_bit(alpha))
         picture[top : top + rows] = to_8_bit(rgb)
-    return np.ascontiguousarray(_TURNS[samples.orientation](picture))
+    return np.ascontiguousarray(_ORIENTED[samples.orientation](picture))
 
 
 def to_8_bit(samples: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from sdflow.errors import SDFlowError
 
 from ..system.folders import is_junk
 from ..system.names import folded
-from .kinds import read_suffixes, unread_suffix
+from .formats import read_suffixes, unread_suffix
 from .picture import PictureError
 
 _OWN = ({"export.json"}, {"run.json", "metrics.csv"})

@@ -18,8 +18,8 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageErr
 from ..system.memory import memory_limit
 from . import tiff
 from .colours import to_srgb
+from .formats import reads_heic, why_not_read
 from .jpeg import decode_jpeg
-from .kinds import reads_heic, why_not_read
 from .picture import SWAPS_SIDES, Header, PictureError, StoredPixels, UndecodableError
 from .png import decode_png
 

@@ -22,7 +22,7 @@ from sdflow.resample import quantise
 
 from ..images.codec import BandCoder, Codec, Jpeg
 from ..images.finding import search
-from ..images.kinds import read_suffixes
+from ..images.formats import read_suffixes
 from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..images.writing import writing_png

@@ -74,7 +74,8 @@ class RunFolder:
 
     def __init__(self, path: Path, writable: bool = True) -> None:
         self.path, self._writable = path, writable
-        self.model, self.metrics, self.events = path / MODEL, path / METRICS, path / EVENTS
+        self.model, self.metrics = path / MODEL, path / METRICS
+        self.samples, self.events = path / SAMPLES, path / EVENTS
 
     def stored_settings(self) -> dict[str, Any] | None:
         """The settings of the run; None if no run has begun.
@@ -123,7 +124,7 @@ class RunFolder:
         if not (self.path / SETTINGS).exists():
             settings = {"format_version": FORMAT_VERSION, "library_version": __version__, **identity}
             write_file(self.path / SETTINGS, to_json(settings))
-        (self.path / SAMPLES).mkdir(exist_ok=True)
+        self.samples.mkdir(exist_ok=True)
 
     def load(self, restore: Callable[[TrainingState], None]) -> RunState | None:
         """The progress of the run at the last save; None if it was never saved.
@@ -179,4 +180,4 @@ class RunFolder:
     def save_sample(self, sheet: np.ndarray, step: int) -> None:
         """Save a sample sheet, uint8 (H, W, 3), of a step."""
         if self._writable:
-            write_file(self.path / SAMPLES / f"{step:07d}.png", encode_png(sheet))
+            write_file(self.samples / f"{step:07d}.png", encode_png(sheet))
