@@ -18,25 +18,27 @@ from sdflow_data.system.processes import worker_context
 PATIENCE = 300  # seconds for what takes ten, so that processes that wait for each other fail the test
 
 
-def call(*arguments: object, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
+def call(
+    *arguments: object, encodings: tuple[str, str] = ("utf-8", "utf-8")
+) -> subprocess.CompletedProcess[str]:
     """What ``sdflow ARGUMENTS`` prints, and its exit status. It runs in this process.
 
     Args:
         arguments: the words of the command line.
-        encoding: the encoding of stdout and stderr.
+        encodings: the encodings of stdout and stderr.
     """
     words = list(map(str, arguments))
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for encoding in encodings)
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
         main(words)
     assert isinstance(ended.value.code, int)
-    printed = (stream.buffer.getvalue().decode(encoding) for stream in (out, err))  # type: ignore[attr-defined]
+    printed = (stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err))  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(words, ended.value.code, *printed)
 
 
-def output_of(*arguments: object, status: int = 0, encoding: str = "utf-8") -> str:
+def output_of(*arguments: object, status: int = 0, encodings: tuple[str, str] = ("utf-8", "utf-8")) -> str:
     """What ``sdflow ARGUMENTS`` prints, errors last. It must exit with this status and without a bug."""
-    done = call(*arguments, encoding=encoding)
+    done = call(*arguments, encodings=encodings)
     assert done.returncode == status, done.stdout + done.stderr
     assert "(a bug" not in done.stderr and "Traceback" not in done.stderr
     return done.stdout + done.stderr

@@ -87,7 +87,7 @@ def test_columns_can_be_read_alone(folder: Path) -> None:
 
 def test_no_sample_at_all_is_refused_and_leaves_no_description(tmp_path: Path) -> None:
     write_shard(tmp_path, 0, 0, [Failure("a.png", None, None, "truncated")])
-    with pytest.raises(SDFlowError, match=r"not one sample could be made; for instance a\.png: truncated"):
+    with pytest.raises(SDFlowError, match=r"no sample could be made; for instance a\.png: truncated"):
         finish_dataset(tmp_path, 1, METADATA)
     assert {path.name for path in tmp_path.iterdir()} == {"shards", "failures.csv"}
 

@@ -234,7 +234,7 @@ def test_a_network_that_names_no_scale_gets_one_if_it_is_known_to_take_one(
     template = BASICSR.replace("type: MSRResNet\n  upscale: 4", "type: RRDBNet")
     assert read("realesrgan", fill_in(dataset, tmp_path, "realesrgan", template))["network_g"]["scale"] == 2
     unknown = BASICSR.replace("type: MSRResNet\n  upscale: 4", "type: Unknown")
-    with pytest.raises(SDFlowError, match="expected 'upscale' or 'scale' in network_g, to make it 2"):
+    with pytest.raises(SDFlowError, match="expected 'upscale' or 'scale' in network_g, to change it"):
         fill_in(dataset, tmp_path, "basicsr", unknown)
 
 

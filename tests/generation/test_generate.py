@@ -360,7 +360,7 @@ def test_no_sample_at_all_is_refused_and_the_reasons_are_listed(tmp_path: Path, 
     hr = tmp_path / "hr"
     write_picture(hr / "cut.png", 9, 96, 96)
     (hr / "cut.png").write_bytes((hr / "cut.png").read_bytes()[:5000])
-    with pytest.raises(SDFlowError, match=r"not one sample could be made; for instance cut\.png"):
+    with pytest.raises(SDFlowError, match=r"no sample could be made; for instance cut\.png"):
         make(hr, out)
     assert not (out / "dataset.json").exists()
     assert [source for source, _, _, _ in failures(out)] == ["cut.png"]

@@ -122,7 +122,7 @@ def test_it_publishes_no_folder_of_the_machine_and_no_raw_json(report: str, insp
 def test_statistics_without_a_counterpart_have_a_table_of_their_own(
     report: str, inspection: Inspection
 ) -> None:
-    compared, alone = report.split("<h3>Of pairs and variants")
+    compared, alone = report.split("<h3>Pairs and variants")
     for name, row in inspection.table.iterrows():
         there = compared if row["distance"] == row["distance"] else alone
         assert f'data-statistic="{name}"' in there

@@ -39,7 +39,7 @@ def held(folder: Path, shards: range | None = None) -> Iterator[BaseProcess]:
 def test_a_second_run_is_refused_until_the_first_ends(tmp_path: Path) -> None:
     with (
         held(tmp_path),
-        pytest.raises(SDFlowError, match="another run is at work"),
+        pytest.raises(SDFlowError, match="another run is working"),
         OutputLock(tmp_path, None),
     ):
         pass
@@ -140,7 +140,7 @@ def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 def test_where_locks_are_refused_files_keep_runs_apart(tmp_path: Path, without_locks: None) -> None:
     with OutputLock(tmp_path, range(0, 2)) as lock, lock.plan():
-        with pytest.raises(SDFlowError, match="another run is at work"), OutputLock(tmp_path, None):
+        with pytest.raises(SDFlowError, match="another run is working"), OutputLock(tmp_path, None):
             pass
         with OutputLock(tmp_path, range(2, 4)):
             pass

@@ -214,7 +214,7 @@ def test_a_run_that_is_at_work_is_not_joined(folders: tuple[Path, Path], tmp_pat
     with OutputLock(tmp_path, None):
         done = call(*arguments(folders, tmp_path, 2, "--resume"))
     assert done.returncode == 1
-    assert "another run is at work" in done.stderr
+    assert "another run is working" in done.stderr
 
 
 def test_what_a_run_that_was_killed_at_once_leaves_is_in_nobody_s_way(
