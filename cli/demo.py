@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import WholeRange, new_folder, seed_option
-from .wording import say
+from .wording import say, show
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -39,7 +39,7 @@ def command(out: Path, steps: int, seed: int) -> None:
     from sdflow_data.demo import run_demo
 
     demo = run_demo(out, steps, seed, say)
-    click.echo(_table(demo))
+    show(_table(demo))
     for name, path in demo.paths.items():
         say(f"{name:<24}{path}")
 

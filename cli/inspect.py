@@ -14,7 +14,7 @@ from .options import (
     scale_option,
     workers_option,
 )
-from .wording import say
+from .wording import say, show
 
 if TYPE_CHECKING:
     from sdflow_data.inspection.inspection import Inspection
@@ -153,22 +153,20 @@ def _inspect_dataset(
     if inspection.classified is not None:
         effort, seconds = inspection.classified.effort, inspection.classified.seconds
         budget = f"{effort.splits} splits of at most {effort.steps:,} steps"
-        click.echo(f"classifiers: {budget}, {seconds:.0f} s", err=True)
-    click.echo(_table(inspection))
+        show(f"classifiers: {budget}, {seconds:.0f} s", err=True)
+    show(_table(inspection))
     for measure in inspection.noise:
-        click.echo(
-            f"{measure.name}: {measure.value:.3g} {measure.unit} ({measure.definition})".replace("  ", " ")
-        )
-    click.echo(_verdicts(inspection))
+        show(f"{measure.name}: {measure.value:.3g} {measure.unit} ({measure.definition})".replace("  ", " "))
+    show(_verdicts(inspection))
     _write(json_, inspection.to_json, report, lambda: report_html(inspection))
     if fail_under is None:
         return 0
     if inspection.unanswered:
         reasons = "; ".join(f"{verdict.question} {verdict.unanswered}" for verdict in inspection.unanswered)
-        click.echo(f"Error: --fail-under: expected an answer to every question, but {reasons}", err=True)
+        show(f"Error: --fail-under: expected an answer to every question, but {reasons}", err=True)
         return 1
     if not inspection.score >= fail_under:
-        click.echo(
+        show(
             f"Error: --fail-under: expected a score of at least {fail_under:g}, got {inspection.score:.0f}",
             err=True,
         )

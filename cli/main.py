@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import os
 import sys
 import traceback
 from typing import Any
@@ -79,12 +80,23 @@ def program(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit with 0 (success), 1 (failure), 2 (wrong call) or 130 (interrupted)."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names may have characters that it cannot encode
             stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in arguments  # works before and after the command's name
     arguments = [a for a in arguments if a != "--debug"]
     sys.exit(_run(arguments, debug))
+
+
+def _open_closed_streams() -> None:
+    """Give streams that the caller closed to the null device, or the next file that is opened becomes one."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # until the process ends
 
 
 def _run(arguments: list[str], debug: bool) -> int:

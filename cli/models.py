@@ -2,6 +2,8 @@
 
 import click
 
+from .wording import show
+
 
 @click.command("models")
 def command() -> None:
@@ -20,4 +22,4 @@ def command() -> None:
     width = max(len(model.name) for model in models)
     for model in models:
         scales = "/".join(map(str, model.scales))
-        click.echo(f"{model.name:<{width}}  x{scales:<6} {model.description}")
+        show(f"{model.name:<{width}}  x{scales:<6} {model.description}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .wording import counted, one_line, say
+from .wording import counted, one_line, say, show
 
 if TYPE_CHECKING:
     from sdflow_data.inspection.photographs import Survey
@@ -46,11 +46,11 @@ def inspect_photographs(
     warnings = (
         advice_for_training(surveys["HR"], surveys["LR"], scale) if "HR" in surveys else advice(surveys[""])
     )
-    click.echo(_table(surveys))
+    show(_table(surveys))
     for warning in warnings:
-        click.echo(f"{click.style('Warning:', fg='yellow')} {one_line(warning)}")
+        show(f"{click.style('Warning:', fg='yellow')} {one_line(warning)}")
     if not warnings:
-        click.echo("Nothing here would spoil a training.")
+        show("Nothing here would spoil a training.")
     if otf is not None:
         write_file(otf, otf_yaml(surveys.get("LR") or surveys[""], scale).encode())
         say(f"{otf}: options for Real-ESRGAN and traiNNer-redux")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import WholeRange
-from .wording import counted, of_system, one_line, say
+from .wording import counted, of_system, one_line, say, show
 
 if TYPE_CHECKING:
     from sdflow_data.models.tiles import Job
@@ -76,7 +76,7 @@ def convert(
             tqdm.write(f"Failed: {_reason(job, error)}", file=sys.stderr)
             failed += 1
     if redrawn:
-        click.echo(f"{counted(redrawn, 'draw')} not finite and made again")
+        show(f"{counted(redrawn, 'draw')} not finite and made again")
     kept = sum(len(job.targets) for job in jobs) - sum(len(job.targets) for job in left)
     say(f"{output}: {counted(written, 'picture')} written" + (f", {kept} kept" if kept else ""))
     if failed:

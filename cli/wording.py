@@ -2,7 +2,6 @@
 
 import os
 import re
-from typing import Any
 
 import click
 
@@ -14,9 +13,25 @@ def one_line(text: str) -> str:
     return printable(re.sub(r"\s*\n\s*", " ", text.strip()))
 
 
-def say(text: str, **options: Any) -> None:
+def show(text: str, *, err: bool = False) -> None:
+    """Print a result, or with ``err`` a remark.
+
+    Raises:
+        WriteError: the stream takes no more, such as a file on a full disk.
+    """
+    from sdflow.files import WriteError
+
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        raise WriteError(
+            error.errno, error.strerror, "standard error" if err else "standard output"
+        ) from error
+
+
+def say(text: str, *, err: bool = False) -> None:
     """Print a line that names files."""
-    click.echo(one_line(text), **options)
+    show(one_line(text), err=err)
 
 
 def of_system(error: OSError, path: object = None) -> str:

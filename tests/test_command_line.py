@@ -2,14 +2,18 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 from calls import call
+from factory import write_pictures
 
 from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import WriteError
+from sdflow_data.images.reading import read_picture
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,6 +69,7 @@ def test_a_full_disk_is_told_with_the_file() -> None:
 
 def test_a_bug_is_told_to_be_one() -> None:
     status, message = told("verify", KeyError("x"))
+from factory import write_pictures
     assert status == 1
     assert message.startswith("Error: KeyError: 'x' (a bug; --debug shows where)")
 

@@ -14,9 +14,11 @@ and nothing that depends on time, machine or folder. A shard is built in memory 
 SHA-256 of all following bytes.
 """
 
+import errno
 import hashlib
 import io
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -222,6 +224,8 @@ class ShardReader:
             self._file = h5py.File(path, "r", locking=False)
         except FileNotFoundError:
             raise SDFlowError(f"{path}: expected a shard, found nothing") from None
+        except PermissionError as error:
+            raise SDFlowError(f"{path}: cannot be read: {os.strerror(errno.EACCES)}") from error
         except OSError as error:
             raise SDFlowError(f"{path}: expected a shard, found a damaged file: {error}") from error
         try:

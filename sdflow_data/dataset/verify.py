@@ -52,10 +52,13 @@ def _check_files(dataset: Dataset) -> Iterator[str]:
     """Check the tables against their checksums, and the files in the folder of shards."""
     for name, sha256 in dataset.info["files"].items():
         path = dataset.folder / Path(name).name
-        if not path.is_file():
-            yield f"{path}: expected a file, found none"
-        elif sha256_file(path) != sha256:
-            yield f"{path}: its bytes are not those that were written"
+        try:
+            if not path.is_file():
+                yield f"{path}: expected a file, found none"
+            elif sha256_file(path) != sha256:
+                yield f"{path}: its bytes are not those that were written"
+        except OSError as error:
+            yield _unreadable(path, error)
     expected = {shard_path(dataset.folder, number) for number in _shards_in(dataset)}
     for path in sorted((dataset.folder / "shards").glob("*")):
         is_left_over = path.name.endswith(".tmp")  # left by a killed run
@@ -91,10 +94,10 @@ def _check_settings(dataset: Dataset, plan: Plan) -> Iterator[str]:
 def _check_shard(dataset: Dataset, plan: Plan | None, number: int) -> Iterator[str]:
     """Check one shard against its checksum and its planned contents."""
     path = shard_path(dataset.folder, number)
-    if not is_whole(path):
-        yield f"{path}: its bytes are not those that were written"
-        return
     try:
+        if not is_whole(path):
+            yield f"{path}: its bytes are not those that were written"
+            return
         with dataset.shard(number) as shard:
             for row in range(len(shard)):
                 shard.hr[row], shard.lr[row]
@@ -105,8 +108,14 @@ def _check_shard(dataset: Dataset, plan: Plan | None, number: int) -> Iterator[s
                 yield from (f"{path}: {problem}" for problem in problems)
     except SDFlowError as error:
         yield str(error)
+    except OSError as error:
+        yield _unreadable(path, error)
     except KeyError as error:
         yield f"{path}: expected a column {error}, found none"
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path}: cannot be read: {error.strerror or error}"
 
 
 def _manifest_columns(dataset: Dataset) -> list[str]:

@@ -1,6 +1,8 @@
 """Whatever is wrong with a dataset is found, and named."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -153,6 +155,24 @@ def test_a_manifest_that_cannot_be_read_is_found(dataset: Path) -> None:
 def test_a_missing_table_is_found(dataset: Path, name: str) -> None:
     (dataset / name).unlink()
     assert f"{dataset / name}: expected a file, found none" in verify(dataset)
+
+
+@pytest.mark.parametrize("name", ["manifest.parquet", "failures.csv", "shards/000001.h5"])
+def test_a_file_that_the_system_refuses_is_one_fault_among_others(
+    dataset: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def refusing(path: Any, *arguments: Any, **options: Any) -> int:
+        if Path(path) == dataset / name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refusing)
+    (dataset / "shards" / "000002.h5").unlink()
+    problems = verify(dataset)
+    assert f"{dataset / name}: cannot be read: Permission denied" in problems
+    assert f"{dataset}/shards/000002.h5: expected a shard, found none" in problems
 
 
 @pytest.mark.parametrize("count", ["sources", "patches", "samples", "failures", "redraws"])
