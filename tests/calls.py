@@ -1,12 +1,11 @@
 """Calls of the program and of pairs of processes, with few new processes: each loads torch, for seconds."""
 
 import io
+import multiprocessing
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
@@ -44,29 +43,33 @@ def output_of(*arguments: object, status: int = 0, encodings: tuple[str, str] = 
     return done.stdout + done.stderr
 
 
-def call_by_two(program: Sequence[str]) -> list[subprocess.CompletedProcess[str]]:
-    """Two processes of a program that find each other as those of torchrun do, without its own start."""
+def call_by_two(*arguments: object) -> list[subprocess.CompletedProcess[str]]:
+    """What ``sdflow ARGUMENTS`` prints in each of two processes, which find each other like torchrun's."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, *program],
-            env=os.environ | meeting | {"RANK": rank, "LOCAL_RANK": rank},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
+    context = worker_context()
+    queues, processes = [context.Queue(), context.Queue()], []
+    for rank, queue in enumerate(queues):
+        environment = meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        processes.append(context.Process(target=_call_there, args=(queue, environment, arguments)))
     try:
-        with ThreadPoolExecutor() as pool:
-            said = list(pool.map(lambda process: process.communicate(timeout=PATIENCE), started))
+        for process in processes:
+            process.start()
+        return [queue.get(timeout=PATIENCE) for queue in queues]
     finally:
-        for process in started:
+        for process in processes:
             process.kill()
-    return [subprocess.CompletedProcess(p.args, p.returncode, *texts) for p, texts in zip(started, said)]
+
+
+def _call_there(
+    queue: "multiprocessing.Queue[subprocess.CompletedProcess[str]]",
+    environment: dict[str, str],
+    arguments: Sequence[object],
+) -> None:
+    os.environ |= environment
+    queue.put(call(*arguments))
 
 
 def run_by_two(function: Callable[..., None], *arguments: object) -> None:

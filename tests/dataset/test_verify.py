@@ -32,7 +32,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hr = write_pictures(folder / "hr")
     write_picture(hr / "cut.png", 9, 96, 96)
     (hr / "cut.png").write_bytes((hr / "cut.png").read_bytes()[:5000])
-    make(hr, folder / "out")
+    make(hr, folder / "out", replace(QUICK, patches_per_shard=21))
     return folder / "out"
 
 
@@ -117,7 +117,7 @@ def test_a_shard_of_a_dataset_with_another_recipe_is_found(dataset: Path, tmp_pa
 
 def test_a_missing_row_is_found(dataset: Path) -> None:
     edit_manifest(dataset, lambda manifest: manifest.drop(index=3))
-    assert the_problem(dataset) == "manifest.parquet: expected 10 rows of shard 0, found 9"
+    assert the_problem(dataset) == "manifest.parquet: expected 42 rows of shard 0, found 41"
 
 
 def test_a_row_too_many_is_found(dataset: Path) -> None:
@@ -203,7 +203,7 @@ def test_the_command_prints_what_is_wrong(dataset: Path) -> None:
 def test_the_command_is_content_with_a_sound_dataset(dataset: Path) -> None:
     result = CliRunner().invoke(command, [str(dataset)])
     assert result.exit_code == 0
-    assert "54 samples in 13 shards" in result.output
+    assert "54 samples in 3 shards" in result.output
 
 
 def test_it_needs_no_torch() -> None:

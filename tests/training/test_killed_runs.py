@@ -48,10 +48,10 @@ def words(hr: Path, out: Path, workers: int) -> list[str]:
     return ["generate", "--hr", str(hr), "--out", str(out), "--workers", str(workers), *settings.split()]
 
 
-def start(hr: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
+def start(hr: Path, out: Path) -> "subprocess.Popen[str]":
     program = "from sdflow_cli.main import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", program, *words(hr, out, 1), *more],
+        [sys.executable, "-c", program, *words(hr, out, 1)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -107,9 +107,9 @@ def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: P
     wait_for_shards(tmp_path / "out", 3, lambda: run.poll() is None)
     begin = time.monotonic()
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does it: to the run and its workers
-    _, errors = run.communicate(timeout=60)
+    assert run.wait(timeout=60) == 130
     assert time.monotonic() - begin < 5
-    assert run.returncode == 130
+    _, errors = run.communicate(timeout=60)
     assert errors.splitlines()[-1].startswith("Interrupted. Finished work is kept")
     assert "Traceback" not in errors
     shards = sorted((tmp_path / "out" / "shards").glob("[0-9]*.h5"))
@@ -121,10 +121,15 @@ def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: P
 def test_calls_at_the_same_time_share_the_shards_of_a_dataset(
     hr: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
-    parts = [start(hr, tmp_path / "out", "--shards", part) for part in ("0:25", "25:99")]
+    call, context = words(hr, tmp_path / "out", 1), worker_context()
+    parts = [
+        context.Process(target=run_of_forks, args=([*call, "--shards", part],)) for part in ("0:25", "25:99")
+    ]
     for part in parts:
-        _, errors = part.communicate(timeout=PATIENCE)
-        assert part.returncode == 0, errors
+        part.start()
+    for part in parts:
+        part.join(PATIENCE)
+        assert part.exitcode == 0
     assert files_of(tmp_path / "out") == expected
 
 

@@ -4,9 +4,8 @@ import csv
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,9 @@ from safetensors.torch import load_file
 from sdflow.checkpoint import fingerprint
 from sdflow_data.images.writing import encode_png
 from sdflow_data.system.lock import OutputLock
+from sdflow_data.system.processes import worker_context
 from sdflow_data.training.presets import preset_settings
-
-COMMAND = ["-c", "from sdflow_cli.main import main; main()"]
+from sdflow_data.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -88,33 +87,27 @@ def test_validation_needs_both_folders(folders: tuple[Path, Path], tmp_path: Pat
     assert "expected both or neither" in done.stderr
 
 
-SAVE_EACH_STEP = """
-import dataclasses, sys
-from pathlib import Path
-import torch
-from sdflow_data.training.presets import preset_settings
-from sdflow_data.training.run import train
-hr, lr, out = map(Path, sys.argv[1:4])
-folders = dict(hr=(hr,), lr=(lr,), out=out)
-sizes = dict(scale=2, steps=12, batch_size=2, patch_size=32)
-settings = preset_settings("tiny", **folders, **sizes, precision="fp32", resume=True)
-train(dataclasses.replace(settings, save_seconds=0))
-"""
+def train_and_save_each_step(hr: Path, lr: Path, out: Path) -> None:
+    folders = {"hr": (hr,), "lr": (lr,), "out": out}
+    sizes = {"scale": 2, "steps": 12, "batch_size": 2, "patch_size": 32}
+    settings = preset_settings("tiny", **folders, **sizes, precision="fp32", resume=True)
+    train(replace(settings, save_seconds=0))
 
 
 def test_a_run_killed_between_its_saves_resumes_to_the_same_weights(
     trained: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    program = [sys.executable, "-c", SAVE_EACH_STEP, *map(str, folders), str(out)]
-    process = subprocess.Popen(program, stdout=subprocess.DEVNULL)
+    process = worker_context().Process(target=train_and_save_each_step, args=(*folders, out))
+    process.start()
     deadline = time.monotonic() + PATIENCE
     while not (out / "metrics.csv").exists():
-        assert process.poll() is None
+        assert process.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     done = call(*arguments(folders, out, 12, "--resume"))
     assert done.returncode == 0, done.stderr
     assert "Going on from step" in done.stdout
@@ -250,7 +243,7 @@ def curve(out: Path) -> list[dict[str, float]]:
 def test_two_processes_train_as_one_would_and_go_on_with_resume(
     trained: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    first, second = call_by_two([*COMMAND, *arguments(folders, tmp_path / "run", 12)])
+    first, second = call_by_two(*arguments(folders, tmp_path / "run", 12))
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert first.stdout.count("Measured camera") == first.stdout.count("Trained.") == 1
     assert second.stdout == ""
@@ -258,7 +251,7 @@ def test_two_processes_train_as_one_would_and_go_on_with_resume(
     assert len(ours) == 12
     for shared, alone in zip(ours, theirs):
         assert shared == pytest.approx(alone, rel=5e-3, abs=1e-3)
-    first, second = call_by_two([*COMMAND, *arguments(folders, tmp_path / "run", 13, "--resume")])
+    first, second = call_by_two(*arguments(folders, tmp_path / "run", 13, "--resume"))
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert (first.stdout + second.stdout).count("Going on from step 12") == 1
     assert len(curve(tmp_path / "run")) == 13
@@ -266,7 +259,7 @@ def test_two_processes_train_as_one_would_and_go_on_with_resume(
 
 def test_an_error_of_all_processes_is_one_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
     wrong = arguments(folders, tmp_path / "run", 2, "--batch-size", "3")
-    first, second = call_by_two([*COMMAND, *wrong])
+    first, second = call_by_two(*wrong)
     assert first.returncode == second.returncode == 1
     errors = [line for line in (first.stderr + second.stderr).splitlines() if line.startswith("Error:")]
     assert errors == ["Error: --batch-size: expected a multiple of the 2 processes, got 3"]
