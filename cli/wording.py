@@ -1,4 +1,4 @@
-"""How the commands word what they tell."""
+"""The wording of messages."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import click
 
 
 def one_line(text: str) -> str:
-    """Text that names files, for a terminal: on one line, and without what the terminal would obey."""
+    """Text on one line, with control characters as escapes, so that file names are safe for a terminal."""
     from sdflow_data.system.names import printable
 
     return printable(re.sub(r"\s*\n\s*", " ", text.strip()))
@@ -30,16 +30,16 @@ def show(text: str, *, err: bool = False) -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line that names files."""
+    """Print a line that may contain file names."""
     show(one_line(text), err=err)
 
 
 def of_system(error: OSError, path: object = None) -> str:
-    """What the system refused: which file, what was tried, and why.
+    """The message of an error of the system: the file, the operation and the reason.
 
     Args:
-        error: the system's.
-        path: of the file, where the error does not name it.
+        error: the error.
+        path: the file, in case that the error does not name it.
     """
     from sdflow.files import WriteError
 

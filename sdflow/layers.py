@@ -235,6 +235,9 @@ class MeasuredCamera(Bijection):
             self.register_buffer(name, torch.stack([value] * cameras))
         self.register_buffer("shares", torch.eye(cameras)[0])
 
+    def extra_repr(self) -> str:
+        return str(len(self.shares))
+
     @torch.no_grad()
     def load(self, cameras: Sequence[Camera], shares: Sequence[float]) -> None:
         """Set the cameras, with probabilities in proportion to their shares.
@@ -312,7 +315,11 @@ class Lifting(Bijection):
         super().__init__()
         if channels < 12:
             raise ValueError(f"channels: expected at least 12, got {channels}")
+        self.channels = channels
         self.register_buffer("kernels", _lifting_kernels(), persistent=False)
+
+    def extra_repr(self) -> str:
+        return str(self.channels)
 
     def _update(self, z: Tensor) -> Tensor:
         differences = z[:, 3:12].unflatten(1, (3, 3)).transpose(1, 2).flatten(0, 1)  # (3B, 3, H, W)

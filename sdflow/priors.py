@@ -35,6 +35,9 @@ class GaussianMixture(nn.Module):
         self.means = nn.Parameter(0.05 * begun)
         self.log_stds = nn.Parameter(0.5 * begun)
 
+    def extra_repr(self) -> str:
+        return f"{self.components}, law={self.law}"
+
     @property
     def components(self) -> int:
         """N, the number of components."""
