@@ -1,9 +1,9 @@
-"""LR samples per second: the published way of computing, ours in fp32 and bf16, and hand-made degradation.
+"""LR samples per second: the published computation, ours in fp32 and bf16, and classical degradation.
 
     python benchmarks/downscaling.py [--preset paper] [--repeats 5] [--threads 1] [--device cpu]
 
-Prints a Markdown table. The published way evaluates every network, f_HF too, anew for each sample. All ways
-take turns within each repeat, so that whatever else the machine does meets them alike; figures are medians.
+Prints a Markdown table. The published computation evaluates all networks, including f_HF, for each sample.
+Each repeat runs all methods, so that other load affects them equally. The figures are medians.
 """
 
 import resource
@@ -27,14 +27,20 @@ from sdflow_data.training.presets import PresetName, preset_architecture
 
 VARIANTS = (1, 2, 4, 8, 16)
 SIDE = 256
-"""Of the HR patches, in pixels."""
+"""Side of the HR patches in pixels."""
 
 
 @click.command()
 @click.option("--preset", type=click.Choice(["tiny", "small", "paper"]), default="paper", show_default=True)
 @click.option("--scale", type=click.Choice(["2", "4", "8"]), default="4", show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="As workers have.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Arithmetic threads; workers have one.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda", "mps"]), default="cpu", show_default=True)
 @json_option
 def main(preset: PresetName, scale: str, repeats: int, threads: int, device: str) -> None:

@@ -180,13 +180,13 @@ def main() -> None:
     for case in sorted(cases(np.random.default_rng(0)), key=lambda c: c.statistic):
         known = STATISTICS.get(case.statistic)
         name, unit = (f"`{known.name}`", known.unit) if known else (case.statistic, "")
-        told = int(np.isfinite(case.estimates).sum())
+        measured = int(np.isfinite(case.estimates).sum())
         print(
             f"| {name} | {unit} | {case.degradation} | {case.truth:.3g} | {case.bias:+.3f} "
-            f"| {case.spread:.3f} | {told} of {len(case.estimates)} |"
+            f"| {case.spread:.3f} | {measured} of {len(case.estimates)} |"
         )
         row = {"statistic": case.statistic, "degradation": case.degradation, "truth": case.truth}
-        results.append({**row, "bias": case.bias, "spread": case.spread, "patches": told})
+        results.append({**row, "bias": case.bias, "spread": case.spread, "patches": measured})
     record(results)
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/training.py [--preset small] [--scale 2] [--batch-size 8] [--repeats 7] [--device cpu]
 
-Prints a Markdown table. All ways take turns, step by step, so that whatever else the machine does meets them
-alike.
+Prints a Markdown table. All variants run in alternation, step by step, so that other load affects them
+equally.
 """
 
 import statistics

@@ -241,14 +241,14 @@ def of_the_camera(
 
 def inspected(work: Path, name: str, case: Expected, classifier: str, workers: int) -> dict[str, Any]:
     """The verdicts of the command line on a dataset, and whether they are as expected."""
-    said = work / f"{name}.json"
-    said.unlink(missing_ok=True)
-    arguments: list[Any] = ["inspect", work / name.split(",")[0], "--json", said, "--fail-under", 50]
+    path = work / f"{name}.json"
+    path.unlink(missing_ok=True)
+    arguments: list[Any] = ["inspect", work / name.split(",")[0], "--json", path, "--fail-under", 50]
     arguments += ["--workers", workers]
     if case.real is not None:
         arguments += ["--real", case.real, *_CLASSIFIERS[classifier]]
-    gate = sdflow(*arguments, writes=said)
-    found = json.loads(said.read_text(encoding="utf-8"))
+    gate = sdflow(*arguments, writes=path)
+    found = json.loads(path.read_text(encoding="utf-8"))
     answers = {verdict["question"]: verdict["answer"] for verdict in found["verdicts"]}
     because = {verdict["question"]: verdict["because"] for verdict in found["verdicts"]}
     wrong = [question for question, answer in case.answers.items() if answers[question] != answer]

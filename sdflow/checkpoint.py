@@ -156,8 +156,9 @@ def load_checkpoint(
 
 
 def _check_size(path: Path, config: SDFlowConfig) -> None:
-    """Hold an architecture against the size of the file of its weights, before memory is asked for: the
-    description of a model of terabytes takes a kilobyte.
+    """Compare an architecture with the size of the file of its weights, before memory is allocated.
+
+    A description of one kilobyte can demand a model of terabytes.
 
     Raises:
         SDFlowError: the file is missing, or too small by far.

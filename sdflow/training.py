@@ -1,4 +1,4 @@
-"""The trainer: training steps, optimizers, the moving average of the weights, and a state to resume from."""
+"""The trainer: training steps, optimizer, moving average of the weights, and a state to resume from."""
 
 import copy
 import math
@@ -37,8 +37,8 @@ class TrainingConfig:
     ema: float = 0.999
     """Decay of the exponential moving average of the weights; checkpoints hold this average."""
     picture_rate: float = 0.02
-    """The learning rate of f_HR and f_LR as a share of the others'. These flows carry the picture and start
-    well. Every other network learns against them, so they must change slowly."""
+    """The learning rate of f_HR and f_LR as a fraction of that of the other networks. These flows carry the
+    picture and start well. All other networks depend on them, so they must change slowly."""
     precision: str = "fp32"
     """Precision of the networks, "fp32" or "bf16"; flow states and log-determinants are always fp32."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -74,8 +74,8 @@ class Trainer:
     Attributes:
         model: the model in training.
         ema_model: the exponential moving average of its weights, in evaluation mode.
-        step_number: number of steps taken, skipped ones included.
-        skipped: number of steps that were not finite and changed nothing.
+        step_number: the number of steps, skipped ones included.
+        skipped: the number of non-finite steps, which changed nothing.
         lr_scale: a factor of the learning rate.
         stored_by: the effect of the camera's files on samples, see ``Step``; not part of the state.
 
@@ -127,8 +127,8 @@ class Trainer:
         Raises:
             ValueError: the model has another architecture, or lacks parts.
         """
-        asked, found = self.model.config.to_dict(), model.config.to_dict()
-        for name, value in asked.items():
+        expected, found = self.model.config.to_dict(), model.config.to_dict()
+        for name, value in expected.items():
             if found[name] != value:
                 raise ValueError(f"expected a model with {name} = {value}, found one with {found[name]}")
         if lacking := ", ".join(sorted(set(self.model.parts) - set(model.parts))):
@@ -137,10 +137,10 @@ class Trainer:
             own.load_state_dict(model.state_dict())
 
     def load_cameras(self, cameras: Sequence[Camera], shares: Sequence[float]) -> None:
-        """Make the downscaling branch these measured cameras, see ``MeasuredCamera.load``.
+        """Set the measured cameras of the downscaling branch, see ``MeasuredCamera.load``.
 
         Raises:
-            ValueError: the architecture has no measured camera, or not as many.
+            ValueError: the architecture has no measured camera, or too few.
         """
         for model in (self.model, self.ema_model):
             if model.degradation_flow.camera is None:
@@ -186,8 +186,11 @@ class Trainer:
             group["lr"] = rate * group["lr_ratio"]
 
     def _average_and_clip(self) -> Tensor:
-        """Average gradients over processes and clip the gradient of each network separately. The likelihood's
-        gradient in f_HR is tens of times larger than the others, which a common norm would suppress."""
+        """Average gradients over processes, and clip the gradient of each network separately.
+
+        The likelihood's gradient in f_HR is tens of times larger than the others. A common norm would
+        suppress these.
+        """
         norms = []
         for network in self.model.children():
             average_gradients(list(network.parameters()))
@@ -231,7 +234,7 @@ class Trainer:
         """Restore the weights and the optimizer of a ``state_dict``, but not its step number.
 
         Raises:
-            ValueError: the state is of another architecture or objective, or no optimizer leads to it.
+            ValueError: the state is of another architecture or objective, or impossible for the optimizer.
         """
         self._check_tensors(state.tensors)
         try:
@@ -246,10 +249,10 @@ class Trainer:
             raise ValueError(f"training state of another model: {str(error).splitlines()[0]}") from error
 
     def _check_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Hold tensors against the weights and the optimizer; what PyTorch would convert is refused.
+        """Compare names, shapes and types of tensors with the weights and the optimizer, without conversions.
 
         Raises:
-            ValueError: names the first one that does not fit.
+            ValueError: names the first tensor that does not fit.
         """
         expected = {
             f"{part}.{name}": value
@@ -278,7 +281,7 @@ class Trainer:
 
 
 def _check_counters(counters: dict[str, float]) -> None:
-    """Refuse counts that no training has.
+    """Refuse impossible counts.
 
     Raises:
         ValueError: names the counter.
@@ -298,8 +301,10 @@ def _adam(parameters: Any, rate: float) -> torch.optim.Adam:
 
 
 def _like_convolutions(value: Tensor) -> Tensor:
-    """In the memory format that convolutions run in. A GPU's Adam takes all tensors at once only where the
-    formats of weights and moments agree."""
+    """A tensor in the memory format of convolutions.
+
+    On a GPU, Adam updates all tensors at once only if the formats of weights and moments agree.
+    """
     return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
 
 

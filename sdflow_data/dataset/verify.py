@@ -207,6 +207,6 @@ def _check_counts(dataset: Dataset) -> Iterator[str]:
     found["sources"] = len(sources)
     found["failures"] = len(read_failures(dataset.folder))
     for name, count in found.items():
-        said = dataset.info["counts"].get(name)
-        if said != count:
-            yield f"{dataset.folder / INFO}: says {said} {name}, there are {count}"
+        stored = dataset.info["counts"].get(name)
+        if stored != count:
+            yield f"{dataset.folder / INFO}: says {stored} {name}, there are {count}"

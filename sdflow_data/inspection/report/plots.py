@@ -61,13 +61,13 @@ def kernel_figure(kernel: Kernel | None) -> str:
     right, down = kernel.shift
     turned = f", longest at {kernel.angle:.0f}°" if wide - narrow > 0.05 else ""
     side = len(kernel.taps)
-    said = (
+    caption = (
         f"Blur beyond bicubic: {wide:.2f} × {narrow:.2f} LR pixels{turned}. Shift {right:+.2f}, {down:+.2f}."
     )
     return f"""
 <figure><figcaption>Kernel from HR to LR <small>least squares over the dataset</small></figcaption>
-  {_kernel_picture(kernel.taps, side / kernel.scale, f"Kernel. {said}")}
-  <p>{said}</p>
+  {_kernel_picture(kernel.taps, side / kernel.scale, f"Kernel. {caption}")}
+  <p>{caption}</p>
   <p>{side} × {side} taps, one for each HR pixel. {_ink(kernel.taps)}</p>
 </figure>"""
 
@@ -84,14 +84,14 @@ def camera_figure(camera: Camera) -> str:
 </figure>"""
 
 
-def _kernel_picture(taps: np.ndarray, across: float, said: str) -> str:
+def _kernel_picture(taps: np.ndarray, across: float, caption: str) -> str:
     """A kernel with a ruler; see `_ink` for its colours."""
     relative = taps / taps.max()
     strength = np.sqrt(np.abs(relative)).clip(0, 1)[..., None]
     ink = np.where(relative[..., None] > 0, (30, 80, 170), (200, 50, 40))
     pixels = np.rint(255 + (ink - 255) * strength).astype(np.uint8)
     return f"""
-<div class="kernel"><img class="pixels" src="{picture(pixels)}" alt="{said}">
+<div class="kernel"><img class="pixels" src="{picture(pixels)}" alt="{caption}">
 <span class="ruler">{across:g} LR pixels</span></div>"""
 
 
