@@ -67,9 +67,33 @@ def test_a_full_disk_is_told_with_the_file() -> None:
     assert told("generate", error) == (1, "Error: a.h5: cannot be written: No space left on device\n")
 
 
+CALL = "from sdflow_cli.main import main; main({})"
+
+
+def in_a_shell(arguments: list[str], redirections: str) -> subprocess.CompletedProcess[str]:
+    shell = ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-c", CALL.format(arguments)]
+    return subprocess.run(shell, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_a_full_disk_under_the_standard_output_is_told() -> None:
+    done = in_a_shell(["models"], ">/dev/full")
+    line = "Error: standard output: cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("redirections", [">&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_files_of_others(redirections: str, tmp_path: Path) -> None:
+    hr, out = write_pictures(tmp_path / "hr"), tmp_path / "lr"
+    call = ["downscale", "--model", "bicubic", "--scale", "2", str(hr), str(out)]
+    done = in_a_shell(call, redirections)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert [read_picture(path).shape for path in sorted(out.iterdir())] == [(18, 20, 3)] * 3
+
+
 def test_a_bug_is_told_to_be_one() -> None:
     status, message = told("verify", KeyError("x"))
-from factory import write_pictures
     assert status == 1
     assert message.startswith("Error: KeyError: 'x' (a bug; --debug shows where)")
 
