@@ -9,10 +9,10 @@ noise grows with brightness. With --lr, real photographs of a camera, there are 
 classical, those of models, and with --val-hr and --val-lr real pairs. Datasets that exist in --work are kept.
 """
 
+import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import click
 import numpy as np
 from results import json_option, record  # type: ignore[import-not-found]
+from sdflow_cli.main import main as command_line
 
 from sdflow_data.dataset.manifest import INFO, finish_dataset
 from sdflow_data.dataset.shards import ShardWriter, shard_path
@@ -268,12 +269,17 @@ _CLASSIFIERS = {"none": ["--no-classifier"], "quick": [], "thorough": ["--thorou
 
 
 def sdflow(*arguments: Any, writes: Path | None = None) -> int:
-    """Run the command line in a process. Its exit status must be 0, or 1 if it has written the file."""
-    call = [sys.executable, "-c", "from sdflow_cli.main import main; main()", *map(str, arguments)]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
-    if done.returncode and not (done.returncode == 1 and writes is not None and writes.exists()):
-        raise click.ClickException(f"{' '.join(call[3:])}: {done.stderr.strip()}")
-    return done.returncode
+    """Run the command line. Its exit status must be 0, or 1 if it has written the file."""
+    words, errors = list(map(str, arguments)), io.StringIO()
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(errors):
+            command_line(words)
+    except SystemExit as ended:
+        if ended.code == 0:
+            return 0
+        if ended.code == 1 and writes is not None and writes.exists():
+            return 1
+    raise click.ClickException(f"{' '.join(words)}: {errors.getvalue().strip()}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from sdflow_data.generation.run import generate
 from sdflow_data.generation.shard_maker import GenerationJob, ShardTask
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.ray
 
 
 def actors() -> list[int]:
