@@ -1,14 +1,13 @@
 """Damaged and hostile datasets, checkpoints and runs: nothing hangs, crashes, exceeds its memory or is a bug.
 
-Seeded mutations of every file that is read, of its bytes and of the values in it: 40 of each of 17 files, or
-as many as SDFLOW_FUZZ_ROUNDS says. Each is read by all that reads such a file. What is refused is refused in
+Seeded mutations of every file that is read, of its bytes and of the values in it: ROUNDS of each of
+17 files, 1,700 by default. Each is read by all that reads such a file. What is refused is refused in
 a line; what the readers of a dataset take is what `verify` takes, or it says what is wrong.
 """
 
 import hashlib
 import json
 import multiprocessing
-import os
 import queue
 import resource
 import shutil
@@ -27,6 +26,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from factory import make, write_pictures
+from fuzzing import ROUNDS
 from laws import SMALLEST, randomise
 from small_training import ARCHITECTURE, CONFIG, batch
 
@@ -44,7 +44,6 @@ from sdflow_data.system.processes import worker_context
 from sdflow_data.training.metrics_log import MetricsLog
 from sdflow_data.training.run_folder import RunFolder, RunState
 
-ROUNDS = int(os.environ.get("SDFLOW_FUZZ_ROUNDS", "40"))
 SECONDS, GIBIBYTES = 20, 8  # for one file; torch and its libraries alone map 4
 
 NASTY: list[Any] = [

@@ -1,5 +1,6 @@
 """Search for pictures in folders, by file names."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -126,8 +127,9 @@ def _entry(entry: Path, above: frozenset[Path]) -> Iterator[Path | PictureError]
     reason = unread_suffix(suffix)
     try:
         mode = entry.stat().st_mode
-    except OSError as error:  # for example a dangling link
-        if reason or suffix in read_suffixes():
+    except OSError as error:
+        leads_nowhere = error.errno in (errno.ENOENT, errno.ELOOP)  # a link; others may be folders
+        if reason or suffix in read_suffixes() or not leads_nowhere:
             yield PictureError(entry, f"cannot be read: {os.strerror(error.errno or 0)}")
         return
     if stat.S_ISDIR(mode):

@@ -3,7 +3,7 @@
 import random
 import shutil
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 import pytest
 from factory import write_picture, write_pictures
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small_recipe import RECIPE, changed
 
 from sdflow.errors import SDFlowError
-from sdflow_data.dataset.plan import FoundPicture, Plan, locate, scan
+from sdflow_data.dataset.plan import FoundPicture, Plan, PlannedPicture, locate, scan
 from sdflow_data.images.patches import grid
 
 SMALL = changed(RECIPE, patch_size=16, stride=16, scale=2, patches_per_shard=5)
@@ -147,3 +147,38 @@ def test_what_is_gone_is_not_located(tmp_path: Path) -> None:
     plan = Plan(SMALL).extended(*scan([hr]))
     (hr / "1.png").unlink()
     assert {path.name for path in locate(plan.pictures, [hr]).values()} == {"0.png", "2.png"}
+
+
+@pytest.mark.parametrize("rules", [PurePosixPath, PureWindowsPath])
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("../0.png", "a/../../0.png", "/0.png", "{root}/0.png", "//host/share/0.png"),
+        *(
+            "..\\0.png",
+            "a\\..\\..\\0.png",
+            "\\0.png",
+            "C:\\0.png",
+            "C:0.png",
+            "C:/0.png",
+            "\\\\host\\share\\0.png",
+        ),
+    ],
+)
+def test_a_plan_of_others_names_nothing_outside_of_the_folders_on_any_system(
+    source: str, rules: type[PurePath], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path, [0])
+    hr = write_pictures(tmp_path / "hr", [1])
+    (hr / "a").mkdir()
+    looked_for: list[str] = []
+    monkeypatch.setattr("sdflow_data.dataset.plan.PurePath", rules)
+    monkeypatch.setattr(
+        "sdflow_data.dataset.plan.as_displayed", lambda folder, name: looked_for.append(name) or []
+    )
+    picture = PlannedPicture(source.format(root=tmp_path), "0" * 64, 40, 36, 1, 0)
+    assert locate([picture], [hr]) == {}
+    inside = (rules is PurePosixPath and "\\" in source) or (
+        source in ("C:0.png", "C:/0.png") and rules is PurePosixPath
+    )
+    assert bool(looked_for) == inside  # there, they are plain names

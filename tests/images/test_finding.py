@@ -1,5 +1,6 @@
 """Folders of pictures: what is found, what is listed, what is passed over, and what pairs by name."""
 
+import errno
 import os
 import unicodedata
 from pathlib import Path
@@ -84,6 +85,20 @@ def test_a_folder_that_cannot_be_looked_into_is_listed(
     found = search(tmp_path)
     assert found.pictures == [Path("x.png")]
     assert "Permission denied" in str(found.skipped[0])
+
+
+def test_a_folder_deeper_than_any_path_is_listed(tmp_path: Path) -> None:
+    touch(tmp_path, "x.png")
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(30):  # a path would be too long, a step at a time is not
+        os.mkdir("d" * 200, dir_fd=descriptor)
+        deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = deeper
+    os.close(descriptor)
+    found = search(tmp_path)
+    assert found.pictures == [Path("x.png")]
+    assert [os.strerror(errno.ENAMETOOLONG) in error.reason for error in found.skipped] == [True]
 
 
 @pytest.mark.parametrize("markers", [("run.json", "metrics.csv"), ("export.json",)])
