@@ -3,10 +3,12 @@
 import io
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from types import FrameType
 
 import pytest
 import torch.multiprocessing
@@ -41,6 +43,28 @@ def output_of(*arguments: object, status: int = 0, encodings: tuple[str, str] = 
     assert done.returncode == status, done.stdout + done.stderr
     assert "(a bug" not in done.stderr and "Traceback" not in done.stderr
     return done.stdout + done.stderr
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """A TimeoutError interrupts what takes longer: CPU time, or ten times as much wall clock time.
+
+    Other work on the machine may need the rest of it. A process has one such block at a time.
+    """
+
+    def late(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"over {seconds} s")
+
+    timers = {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: 10 * seconds}
+    signal.signal(signal.SIGPROF, late)
+    signal.signal(signal.SIGALRM, late)
+    for timer, limit in timers.items():
+        signal.setitimer(timer, limit)
+    try:
+        yield
+    finally:
+        for timer in timers:
+            signal.setitimer(timer, 0)
 
 
 def call_by_two(*arguments: object) -> list[subprocess.CompletedProcess[str]]:

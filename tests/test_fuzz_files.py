@@ -11,20 +11,19 @@ import multiprocessing
 import queue
 import resource
 import shutil
-import signal
 import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from calls import PATIENCE, at_most
 from factory import make, write_pictures
 from fuzzing import ROUNDS
 from laws import SMALLEST, randomise
@@ -234,10 +233,6 @@ def write_originals(root: Path) -> None:
 def fuzz(originals: Path, work: Path, seeds: range, results: "multiprocessing.Queue[str]") -> None:
     resource.setrlimit(resource.RLIMIT_AS, (GIBIBYTES << 30, GIBIBYTES << 30))
 
-    def late(_number: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"over {SECONDS} s")
-
-    signal.signal(signal.SIGALRM, late)
     for seed in seeds:
         target = TARGETS[seed // ROUNDS]
         folder = work / "mutated"
@@ -248,12 +243,11 @@ def fuzz(originals: Path, work: Path, seeds: range, results: "multiprocessing.Qu
             values = json.loads(info.read_text())  # checksums that fit
             values["files"] |= {name: sha256_file(folder / name) for name in values["files"]}
             info.write_text(json.dumps(values))
-        signal.alarm(SECONDS)
         try:
-            result = target.read(folder)
+            with at_most(SECONDS):
+                result = target.read(folder)
         except BaseException as error:
             result = f"raised {error!r:.500}"
-        signal.alarm(0)
         results.put(result)
 
 
@@ -280,7 +274,7 @@ def test_no_mutation_hangs_crashes_or_is_a_bug(number: int, originals: Path, tmp
         died = False
         while seeds and not died:
             try:
-                result = results.get(timeout=1 if process.exitcode else 300)
+                result = results.get(timeout=1 if process.exitcode else PATIENCE)
             except queue.Empty:
                 died, result = True, f"the process ended with {process.exitcode}"
             counts[f"{result:.20}"] += 1

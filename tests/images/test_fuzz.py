@@ -7,15 +7,14 @@ byte; 2,600 by default. What is taken must be what another decoder makes of the 
 import io
 import multiprocessing
 import resource
-import signal
 from collections import Counter
 from pathlib import Path
-from types import FrameType
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+from calls import PATIENCE, at_most
 from fuzzing import ROUNDS
 from PIL import Image, ImageOps
 
@@ -140,21 +139,16 @@ def fuzz(
 ) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (GIBIBYTES << 30, GIBIBYTES << 30))
 
-    def late(_number: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"over {SECONDS} s")
-
-    signal.signal(signal.SIGALRM, late)
     cv2.setNumThreads(1)
     path = folder / "a"
     for number in range(2 * ROUNDS):
         random = np.random.default_rng([len(name), number])
         path.write_bytes(mutated(data, random, header_alone=number < ROUNDS))
-        signal.alarm(SECONDS)
         try:
-            result = outcome(path)
+            with at_most(SECONDS):
+                result = outcome(path)
         except BaseException as error:
             result = f"raised {error!r}"
-        signal.alarm(0)
         results.put((name, number, result))
 
 
@@ -169,7 +163,7 @@ def test_no_mutation_hangs_crashes_or_passes_with_wrong_pixels(tmp_path: Path) -
         process = context.Process(target=fuzz, args=(name, data, folder, results))
         process.start()
         for number in range(2 * ROUNDS):
-            _, _, result = results.get(timeout=120)
+            _, _, result = results.get(timeout=PATIENCE)
             counts[result] += 1
             if result not in ("taken", "refused"):
                 wrong.append((name, number, result))
