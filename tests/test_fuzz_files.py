@@ -14,8 +14,8 @@ import shutil
 import struct
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from calls import PATIENCE, at_most
-from factory import make, write_pictures
+from factory import QUICK, make, write_picture
 from fuzzing import ROUNDS
 from laws import SMALLEST, randomise
 from small_training import ARCHITECTURE, CONFIG, batch
@@ -188,8 +188,14 @@ def read_checkpoint(folder: Path) -> str:
     return "refused" if any(refused) else "taken"
 
 
+@cache
+def a_trainer() -> Trainer:
+    """The same for all runs: what one loads is the whole state."""
+    return Trainer(ARCHITECTURE, CONFIG)
+
+
 def read_run(folder: Path) -> str:
-    run, trainer = RunFolder(folder), Trainer(ARCHITECTURE, CONFIG)
+    run, trainer = RunFolder(folder), a_trainer()
     uses: list[Callable[[], object]] = [
         lambda: run.check(IDENTITY, resume=True),
         lambda: run.load(trainer.load_state_dict),
@@ -219,7 +225,9 @@ TARGETS = [
 
 
 def write_originals(root: Path) -> None:
-    make(write_pictures(root / "hr", range(2)), root / "dataset")
+    for seed in range(2):
+        write_picture(root / "hr" / f"{seed}.png", seed, height=16)
+    make(root / "hr", root / "dataset", replace(QUICK, patches_per_shard=3))
     save_checkpoint(root / "checkpoint", randomise(SDFlow(SMALLEST), 1), {"steps": 3, "codec": None})
     run = RunFolder(root / "run")
     run.path.mkdir()
