@@ -155,7 +155,7 @@ def test_the_json_has_everything_and_no_nan(classical: Path, real: Path, tmp_pat
 
 
 def test_the_classifier_has_its_say_where_there_are_photographs_enough(bicubic: Path, real: Path) -> None:
-    inspection = inspect_dataset(read_dataset(bicubic), real, Effort(25, 2, 25), workers=1)
+    inspection = inspect_dataset(read_dataset(bicubic), real, Effort(5, 2, 5), workers=1)
     found = inspection.to_json()["classifier_auc"]
     assert 0.5 <= found["generated"]["mean"] <= 1
     assert 0.5 <= found["bicubic"]["mean"] <= 1
