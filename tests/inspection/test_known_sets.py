@@ -27,7 +27,7 @@ def photographs() -> Iterator[np.ndarray]:
                 yield photo[top : top + 256, column : column + 256]
 
 
-def judged(*arguments: object) -> dict[str, dict[str, Any]]:
+def results_of(*arguments: object) -> dict[str, dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, BENCHMARK, *map(str, arguments)], capture_output=True, text=True, check=False
     )
@@ -36,10 +36,12 @@ def judged(*arguments: object) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_each_set_of_a_known_camera_is_judged_as_anyone_would_expect(tmp_path: Path) -> None:
+def test_each_set_of_a_known_camera_gets_the_expected_verdicts(tmp_path: Path) -> None:
     (tmp_path / "hr").mkdir()
     for number, photo in enumerate(photographs()):
         Image.fromarray(photo).save(tmp_path / "hr" / f"{number:02d}.png")
-    found = judged("--hr", tmp_path / "hr", "--work", tmp_path / "sets", "--json", tmp_path / "said.json")
-    assert {name: told["answers"] for name, told in found.items() if not told["expected"]} == {}
+    found = results_of(
+        "--hr", tmp_path / "hr", "--work", tmp_path / "sets", "--json", tmp_path / "results.json"
+    )
+    assert {name: result["answers"] for name, result in found.items() if not result["expected"]} == {}
     assert set(found) >= {"the camera itself", "collapsed", "misaligned", "noise at the wrong places"}

@@ -86,7 +86,7 @@ class Sets:
         """What is measured of samples of the camera itself."""
         return frame_of_pairs(self.hr, self.samples(), self.groups)
 
-    def judge(
+    def answers(
         self, lr: np.ndarray | None = None, classified: Classification | None = None
     ) -> dict[str, Verdict]:
         """The verdicts on samples, or on those of the camera itself."""
@@ -106,7 +106,7 @@ def failed(found: dict[str, Verdict]) -> set[str]:
 
 
 def test_the_camera_itself_passes_every_verdict(sets: Sets) -> None:
-    found = sets.judge()
+    found = sets.answers()
     assert failed(found) == set()
     assert all(verdict.measures for verdict in found.values())
     assert overall(list(found.values())) >= 50
@@ -116,14 +116,14 @@ def test_the_camera_itself_passes_every_verdict(sets: Sets) -> None:
 
 def test_bicubic_is_neither_realistic_nor_random_nor_diverse_nor_degraded(sets: Sets) -> None:
     bicubic = np.repeat(to_8_bits(bicubic_lr(sets.hr, SIZE))[:, None], 3, axis=1)
-    found = sets.judge(bicubic)
+    found = sets.answers(bicubic)
     assert failed(found) == {"realistic?", "random?", "diverse?", "degraded?"}
     assert "collapsed" in conclusion(list(found.values()))
 
 
 def test_noise_that_all_variants_share_is_caught(sets: Sets) -> None:
     same = np.repeat(sets.samples(variants=1), 3, axis=1)
-    assert failed(sets.judge(same)) == {"random?", "diverse?"}
+    assert failed(sets.answers(same)) == {"random?", "diverse?"}
 
 
 def test_texture_with_a_little_randomness_is_caught(sets: Sets) -> None:
@@ -131,12 +131,12 @@ def test_texture_with_a_little_randomness_is_caught(sets: Sets) -> None:
         random = np.random.default_rng(seed).normal(0, 1, (128, 128, 3))
         return camera(photo, seed % 1000) + random
 
-    assert failed(sets.judge(sets.samples(mostly_fixed))) == {"random?"}
+    assert failed(sets.answers(sets.samples(mostly_fixed))) == {"random?"}
 
 
 def test_a_colour_shift_is_caught(sets: Sets) -> None:
     shifted = sets.samples(lambda photo, seed: camera(photo, seed) + np.float32([4, 0, -4]))
-    assert failed(sets.judge(shifted)) == {"colour-true?"}
+    assert failed(sets.answers(shifted)) == {"colour-true?"}
 
 
 @pytest.mark.parametrize("off", [0.5, 1.0])
@@ -147,11 +147,11 @@ def test_a_shift_of_hr_pixels_is_caught(sets: Sets, off: float) -> None:
         cubic = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
         return camera(cv2.warpAffine(photo.astype(np.float32), move, photo.shape[:2], **cubic), seed)
 
-    assert failed(sets.judge(sets.samples(moved))) == {"aligned?"}
+    assert failed(sets.answers(sets.samples(moved))) == {"aligned?"}
 
 
 def test_too_much_noise_is_not_realistic(sets: Sets) -> None:
-    assert "realistic?" in failed(sets.judge(sets.samples(lambda p, s: camera(p, s, noise=14))))
+    assert "realistic?" in failed(sets.answers(sets.samples(lambda p, s: camera(p, s, noise=14))))
 
 
 def in_colours_alone(image: np.ndarray, seed: int) -> np.ndarray:
@@ -162,7 +162,7 @@ def in_colours_alone(image: np.ndarray, seed: int) -> np.ndarray:
 
 
 def test_a_grid_of_2x2_in_colours_alone_is_caught_and_named(sets: Sets) -> None:
-    found = sets.judge(sets.samples(lambda p, s: in_colours_alone(camera(p, s, noise=5), s)))
+    found = sets.answers(sets.samples(lambda p, s: in_colours_alone(camera(p, s, noise=5), s)))
     assert failed(found) == {"realistic?"}
     assert "colour_grid" in found["realistic?"].sentence
 
@@ -183,13 +183,13 @@ def test_noise_at_the_wrong_places_is_caught_and_named() -> None:
 
     lr = [cut_patches(to_8_bits(noisy(photo, 500 + n)), SIZE, 4) for n, photo in enumerate(sets.photographs)]
     sets.real = frame_of_patches(np.concatenate(lr), sets.groups)
-    assert "noise_on_texture" not in sets.judge(sets.samples(noisy))["realistic?"].sentence
-    found = sets.judge(sets.samples(lambda photo, seed: noisy(photo, seed, 37)))["realistic?"]
+    assert "noise_on_texture" not in sets.answers(sets.samples(noisy))["realistic?"].sentence
+    found = sets.answers(sets.samples(lambda photo, seed: noisy(photo, seed, 37)))["realistic?"]
     assert found.passed is False
     assert "noise_on_texture" in found.sentence
 
 
-def test_without_real_photographs_the_rest_is_judged_and_nothing_passed(sets: Sets) -> None:
+def test_without_real_photographs_the_rest_is_answered_and_nothing_passed(sets: Sets) -> None:
     frame = sets.itself
     answers = verdicts(frame, sets.bicubic, None)
     found = {v.question: v for v in answers}
@@ -202,7 +202,7 @@ def test_without_real_photographs_the_rest_is_judged_and_nothing_passed(sets: Se
 
 
 def test_a_single_variant_leaves_randomness_open_and_is_named(sets: Sets) -> None:
-    found = sets.judge(sets.samples(variants=1))
+    found = sets.answers(sets.samples(variants=1))
     assert found["random?"].answer == "cannot be told"
     assert math.isnan(found["random?"].score)
     assert "single" in found["random?"].sentence
@@ -229,14 +229,14 @@ def classification(generated: float, bicubic: float, real: float) -> Classificat
 
 @pytest.mark.parametrize("area", [0.97, 0.03])
 def test_an_area_below_a_half_tells_as_surely_as_one_above(sets: Sets, area: float) -> None:
-    found = sets.judge(classified=classification(generated=area, bicubic=1.0, real=0.55))
+    found = sets.answers(classified=classification(generated=area, bicubic=1.0, real=0.55))
     assert failed(found) == {"realistic?"}
     assert "0.97" in found["realistic?"].sentence
 
 
 def test_a_classifier_that_tells_not_even_bicubic_has_no_power_and_says_so(sets: Sets) -> None:
-    with_power = sets.judge(classified=classification(0.55, bicubic=0.98, real=0.55))["realistic?"]
-    without = sets.judge(classified=classification(0.55, bicubic=0.56, real=0.55))["realistic?"]
+    with_power = sets.answers(classified=classification(0.55, bicubic=0.98, real=0.55))["realistic?"]
+    without = sets.answers(classified=classification(0.55, bicubic=0.56, real=0.55))["realistic?"]
     assert len(with_power.measures) == len(without.measures) + 1
     assert "no power" in without.sentence
     assert "no power" not in with_power.sentence
@@ -260,11 +260,11 @@ def test_what_is_far_from_photographs_is_told_even_where_bicubic_is_near() -> No
 
 def test_a_classifier_without_enough_photographs_has_none(sets: Sets) -> None:
     nothing = classification(math.nan, math.nan, math.nan)
-    assert "classifier" not in sets.judge(classified=nothing)["realistic?"].sentence
+    assert "classifier" not in sets.answers(classified=nothing)["realistic?"].sentence
 
 
 def test_the_score_of_a_dataset_is_that_of_its_worst_verdict(sets: Sets) -> None:
-    found = list(sets.judge().values())
+    found = list(sets.answers().values())
     assert overall(found) == min(measure.score for verdict in found for measure in verdict.measures)
 
 
