@@ -37,7 +37,7 @@ from .layout import Layout
 from .provenance import DESCRIPTION, Provenance
 from .schema import COLUMNS, OF_SHARDS, PLACES, check_types
 from .shards import MAX_PATCH_BYTES, MAX_SHARDS, Failure, ShardReader, Sizes, shard_path
-from .tables import reading_table, writing_table
+from .tables import check_text, reading_table, writing_table
 
 FORMAT_VERSION = 1
 INFO, MANIFEST, FAILURES = "dataset.json", "manifest.parquet", "failures.csv"
@@ -81,6 +81,7 @@ class Dataset:
         with self._reading() as table:
             if missing := set(names or ()) - set(table.schema_arrow.names):
                 raise ValueError(f"no column {min(missing)}")
+            check_text(self.folder / MANIFEST, table, names)
             found = table.read(None if names is None else list(names))
             if nulls := [name for name in found.column_names if name in COLUMNS and found[name].null_count]:
                 raise ValueError(f"empty places in its column {nulls[0]}")

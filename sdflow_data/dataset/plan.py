@@ -28,7 +28,7 @@ from ..system.progress import progress
 from .identity import PatchId
 from .recipe import PatchGrid, Recipe
 from .shards import MAX_SHARDS, Failure
-from .tables import reading_table, writing_table
+from .tables import check_text, reading_table, writing_table
 
 PLAN = "plan.parquet"
 
@@ -223,6 +223,7 @@ class Plan:
         with reading_table(path, "the plan of a dataset") as file:
             metadata = file.schema_arrow.metadata or {}
             recipe = Recipe.from_json(parse_json(metadata[b"recipe"]))
+            check_text(path, file)
             rows = file.read(_SCHEMA.names).select(_SCHEMA.names).cast(_SCHEMA).to_pylist()
             pictures = [
                 PlannedPicture(*(row[field.name] for field in fields(PlannedPicture)))

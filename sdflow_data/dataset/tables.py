@@ -1,10 +1,11 @@
 """Parquet tables of a dataset. Tables that are read are untrusted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sdflow.errors import ArgumentError, SDFlowError
@@ -32,6 +33,38 @@ def reading_table(path: Path, expected: str) -> Iterator[pq.ParquetFile]:
     except (ArgumentError, *_DAMAGE) as error:
         raise SDFlowError(f"{path}: expected {expected}, found: {_reason(error)}") from error
 
+
+def check_text(path: Path, table: pq.ParquetFile, names: Sequence[str] | None = None) -> None:
+    """Refuse columns whose text is far larger than their file, before it is in memory. A value that is
+    repeated takes a file no space.
+
+    Args:
+        path: of the table.
+        table: the open file.
+        names: the columns to read; None for all.
+
+    Raises:
+        ValueError: tells the sizes.
+    """
+    text = [f.name for f in table.schema_arrow if _is_text(f.type) and (names is None or f.name in names)]
+    most, total = _TEXT_PER_BYTE * path.stat().st_size, 0
+    if not text:
+        return
+    with reading(path) as file, pq.ParquetFile(file, read_dictionary=text) as repeated:
+        for batch in repeated.iter_batches(columns=text):
+            for column in batch.columns:
+                lengths = pc.binary_length(column.dictionary)
+                total += pc.sum(lengths.take(column.indices)).as_py() or 0
+                if total > most:
+                    raise ValueError(f"over {most} bytes of text in a file of {path.stat().st_size} bytes")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)
+
+
+_TEXT_PER_BYTE = 256
+"""A row takes 60 bytes at the least, and the longest path of a file 4,096."""
 
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException)
 """The exceptions of pyarrow and pandas for damaged or foreign files."""

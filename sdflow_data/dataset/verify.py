@@ -16,7 +16,7 @@ from .manifest import INFO, MANIFEST, Dataset, read_dataset, read_failures, shar
 from .plan import PLAN, Plan, shard_key
 from .schema import statistics_in
 from .shards import ShardReader, is_whole, shard_path
-from .tables import reading_table
+from .tables import check_text, reading_table
 
 
 def verify(folder: Path) -> list[str]:
@@ -177,6 +177,7 @@ def _check_manifest(dataset: Dataset, sound: set[int]) -> Iterator[str]:
 def _manifest_by_shard(path: Path) -> Iterator[tuple[int, pd.DataFrame]]:
     """The rows of each shard, in pieces of bounded size; row groups end with shards."""
     with reading_table(path, "the manifest") as manifest:
+        check_text(path, manifest)
         for group in range(manifest.num_row_groups):
             yield from manifest.read_row_group(group).to_pandas().groupby("shard", sort=False)
 

@@ -289,6 +289,16 @@ def test_a_manifest_of_more_rows_than_bytes_is_not_read(dataset: Path) -> None:
         read_dataset(dataset).columns(["shard"])
 
 
+def test_a_value_that_is_repeated_without_end_is_not_read(dataset: Path) -> None:
+    with_rows(dataset, lambda rows: rows.assign(source="a" * 2_000_000))
+    path = dataset / "manifest.parquet"
+    assert path.stat().st_size < 200_000
+    with pytest.raises(SDFlowError, match="bytes of text in a file of"):
+        read_dataset(dataset).columns(["source"])
+    assert len(read_dataset(dataset).columns(["shard"])) == 30
+    assert any("bytes of text in a file of" in problem for problem in verify(dataset))
+
+
 @pytest.mark.parametrize(
     "text",
     [
