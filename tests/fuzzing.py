@@ -2,5 +2,7 @@
 
 import os
 
-ROUNDS = int(os.environ.get("SDFLOW_FUZZ_ROUNDS", "100"))
-"""Seeded mutations of each kind of each file; the variable asks for more, or fewer."""
+
+def rounds(default: int) -> int:
+    """Seeded mutations of each kind of each file: SDFLOW_FUZZ_ROUNDS, or as many as take a minute."""
+    return int(os.environ.get("SDFLOW_FUZZ_ROUNDS", default))

@@ -1,7 +1,7 @@
 """Damaged and hostile datasets, checkpoints and runs: nothing hangs, crashes, exceeds its memory or is a bug.
 
 Seeded mutations of every file that is read, of its bytes and of the values in it: ROUNDS of each of
-17 files, 1,700 by default. Each is read by all that reads such a file. What is refused is refused in
+17 files, 680 by default. Each is read by all that reads such a file. What is refused is refused in
 a line; what the readers of a dataset take is what `verify` takes, or it says what is wrong.
 """
 
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 from calls import PATIENCE, at_most
 from factory import QUICK, make, write_picture
-from fuzzing import ROUNDS
+from fuzzing import rounds
 from laws import SMALLEST, randomise
 from small_training import ARCHITECTURE, CONFIG, batch
 
@@ -43,6 +43,7 @@ from sdflow_data.system.processes import worker_context
 from sdflow_data.training.metrics_log import MetricsLog
 from sdflow_data.training.run_folder import RunFolder, RunState
 
+ROUNDS = rounds(40)
 SECONDS, GIBIBYTES = 20, 8  # for one file; torch and its libraries alone map 4
 
 NASTY: list[Any] = [

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import tifffile
 from calls import PATIENCE, at_most
-from fuzzing import ROUNDS
+from fuzzing import rounds
 from PIL import Image, ImageOps
 
 from sdflow_data.images.picture import PictureError
 from sdflow_data.images.reading import read_header, read_picture
 from sdflow_data.system.processes import worker_context
 
+ROUNDS = rounds(100)
 SECONDS, GIBIBYTES = 5, 6  # for one picture; torch and its libraries alone map 4
 SIZE = (40, 56)
 
