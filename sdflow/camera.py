@@ -2,9 +2,9 @@
 
 The model is stationary and Gaussian in opponent colours o (brightness, R - B, R - 2G + B, orthonormal):
 
-    x_o = K_o * c_o + g_o(brightness) (N * e)_o,    e ~ N(0, I)
+    x_o = K_o * c'_o + g_o(brightness) (N * e)_o,    e ~ N(0, I)
 
-with c the content (the HR picture at LR size), K_o a zero-phase response, N a root of the noise's 3 x 3
+with c' the content (the HR picture at LR size), K_o a zero-phase response, N a root of the noise's 3 x 3
 cross-spectrum, and g_o its deviation at a brightness. Nothing is paired: the two sets of photographs show
 other scenes, but scenes are alike on average. With S the mean power spectra of photographs and contents,
 
@@ -14,6 +14,9 @@ which is blind deconvolution by homomorphic averages (Stockham, Cannon & Ingebre
 and of all Gaussian maps that give the contents the photographs' spectra the one of least transport (Olkin &
 Pukelsheim, 1982). The noise is what the flattest windows of each brightness hold.
 
+c' is the content c, but for one thing that is known of every camera: a pixel takes in light, and sRGB values
+are no linear measure of light. The mean of light over a pixel is brighter than that of values: `integrated`.
+
 Scenes differ, and what they differ in looks like a camera. K is taken to be the same in all directions, and
 its fall towards frequency 0 to be none, but for as much as stands above chance: the estimates are shrunk by
 their error (James & Stein, Proc. 4th Berkeley Symp. 1, 1961), which the jackknife over photographs tells
@@ -21,9 +24,10 @@ their error (James & Stein, Proc. 4th Berkeley Symp. 1, 1961), which the jackkni
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .filters import gaussian_blur
@@ -74,6 +78,8 @@ _PARTS = 16
 """Parts of the photographs of a side: what changes where one of them is left out is chance."""
 _ABOVE_CHANCE = 2.0
 """How many times the variance of chance an estimate's square is to be, to be taken at all."""
+APERTURE = 1 / 24
+"""The share of a pixel's light from each neighbour along an axis: as spread out as a pixel's own square."""
 ROUNDING = 1 / 12
 """Variance that rounding to 8 bits adds; a sample is rounded again."""
 
@@ -88,18 +94,26 @@ class Camera:
             noise adds to colour a. Symmetric under flips, so that mirrored borders keep it exact.
         strength: g, (3, 17), deviation of the noise of each colour in grey levels (0 to 255), at the
             brightnesses ``linspace(0, 255, 17)``.
+        aperture: (), the share of a pixel's light that is from each of its neighbours along an axis; 0 for a
+            camera whose response applies to sRGB values alone.
     """
 
     response: Tensor
     noise: Tensor
     strength: Tensor
+    aperture: Tensor = field(default_factory=lambda: torch.zeros(()))
 
     def __post_init__(self) -> None:
-        shapes = {"response": (3, TAPS, TAPS), "noise": (3, 3, TAPS, TAPS), "strength": (3, KNOTS)}
-        for field in fields(self):
-            found = tuple(getattr(self, field.name).shape)
-            if found != shapes[field.name]:
-                raise ValueError(f"{field.name}: expected the shape {shapes[field.name]}, got {found}")
+        shapes = {
+            "response": (3, TAPS, TAPS),
+            "noise": (3, 3, TAPS, TAPS),
+            "strength": (3, KNOTS),
+            "aperture": (),
+        }
+        for name in (one.name for one in fields(self)):
+            found = tuple(getattr(self, name).shape)
+            if found != shapes[name]:
+                raise ValueError(f"{name}: expected the shape {shapes[name]}, got {found}")
 
     @classmethod
     def identity(cls) -> "Camera":
@@ -107,6 +121,31 @@ class Camera:
         response = torch.zeros(3, TAPS, TAPS)
         response[:, TAPS // 2, TAPS // 2] = 1
         return cls(response, diagonal(response), torch.ones(3, KNOTS))
+
+
+def integrated(images: Tensor, aperture: Tensor) -> Tensor:
+    """Images whose pixels have taken in light, not sRGB values: brighter at edges and in fine texture.
+
+    ``c + s(A * l(c)) - A * c``, with l from sRGB values to light (IEC 61966-2-1), s its inverse and A the
+    aperture. The blur of the values by A is part of the camera's response, which is measured with it.
+
+    Args:
+        images: (B, C, H, W) in [-1, 1]; borders are mirrored.
+        aperture: the share of a pixel's light from each neighbour along an axis, () or (B,).
+    """
+    if not bool((aperture > 0).any()):
+        return images
+    values, share = (images + 1) / 2, aperture.view(-1, 1, 1, 1)
+    light = torch.where(values <= 0.04045, values / 12.92, ((values.clamp(min=0.04) + 0.055) / 1.055) ** 2.4)
+    light = _over_neighbours(light, share)
+    seen = torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=0.003) ** (1 / 2.4) - 0.055)
+    return images + 2 * (seen - _over_neighbours(values, share))
+
+
+def _over_neighbours(images: Tensor, share: Tensor) -> Tensor:
+    padded = F.pad(images, (1,) * 4, mode="replicate")
+    rows = (1 - 2 * share) * padded[..., 1:-1, :] + share * (padded[..., :-2, :] + padded[..., 2:, :])
+    return (1 - 2 * share) * rows[..., 1:-1] + share * (rows[..., :-2] + rows[..., 2:])
 
 
 def strength_at(strength: Tensor, brightness: Tensor) -> Tensor:
@@ -265,6 +304,7 @@ class CameraMeasurement:
                 _root(shape).movedim((-2, -1), (0, 1)), torch.bartlett_window(TAPS, periodic=False)
             ),
             strength=_interpolated(levels, variance).sqrt(),
+            aperture=torch.tensor(APERTURE),
         )
         noise = list(zip(levels.tolist(), (variance.sum(1) / 3).sqrt().tolist()))
         doubts = _doubts(self._lr.spectrum(), contents, shape, len(levels))

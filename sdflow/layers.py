@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bijection import Bijection
-from .camera import Camera, diagonal, filter_log_det, filtered, strength_at
+from .camera import Camera, diagonal, filter_log_det, filtered, integrated, strength_at
 from .networks import kaiming_init
 from .spectra import opponent_colours
 
@@ -213,9 +214,10 @@ class ScaleShiftNet(nn.Module):
 class MeasuredCamera(Bijection):
     """Measured cameras as affine maps of the degradation, given the content: z_d <-> white noise.
 
-    In opponent colours ``z_d = (K - 1) z_c + g(K z_c) * (N n)``: the change by a camera's response,
-    plus its noise. ``forward`` maps z_d (B, 3, H, W), given the content (B, 3, H, W), both in [-1, 1] units,
-    to n; ``inverse`` samples. The number of an image's camera, from 0, is one for all images or (B,). The
+    In opponent colours ``z_d = K z' - z_c + g(K z') * (N n)``: the change by a camera's response, plus its
+    noise. z' is the content z_c whose pixels have taken in light (`sdflow.camera.integrated`). ``forward``
+    maps z_d (B, 3, H, W), given the content (B, 3, H, W), both in [-1, 1] units, to n; ``inverse`` samples.
+    The number of an image's camera, from 0, is one for all images or (B,). The
     initial cameras have K = 1 and white noise of one grey level, and only the first is in use. ``load`` sets
     the cameras; they have no gradient. All computations are in fp32.
 
@@ -226,6 +228,7 @@ class MeasuredCamera(Bijection):
     response: Tensor
     noise: Tensor
     strength: Tensor
+    aperture: Tensor
     shares: Tensor
     """(cameras,), the probability of each camera, with sum 1; 0 for unused ones."""
 
@@ -258,14 +261,16 @@ class MeasuredCamera(Bijection):
     def in_use(self) -> list[Camera]:
         """The cameras with a share above 0, on the CPU."""
         count = int((self.shares > 0).sum())
-        parts = (part[:count].cpu() for part in (self.response, self.noise, self.strength))
+        names = [field.name for field in fields(Camera)]
+        parts = (getattr(self, name)[:count].cpu() for name in names)
         return [Camera(*of_one) for of_one in zip(*parts)]
 
     def moments(self, content: Tensor, camera: int | Tensor = 0) -> tuple[Tensor, Tensor]:
         """Mean and deviation of z_d given the content, each (B, 3, H, W), in opponent colours."""
         with torch.autocast(content.device.type, enabled=False):
             colours = opponent_colours(content)
-            seen = filtered(colours, diagonal(self.response[camera]))
+            light = opponent_colours(integrated(content, self.aperture[camera]))
+            seen = filtered(light, diagonal(self.response[camera]))
             brightness = (seen[:, :1] / math.sqrt(3) + 1) * _LEVELS
             return seen - colours, strength_at(self.strength[camera], brightness) / _LEVELS
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from sdflow.camera import (
+    APERTURE,
     KNOTS,
     TAPS,
     Camera,
@@ -16,6 +19,7 @@ from sdflow.camera import (
     diagonal,
     filter_log_det,
     filtered,
+    integrated,
     strength_at,
     transfer,
 )
@@ -207,3 +211,29 @@ def test_shapes_are_checked_by_name() -> None:
     with pytest.raises(ValueError, match=r"strength: expected the shape \(3, 17\)"):
         Camera(camera.response, camera.noise, torch.ones(3, KNOTS + 1))
     assert camera.response.shape == (3, TAPS, TAPS)
+
+
+@given(value=st.floats(-1.5, 1.5))
+def test_flat_places_take_in_what_they_show(value: float) -> None:
+    flat = torch.full((1, 3, 8, 8), value)
+    torch.testing.assert_close(integrated(flat, torch.tensor(APERTURE)), flat)
+
+
+@given(seed=st.integers(0, 99))
+def test_a_mean_of_light_is_no_darker_than_that_of_values(seed: int) -> None:
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    assert float((integrated(images, torch.tensor(APERTURE)) - images).min()) > -1e-5
+
+
+def test_a_fine_grid_looks_as_bright_as_its_light() -> None:
+    """Half black and half white look like 188 of 255, not 128: pixels see a share of their neighbours."""
+    grid = torch.tensor([-1.0, 1.0]).repeat(8).expand(1, 3, 16, 16)
+    seen = integrated(grid, torch.tensor(0.25))  # both neighbours together as much as the pixel itself
+    assert float((seen - grid).mean()) * 127.5 == pytest.approx(187.5 - 127.5, abs=1)
+
+
+def test_each_image_has_the_aperture_of_its_camera() -> None:
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    seen = integrated(images, torch.tensor([0.0, APERTURE]))
+    torch.testing.assert_close(seen[:1], images[:1])
+    torch.testing.assert_close(seen[1:], integrated(images[1:], torch.tensor(APERTURE)))
