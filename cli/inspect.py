@@ -107,6 +107,8 @@ def command(
         raise click.UsageError("--hr, --lr: expected both or neither, got one")
     if (folder is None) == (not hr_folders):
         raise click.UsageError("expected FOLDER, or --hr and --lr, got both or neither")
+    inputs = [each for each in (folder, real, *hr_folders, *lr_folders) if each is not None]
+    _keep_inputs([each for each in (report, json_, otf) if each is not None], inputs)
     if folder is not None and not holds_photographs(folder):
         if otf is not None:
             raise click.UsageError("--otf: expected photographs, found a dataset")
@@ -126,6 +128,22 @@ def command(
         lambda: photographs_html(surveys, warnings),
     )
     return 0
+
+
+def _keep_inputs(outputs: list[Path], inputs: list[Path]) -> None:
+    """Refuse an output that would replace a picture, or a file of a dataset, of an input."""
+    from sdflow.errors import SDFlowError
+    from sdflow_data.dataset.manifest import FAILURES, INFO, MANIFEST
+    from sdflow_data.dataset.plan import PLAN
+    from sdflow_data.dataset.provenance import DESCRIPTION
+    from sdflow_data.images.formats import read_suffixes
+
+    own = {INFO, MANIFEST, FAILURES, PLAN, DESCRIPTION}
+    for output in (each for each in outputs if each.exists()):
+        is_own = output.name in own or output.suffix.lower() in (".h5", *read_suffixes())
+        for folder in inputs:
+            if is_own and output.resolve().is_relative_to(folder.resolve()):
+                raise SDFlowError(f"{output}: expected a new file, found one of the input {folder}")
 
 
 def _inspect_dataset(

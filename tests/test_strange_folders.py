@@ -121,3 +121,15 @@ def test_the_systems_own_files_are_in_nobodys_way(hr: Path, tmp_path: Path) -> N
     litter(pairs / "shards")
     run("verify", pairs)
     run("export", pairs, out, "--format", "folder", "--workers", "1")
+
+
+@pytest.mark.parametrize("option", ["--report", "--json"])
+def test_inspect_replaces_no_file_of_its_input(hr: Path, tmp_path: Path, option: str) -> None:
+    pairs = tmp_path / "pairs"
+    run(*GENERATE, "--hr", hr, "--out", pairs)
+    for folder, name in ((hr, "0.png"), (pairs, "dataset.json"), (pairs, "shards/000000.h5")):
+        before = (folder / name).read_bytes()
+        assert "expected a new file, found one of the input" in run(
+            "inspect", folder, option, folder / name, status=1
+        )
+        assert (folder / name).read_bytes() == before
