@@ -496,7 +496,7 @@ def _doubts(photographs: Tensor, contents: Tensor, shape: Tensor, known: int) ->
     if float(_powers(shape)[top][:, 0].mean()) < 0.03 * float(_powers(shape)[middle][:, 0].mean()):
         doubts.append(
             "the noise ends below the highest frequencies: the LR photographs look enlarged (or strongly "
-            "denoised), and a smaller --scale from their original size would fit better"
+            "denoised), and a smaller scale, from their original size, would fit better"
         )
     return doubts
 
