@@ -219,6 +219,12 @@ class Trainer:
             {name: getattr(self, name) for name in _COUNTERS},
         )
 
+    @property
+    def state_bytes(self) -> int:
+        """The most bytes that the tensors of a ``state_dict`` take: weights, and two moments of each."""
+        states = [module.state_dict() for module in self._modules().values()]
+        return 3 * sum(value.nbytes for state in states for value in state.values())
+
     def load_state_dict(self, state: TrainingState) -> None:
         """Continue from a ``state_dict``.
 

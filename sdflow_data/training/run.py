@@ -113,7 +113,7 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     folder.claim(identity)
 
     # Continue from the saved state, or begin with the measured cameras.
-    saved = _load(folder, trainer.load_state_dict)
+    saved = _load(folder, trainer.load_state_dict, trainer.state_bytes)
     state, budget = saved or RunState(), settings.budget
     clock = TrainingClock(state.seconds)
     recovery = _Recovery(trainer, folder, state.rollbacks, say)
@@ -221,9 +221,9 @@ def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Sa
     return descriptions
 
 
-def _load(folder: RunFolder, restore: Callable[[TrainingState], None]) -> RunState | None:
+def _load(folder: RunFolder, restore: Callable[[TrainingState], None], most: int) -> RunState | None:
     """Load the newest state in all processes. No process writes a new state before all have read it."""
-    state = folder.load(restore)
+    state = folder.load(restore, most)
     steps = all_gather_object(state.step if state else 0)
     if len(set(steps)) > 1:
         raise SDFlowError(
@@ -263,7 +263,7 @@ class _Recovery:
                 f"training stays non-finite: {_BAD_IN_A_ROW} steps in a row, after {_ROLLBACKS} returns to "
                 f"the last good state at lower rates; {self._folder.model} is the last good checkpoint"
             )
-        if state := _load(self._folder, self._trainer.load_weights):
+        if state := _load(self._folder, self._trainer.load_weights, self._trainer.state_bytes):
             log.forget_after(state.step)
         self._trainer.lr_scale /= 2
         self._say(

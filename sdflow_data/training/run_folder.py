@@ -126,20 +126,21 @@ class RunFolder:
             write_file(self.path / SETTINGS, to_json(settings))
         self.samples.mkdir(exist_ok=True)
 
-    def load(self, restore: Callable[[TrainingState], None]) -> RunState | None:
+    def load(self, restore: Callable[[TrainingState], None], most: int | None = None) -> RunState | None:
         """The progress of the run at the last save; None if it was never saved.
 
         Args:
             restore: loads the trainer's part of the state.
+            most: the most bytes of its tensors; a larger file is not read. None for no limit.
 
         Raises:
-            SDFlowError: the file is damaged, or has the state of another run.
+            SDFlowError: the file is damaged or too large, or has the state of another run.
         """
         path = self.path / STATE
         if not path.exists():
             return None
         try:
-            tensors, text = read_tensors(path)
+            tensors, text = read_tensors(path, most)
             plain = parse_json(text["run"])
             state = RunState(**plain["state"])
             _check_state(state)

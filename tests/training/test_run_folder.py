@@ -163,6 +163,16 @@ def test_a_state_that_no_training_leaves_is_refused_in_a_line(
     assert "\n" not in str(error.value)
 
 
+def test_a_state_larger_than_that_of_its_trainer_is_not_read(
+    stepped: Path, trainer: Trainer, tmp_path: Path
+) -> None:
+    assert RunFolder(stepped.parent).load(trainer.load_state_dict, trainer.state_bytes) == RunState(step=1)
+    (tmp_path / STATE).write_bytes(stepped.read_bytes())
+    os.truncate(tmp_path / STATE, 10**12)  # sparse: it takes no disk
+    with pytest.raises(SDFlowError, match="bytes where tensors take"):
+        RunFolder(tmp_path).load(trainer.load_state_dict, trainer.state_bytes)
+
+
 @pytest.mark.parametrize("name", [SETTINGS, STATE])
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder: RunFolder, name: str) -> None:
     (folder.path / name).unlink(missing_ok=True)
