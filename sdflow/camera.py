@@ -172,6 +172,18 @@ def transfer(kernels: Tensor, height: int, width: int) -> Tensor:
     return torch.fft.rfft2(flat.unflatten(-1, (height, width))).real
 
 
+def along_rows(kernel: Tensor, frequency: Tensor) -> Tensor:
+    """The response (m,) of a zero-phase kernel (n, n) to waves along the rows, float64.
+
+    Args:
+        kernel: on the CPU.
+        frequency: (m,), cycles per pixel.
+    """
+    line = kernel.sum(0).double()
+    taps = torch.arange(len(line)) - len(line) // 2
+    return (2 * math.pi * frequency.double()[:, None] * taps).cos() @ line
+
+
 def filtered(images: Tensor, kernels: Tensor, inverse: bool = False) -> Tensor:
     """Images under matrices of kernels, with mirrored borders.
 

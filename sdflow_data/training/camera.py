@@ -1,4 +1,4 @@
-"""The cameras of a folder of LR photographs: measurement, description in words, drawing."""
+"""The cameras of a folder of LR photographs: what is looked at, and their measurement."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from sdflow.camera import SIZE, Camera, CameraMeasurement, Measured
+from sdflow.camera import SIZE, CameraMeasurement, Measured
 from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
 from sdflow.resample import to_levels, to_unit
@@ -213,122 +212,3 @@ class _Blocks:
             top, left = (start - start % self._multiple for start in corner)
             block = picture[top : top + size[0], left : left + size[1]]
             yield torch.from_numpy(np.ascontiguousarray(block)).permute(2, 0, 1)
-
-
-def in_words(cameras: Sequence[GroupCamera], merged: int) -> Iterator[str]:
-    """A description of the cameras, a few lines each; see `measure_cameras` for the arguments."""
-    if len(cameras) > 1:
-        yield f"The LR photographs are from {len(cameras)} cameras, or from one with as many settings"
-    if merged:
-        yield f"{merged} LR photographs, in groups too small or plain to measure, count to the likeliest"
-    for number, camera in enumerate(cameras):
-        if len(cameras) > 1:
-            yield f"Camera {number}: {camera.look}"
-        yield from _one_in_words(camera.measured)
-        yield f"  compression: {camera.codec}"
-
-
-def _one_in_words(measured: Measured) -> list[str]:
-    """A description of a camera in a few lines, doubts last."""
-    frequency = np.linspace(0, 0.5, 129)
-    brightness = along_rows(measured.camera.response[0], frequency)
-    below = np.flatnonzero(brightness < 0.5)
-    half = f"half of the contrast is left at {frequency[below[0]]:.2f}" if len(below) else "no blur up to 0.5"
-    peak = int(brightness.argmax())
-    sharpened = (
-        f", sharpened by {100 * (brightness[peak] - 1):.0f} % at {frequency[peak]:.2f}"
-        if brightness[peak] > 1.05
-        else ""
-    )
-    levels = ", ".join(f"{noise:.1f} at {level:.0f}" for level, noise in measured.noise)
-    return [
-        f"Measured camera: {half} cycles per LR pixel{sharpened}",
-        f"  noise, grey levels at a brightness: {levels}",
-        *(f"Warning: {doubt}" for doubt in measured.doubts),
-    ]
-
-
-def along_rows(kernel: Tensor, frequency: np.ndarray) -> np.ndarray:
-    """The response of a zero-phase kernel (n, n) along the rows, at frequencies in cycles per pixel."""
-    line = kernel.sum(0).double().numpy()
-    taps = np.arange(len(line)) - len(line) // 2
-    return np.cos(2 * np.pi * frequency[:, None] * taps) @ line
-
-
-_COLOURS = ("brightness", "R - B", "R - 2G + B")
-_INKS = ((30, 30, 30), (200, 60, 30), (40, 130, 60))
-_WIDTH, _HEIGHT, _MARGIN = 420, 300, 48
-
-
-def draw_cameras(cameras: Sequence[GroupCamera]) -> np.ndarray:
-    """Draw the cameras, uint8 (H, W, 3): a row of three panels for each."""
-    rows = []
-    for number, camera in enumerate(cameras):
-        row = _draw_camera(camera.measured)
-        if len(cameras) > 1:
-            heading = np.full((24, row.shape[1], 3), 235, np.uint8)
-            _text(heading, f"camera {number}: {camera.look}; {camera.codec}", (8, 16))
-            rows.append(heading)
-        rows.append(row)
-    return np.concatenate(rows)
-
-
-def _draw_camera(measured: Measured) -> np.ndarray:
-    """Three panels, uint8 (H, W, 3): response against frequency, noise against brightness, luma kernel."""
-    camera = measured.camera
-    frequency, levels = np.linspace(0, 0.5, 101), np.linspace(0, 255, camera.strength.shape[1])
-    response = [along_rows(kernel, frequency) for kernel in camera.response]
-    noise = list(camera.strength.numpy())
-    panels = [
-        _plot("response", "cycles per LR pixel", frequency, response, "%.1f"),
-        _plot("noise, grey levels", "brightness", levels, noise, "%.0f"),
-        _kernel_picture(camera),
-    ]
-    return np.concatenate(panels, 1)
-
-
-def _plot(title: str, axis: str, x: np.ndarray, curves: list[np.ndarray], ticks: str) -> np.ndarray:
-    panel = np.full((_HEIGHT, _WIDTH, 3), 255, np.uint8)
-    top = 1.1 * max(float(curve.max()) for curve in curves)
-    wide, high = _WIDTH - 2 * _MARGIN, _HEIGHT - 2 * _MARGIN
-
-    def place(a: float, b: float) -> tuple[int, int]:
-        return (
-            round(_MARGIN + wide * (a - x[0]) / (x[-1] - x[0])),
-            round(_HEIGHT - _MARGIN - high * max(0.0, b) / top),
-        )
-
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        left, right = place(x[0], share * top), place(x[-1], share * top)
-        cv2.line(panel, left, right, (225, 225, 225), 1)
-        _text(panel, f"{share * top:.2g}", (8, left[1] + 4))
-        at = x[0] + share * (x[-1] - x[0])
-        _text(panel, ticks % at if ticks != "%.1f" else f"{at:.2f}", (place(at, 0)[0] - 12, _HEIGHT - 28))
-    for number, (curve, ink) in enumerate(zip(curves, _INKS)):
-        points = np.array([place(a, b) for a, b in zip(x, curve)], np.int32)
-        cv2.polylines(panel, [points], False, ink, 2, cv2.LINE_AA)
-        _text(panel, _COLOURS[number], (_WIDTH - 150, 16 + 14 * number), ink)
-    _text(panel, title, (_MARGIN, 16))
-    _text(panel, axis, (_MARGIN + wide // 2 - 50, _HEIGHT - 10))
-    return panel
-
-
-def _kernel_picture(camera: Camera) -> np.ndarray:
-    kernel = camera.response[0].numpy()
-    middle = len(kernel) // 2
-    inner = kernel[middle - 6 : middle + 7, middle - 6 : middle + 7]
-    most = float(np.abs(inner).max())
-    grey = np.clip(128 + 127 * inner / most, 0, 255).astype(np.uint8)
-    side = _HEIGHT - 2 * _MARGIN
-    panel = np.full((_HEIGHT, _HEIGHT, 3), 255, np.uint8)
-    enlarged = cv2.resize(grey, (side, side), interpolation=cv2.INTER_NEAREST)
-    panel[_MARGIN : _MARGIN + side, _MARGIN : _MARGIN + side] = enlarged[..., None]
-    _text(panel, "kernel of brightness, 13 x 13 LR pixels", (16, 16))
-    _text(panel, f"grey is 0, white {most:.2f}", (_MARGIN, _HEIGHT - 20))
-    return panel
-
-
-def _text(
-    panel: np.ndarray, text: str, place: tuple[int, int], ink: tuple[int, int, int] = (90, 90, 90)
-) -> None:
-    cv2.putText(panel, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, ink, 1, cv2.LINE_AA)

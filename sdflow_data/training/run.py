@@ -23,7 +23,8 @@ from ..system.lock import OutputLock
 from ..system.progress import progress
 from .before_codec import before_codec
 from .budget import Budget, TrainingClock
-from .camera import draw_cameras, in_words, measure_cameras
+from .camera import measure_cameras
+from .camera_sheet import draw_cameras, in_words
 from .crops import UnpairedCrops
 from .metrics_log import MetricsLog
 from .monitor import Monitor

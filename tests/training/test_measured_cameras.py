@@ -20,7 +20,8 @@ from sdflow_data.models.cameras import CAMERAS_KEY, ModelCamera
 from sdflow_data.models.likeness import likeness
 from sdflow_data.models.simulated_camera import SimulatedCamera
 from sdflow_data.training.before_codec import before_codec
-from sdflow_data.training.camera import GroupCamera, draw_cameras, in_words, measure_cameras
+from sdflow_data.training.camera import GroupCamera, measure_cameras
+from sdflow_data.training.camera_sheet import draw_cameras, in_words
 from sdflow_data.training.presets import preset_architecture
 
 SHARP = SimulatedCamera(blur_sigma=1.0, poisson_gain=0, read_noise=1.5, strength=(1.0, 1.0), jpeg_quality=90)

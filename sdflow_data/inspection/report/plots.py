@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from sdflow.camera import Camera
+from sdflow.camera import Camera, along_rows
 
 from ...images.writing import encode_png
 from ...statistics.kernel import Kernel
 from ...statistics.noise import noise_curve
 from ...statistics.spectrum import BANDS
-from ...training.camera import along_rows
 from ..inspection import Inspection
 
 _BINS, _POINTS = 60, 400
@@ -139,7 +139,7 @@ def _noise(frame: pd.DataFrame) -> dict[str, Any]:
 def _camera(camera: Camera) -> dict[str, Any]:
     """Response against frequency and noise against brightness, of each opponent colour."""
     frequency, levels = np.linspace(0, 0.5, 51), np.linspace(0, 255, camera.strength.shape[1])
-    responses = [along_rows(kernel, frequency) for kernel in camera.response]
+    responses = [along_rows(kernel, torch.from_numpy(frequency)).numpy() for kernel in camera.response]
     noises = camera.strength.double().numpy()
     return {
         name: {colour: {"x": _rounded(x), "y": _rounded(curve)} for colour, curve in zip(_COLOURS, curves)}
