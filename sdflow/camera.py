@@ -14,13 +14,13 @@ which is blind deconvolution by homomorphic averages (Stockham, Cannon & Ingebre
 and of all Gaussian maps that give the contents the photographs' spectra the one of least transport (Olkin &
 Pukelsheim, 1982). The noise is what the flattest windows of each brightness hold.
 
-c' is the content c, but for one thing that is known of every camera: a pixel takes in light, and sRGB values
-are no linear measure of light. The mean of light over a pixel is brighter than that of values: `integrated`.
+c' is the content c after one step that all cameras share: a pixel adds up light, and sRGB values are not
+linear in light. The mean of light over a pixel is brighter than the mean of the values (`integrated`).
 
-Scenes differ, and what they differ in looks like a camera. K is taken to be the same in all directions, and
-its fall towards frequency 0 to be none, but for as much as stands above chance: the estimates are shrunk by
-their error (James & Stein, Proc. 4th Berkeley Symp. 1, 1961), which the jackknife over photographs tells
-(Efron & Stein, Ann. Statist. 9, 1981).
+Scenes of the two sides differ, and K must not contain that difference. Two estimates are shrunk by their
+error (James & Stein, Proc. 4th Berkeley Symp. 1, 1961): the deviation of K from its mean over all directions,
+and the slope of log |K|^2 at low frequencies. The jackknife over photographs gives the error (Efron & Stein,
+Ann. Statist. 9, 1981).
 """
 
 import math
@@ -75,9 +75,9 @@ _PLATEAU = (0.15, 0.22)
 _LEAST_VARIANCE = 1e-3
 """Of noise: a codec may leave none."""
 _PARTS = 16
-"""Parts of the photographs of a side: what changes where one of them is left out is chance."""
+"""Parts of a side's photographs for the jackknife."""
 _ABOVE_CHANCE = 2.0
-"""How many times the variance of chance an estimate's square is to be, to be taken at all."""
+"""An estimate whose square is below so many times its variance is shrunk to 0."""
 APERTURE = 1 / 24
 """The share of a pixel's light from each neighbour along an axis: as spread out as a pixel's own square."""
 ROUNDING = 1 / 12
@@ -124,7 +124,7 @@ class Camera:
 
 
 def integrated(images: Tensor, aperture: Tensor) -> Tensor:
-    """Images whose pixels have taken in light, not sRGB values: brighter at edges and in fine texture.
+    """Images after their pixels have averaged light instead of sRGB values: brighter at edges and in texture.
 
     ``c + s(A * l(c)) - A * c``, with l from sRGB values to light (IEC 61966-2-1), s its inverse and A the
     aperture. The blur of the values by A is part of the camera's response, which is measured with it.
@@ -301,13 +301,14 @@ class CameraMeasurement:
         contents_flat = self._flat_content.chosen() or self._flat_content.all()
         gain = torch.zeros(SIZE, SIZE // 2 + 1, 3)  # all of it is noise
         variance = _variance(found)
+        powers = _Powers.of(self._lr, self._content)
         for _ in range(_ROUNDS):
             texture = gain * _texture(flat, contents_flat, variance)
             variance, shape = _noise(found, texture)
             in_doubt = _variance_of(texture) / _variance(found).clamp(min=_LEAST_VARIANCE)
             variance = _smoothed(levels, variance, in_doubt)
             mean_noise = self._lr.mean_of(levels, variance) * _powers(shape) + ROUNDING
-            gain = _power_response(self._lr, self._content, mean_noise)
+            gain = _power_response(powers, mean_noise)
         camera = Camera(
             response=response_kernels(gain.sqrt()),
             # A triangle's transform is nowhere negative: between the measured frequencies the root stays a
@@ -540,15 +541,29 @@ def _variance_of(powers: Tensor, above: float = 0.0) -> Tensor:
     return (powers * of_plane * told).sum((-3, -2)) / SIZE**2
 
 
-def _power_response(lr: _Average, content: _Average, noise: Tensor) -> Tensor:
-    """|K|^2 of each colour, (32, 17, 3), where the photographs have this noise (32, 17, 3)."""
+@dataclass(frozen=True)
+class _Powers:
+    """Mean powers (32, 17, 3) of both sides, and those without one part of the photographs (n, 32, 17, 3)."""
+
+    lr: Tensor
+    content: Tensor
+    lr_without: Tensor
+    content_without: Tensor
+
+    @classmethod
+    def of(cls, lr: _Average, content: _Average) -> "_Powers":
+        means = (_powers(side.spectrum()) for side in (lr, content))
+        return cls(*means, lr.powers_without(), content.powers_without())
+
+
+def _power_response(powers: _Powers, noise: Tensor) -> Tensor:
+    """|K|^2 of each colour, (32, 17, 3), for photographs with noise of these powers (32, 17, 3)."""
 
     def ratio(photographs: Tensor, contents: Tensor) -> Tensor:
         return (photographs - noise) / contents.clamp(min=1e-9)
 
-    photographs, contents = _powers(lr.spectrum()), _powers(content.spectrum())
-    found = ratio(photographs, contents)
-    without = [ratio(lr.powers_without(), contents), ratio(photographs, content.powers_without())]
+    found = ratio(powers.lr, powers.content)
+    without = [ratio(powers.lr_without, powers.content), ratio(powers.lr, powers.content_without)]
     contrast = _contrast(found, without)
     gain = (found / contrast).clamp(min=0).sqrt()
     own = gain - _of_all_directions(gain)
@@ -587,12 +602,12 @@ def _contrast(ratio: Tensor, without: list[Tensor]) -> Tensor:
 
 
 def _above_chance(square: Tensor, variance: Tensor) -> Tensor:
-    """The share of an estimate that is taken, from its square and the variance of chance: 0 to 1."""
+    """The factor (0 to 1) that shrinks an estimate, from its square and its variance."""
     return (1 - _ABOVE_CHANCE * variance / square.clamp(min=1e-12)).clamp(min=0)
 
 
 def _chance(without: list[Tensor]) -> Tensor:
-    """The variance of an estimate by the jackknife: what each side's photographs add.
+    """The jackknife's variance of an estimate, summed over the two sides.
 
     Args:
         without: the estimates without one part of a side's photographs, (n, ...) for each side. A side of a
