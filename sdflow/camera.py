@@ -552,8 +552,12 @@ class _Powers:
 
     @classmethod
     def of(cls, lr: _Average, content: _Average) -> "_Powers":
-        means = (_powers(side.spectrum()) for side in (lr, content))
-        return cls(*means, lr.powers_without(), content.powers_without())
+        return cls(
+            lr=_powers(lr.spectrum()),
+            content=_powers(content.spectrum()),
+            lr_without=lr.powers_without(),
+            content_without=content.powers_without(),
+        )
 
 
 def _power_response(powers: _Powers, noise: Tensor) -> Tensor:
