@@ -20,7 +20,7 @@ from typing import Any
 import click
 import numpy as np
 from results import json_option, record  # type: ignore[import-not-found]
-from sdflow_cli.main import main as command_line
+from sdflow_cli.main import main as command_line  # type: ignore[import-not-found, unused-ignore]
 
 from sdflow_data.dataset.manifest import INFO, finish_dataset
 from sdflow_data.dataset.shards import ShardWriter, shard_path
