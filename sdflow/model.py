@@ -250,11 +250,16 @@ class SDFlow(nn.Module):
         z_d, _ = self.degradation_flow.inverse(z_d_prime, content, component)
         return self.lr_flow.inverse(content + z_d)[0]
 
-    def sample_lr(self, content: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A downscaling of each content (B, 3, H, W), with components drawn by their shares."""
+    def sample_lr(self, content: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Downscale each content (B, 3, H, W) with a component drawn by the shares.
+
+        Returns:
+            The samples (B, 3, H, W), and their components (B,).
+        """
         shape = (len(content), *self.latent_shape_lr(*content.shape[-2:]))
         component = torch.multinomial(self.shares, len(content), replacement=True, generator=generator)
-        return self.decode_lr(content, self.prior.sample(shape, generator=generator), component)
+        latent = self.prior.sample(shape, generator=generator)
+        return self.decode_lr(content, latent, component), component
 
     def decode_hr(self, content: Tensor, z_h_prime: Tensor) -> Tensor:
         """y = f_HR^-1(z_c, f_HF^-1(z'_h | z_c)): the super-resolution of a content."""

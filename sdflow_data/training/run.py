@@ -17,6 +17,7 @@ from sdflow.model import SDFlowConfig
 from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig, TrainingState
 
+from ..images.codec import NO_CODEC
 from ..models.cameras import CAMERAS_KEY, ModelCamera, cameras_of
 from ..system.folders import check_apart, check_outside
 from ..system.lock import OutputLock
@@ -118,13 +119,15 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     state, budget = saved or RunState(), settings.budget
     clock = TrainingClock(state.seconds)
     recovery = _Recovery(trainer, folder, state.rollbacks, say)
-    monitor, skipped = Monitor(crops, pairs, say), _SkippedPictures(crops, say)
+    skipped = _SkippedPictures(crops, say)
     say(_announcement(settings, trainer, crops))
     if saved:
         say(f"Going on from step {saved.step}")
     cameras = _cameras(settings, folder, trainer, say)
-    if not all(camera.codec.lossless for camera in cameras):
-        trainer.stored_by = StoredByCodecs([camera.codec for camera in cameras])
+    codecs = [camera.codec for camera in cameras] or [NO_CODEC] * len(trainer.model.shares)
+    if not all(codec.lossless for codec in codecs):
+        trainer.stored_by = StoredByCodecs(codecs)
+    monitor = Monitor(crops, pairs, codecs, say)
     skipped.report()
 
     def save() -> None:

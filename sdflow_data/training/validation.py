@@ -1,5 +1,6 @@
 """Validation on aligned pairs of a real camera, which are not used for training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from sdflow.errors import SDFlowError
 from sdflow.model import SDFlow
 from sdflow.resample import bicubic_downscale, quantise, to_levels, to_unit
 
+from ..images.codec import Codec, Jpeg
 from ..images.finding import pair_by_name
 from ..images.reading import read_header, read_picture
 
@@ -18,6 +20,9 @@ PICTURES, SIDE, BORDER = 8, 160, 12
 pixels. Validation takes about as long as two training steps."""
 
 _SMALLEST = 2 * BORDER + 16
+
+_Crops = tuple[Tensor, Tensor, tuple[int, int]]
+"""HR (1, 3, s*h, s*w) and LR (1, 3, h, w) uint8, and the row and column of the LR crop in its picture."""
 
 
 class ValidationPairs:
@@ -40,29 +45,36 @@ class ValidationPairs:
         chosen = np.unique(np.linspace(0, len(pairs) - 1, PICTURES).round().astype(int)).tolist()
         self._pairs = [_crops(hr, lr, scale) for hr, lr in (pairs[index] for index in chosen)]
         self.bicubic = self._mean_psnr(
-            [quantise(to_levels(bicubic_downscale(to_unit(hr), scale))) for hr, _ in self._pairs]
+            [quantise(to_levels(bicubic_downscale(to_unit(hr), scale))) for hr, _, _ in self._pairs]
         )
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     @torch.no_grad()
-    def psnr(self, model: SDFlow, device: str) -> float:
+    def psnr(self, model: SDFlow, device: str, codecs: Sequence[Codec]) -> float:
         """Grey PSNR in dB of the model's output at temperature 0 against the real LR, mean over the pairs.
 
-        If the model has several cameras, the most frequent one is used.
+        If the model has several cameras, the most frequent one is used. The output is compressed as the
+        camera's pictures are, with settings drawn for each pair and the grid of the whole picture.
+
+        Args:
+            model: the model.
+            device: its device.
+            codecs: the codec of each component.
         """
         component = int(model.shares.argmax())
         outputs = []
-        for hr, _ in self._pairs:
+        for number, (hr, _, corner) in enumerate(self._pairs):
             content = model.encode_hr(to_unit(hr.to(device)))
             noise = content.new_zeros(1, *model.latent_shape_lr(*content.shape[-2:]))
             output = model.decode_lr(content, model.latent_lr(None, noise, temperature=0), component)
-            outputs.append(quantise(to_levels(output.nan_to_num()).cpu()))
+            levels = quantise(to_levels(output.nan_to_num()).cpu())
+            outputs.append(_coded(levels, codecs[component].draw(number), *corner))
         return self._mean_psnr(outputs)
 
     def _mean_psnr(self, outputs: list[Tensor]) -> float:
-        return float(np.mean([grey_psnr(output, lr) for output, (_, lr) in zip(outputs, self._pairs)]))
+        return float(np.mean([grey_psnr(output, lr) for output, (_, lr, _) in zip(outputs, self._pairs)]))
 
 
 def grey_psnr(image: Tensor, truth: Tensor) -> float:
@@ -70,6 +82,14 @@ def grey_psnr(image: Tensor, truth: Tensor) -> float:
     difference = (image.double() - truth.double())[..., BORDER:-BORDER, BORDER:-BORDER]
     error = torch.einsum("bchw,c->bhw", difference, difference.new_tensor([0.299, 0.587, 0.114]))
     return float(10 * torch.log10(255**2 / error.square().mean().clamp_min(1e-10)))
+
+
+def _coded(levels: Tensor, jpeg: Jpeg | None, top: int, left: int) -> Tensor:
+    """A crop (1, 3, h, w) uint8 after compression of its picture; its place determines the JPEG grid."""
+    if jpeg is None:
+        return levels
+    coded = jpeg.apply(levels[0].permute(1, 2, 0).contiguous().numpy(), top, left)
+    return torch.from_numpy(coded.copy()).permute(2, 0, 1)[None]
 
 
 def _check_sizes(hr: Path, lr: Path, scale: int) -> None:
@@ -86,12 +106,13 @@ def _check_sizes(hr: Path, lr: Path, scale: int) -> None:
         )
 
 
-def _crops(hr: Path, lr: Path, scale: int) -> tuple[Tensor, Tensor]:
-    """The central crops of a pair, (1, 3, s*h, s*w) and (1, 3, h, w) uint8; h and w are even."""
+def _crops(hr: Path, lr: Path, scale: int) -> _Crops:
+    """The central crops of a pair. Their places and sizes are even, like those of tiles in generation."""
     pictures = [torch.from_numpy(read_picture(path)).permute(2, 0, 1)[None] for path in (hr, lr)]
     sides = [min(SIDE, side) // 2 * 2 for side in pictures[1].shape[-2:]]
-    tops = [(whole - side) // 2 for whole, side in zip(pictures[1].shape[-2:], sides)]
-    return _window(pictures[0], tops, sides, scale), _window(pictures[1], tops, sides, 1)
+    tops = [(whole - side) // 4 * 2 for whole, side in zip(pictures[1].shape[-2:], sides)]
+    cut_hr, cut_lr = _window(pictures[0], tops, sides, scale), _window(pictures[1], tops, sides, 1)
+    return cut_hr, cut_lr, (tops[0], tops[1])
 
 
 def _window(picture: Tensor, tops: list[int], sides: list[int], scale: int) -> Tensor:

@@ -125,7 +125,7 @@ def a_measured_model() -> SDFlow:
 def test_the_density_of_several_cameras_is_that_of_their_samples() -> None:
     # The mean over samples of p_k / p is the integral of p_k, which is 1, for the density p_k of any camera.
     model, content = a_measured_model(), picture(4, 4)[:1].expand(1000, -1, -1, -1)
-    x = model.sample_lr(content)
+    x, _ = model.sample_lr(content)
     z_d = model.lr_flow(x)[0] - content
     whole = model.log_prob_degradation(z_d, content)
     for component, share in enumerate((0.5, 0.3, 0.2)):

@@ -1,5 +1,6 @@
 """The validation number of a training: what it is, and pairs that are none."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from sdflow.checkpoint import load_checkpoint
 from sdflow.errors import SDFlowError
 from sdflow.resample import bicubic_downscale, quantise, to_levels, to_unit
+from sdflow_data.images.codec import Codec, Jpeg
 from sdflow_data.images.reading import read_picture
 from sdflow_data.images.writing import encode_png
 from sdflow_data.models.degraders import load_degrader
@@ -59,7 +61,20 @@ def test_a_model_is_compared_by_its_output_at_temperature_0(
         output = quantise(torch.from_numpy(levels)).numpy()
         (folders[1] / f"{number}.png").write_bytes(encode_png(output))
     pairs = ValidationPairs(*folders, 2)
-    assert pairs.psnr(load_checkpoint(tiny_checkpoint), "cpu") > 50 > pairs.bicubic
+    assert pairs.psnr(load_checkpoint(tiny_checkpoint), "cpu", degrader.codecs) > 50 > pairs.bicubic
+
+
+def test_a_model_is_compared_as_its_camera_stores_pictures(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    write(tmp_path / "hr", "0.png", 364)  # the crop begins at row 10 of the LR picture, off the JPEG grid
+    jpeg, degrader = Jpeg.of_quality(30), load_degrader(str(tiny_checkpoint), 2, "cpu", "fp32")
+    levels = degrader.degrade(read_picture(tmp_path / "hr/0.png"), [0], 0.0, np.eye(5)[0]).lr[0]
+    (tmp_path / "lr").mkdir()
+    (tmp_path / "lr/0.jpg").write_bytes(jpeg.encoded(quantise(torch.from_numpy(levels)).numpy()))
+    pairs, model = ValidationPairs(tmp_path / "hr", tmp_path / "lr", 2), load_checkpoint(tiny_checkpoint)
+    right, shifted = (
+        pairs.psnr(model, "cpu", [Codec(((each, 1.0),))] * 5) for each in (jpeg, replace(jpeg, phase=(4, 4)))
+    )
+    assert right > 45 > max(shifted, pairs.psnr(model, "cpu", degrader.codecs))
 
 
 def test_many_pairs_cost_no_more_than_a_few(tmp_path: Path) -> None:
