@@ -10,7 +10,7 @@ def one_line(text: str) -> str:
     """Text on one line, with control characters as escapes, so that file names are safe for a terminal."""
     from sdflow_data.system.names import printable
 
-    return printable(re.sub(r"\s*\n\s*", " ", text.strip()))
+    return printable(re.sub(r"\s*\n\s*", " ", text.strip("\n").rstrip()))
 
 
 def show(text: str, *, err: bool = False) -> None:

@@ -12,11 +12,12 @@ import pandas as pd
 from sdflow.errors import SDFlowError
 
 from ..dataset.manifest import INFO, Dataset, read_dataset
+from ..models.measured import CameraOfModel
 from ..statistics.batch import bicubic_lr
 from ..statistics.compare import MMDComparison, compare, compare_features
 from ..statistics.noise_models import NoiseMeasure, noise_measures
 from .classifier import QUICK, Classification, Effort, classify
-from .made_by import CameraOfModel, measured_cameras
+from .made_by import measured_cameras
 from .sets import MeasuredDataset, MeasuredPatches, measure_dataset, measure_photographs, read_partners
 from .single_statistics import SingleStatistic, single_statistics
 from .verdicts import Verdict, conclusion, overall, passed, verdicts

@@ -1,28 +1,11 @@
 """The model that made a dataset, and its measured cameras."""
 
-from dataclasses import dataclass
-
-from sdflow.camera import Camera
-from sdflow.checkpoint import load_checkpoint
 from sdflow.errors import ArgumentError
 
 from ..dataset.manifest import Dataset
-from ..models.cameras import cameras_of
 from ..models.degraders import fingerprint_of
+from ..models.measured import CameraOfModel, load_cameras
 from ..models.registry import PACKAGED, find_checkpoint, is_packaged
-
-
-@dataclass(frozen=True)
-class CameraOfModel:
-    """A measured camera of a model.
-
-    Attributes:
-        measured: response and noise.
-        look: share, blur, noise and codec in words; empty if the model has no such description.
-    """
-
-    measured: Camera
-    look: str = ""
 
 
 def measured_cameras(dataset: Dataset, model: str | None = None) -> list[CameraOfModel]:
@@ -52,7 +35,4 @@ def measured_cameras(dataset: Dataset, model: str | None = None) -> list[CameraO
         checkpoint = PACKAGED / named
     else:
         return []
-    layer = load_checkpoint(checkpoint).degradation_flow.camera
-    measured = [] if layer is None else layer.in_use
-    looks = [f"{camera.look}; {camera.codec}" for camera in cameras_of(checkpoint)]
-    return [CameraOfModel(*pair) for pair in zip(measured, looks or [""] * len(measured))]
+    return load_cameras(checkpoint)

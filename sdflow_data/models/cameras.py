@@ -246,16 +246,23 @@ def in_words(groups: Sequence[CameraGroup]) -> str:
     return "; ".join(str(group.look) for group in groups)
 
 
-def cameras_of(checkpoint: Path) -> list[ModelCamera]:
+def cameras_of(checkpoint: Path, count: int | None = None) -> list[ModelCamera]:
     """The measured cameras in the description (``model.json``) of a checkpoint; empty if it has none.
 
+    Args:
+        checkpoint: the folder of the checkpoint.
+        count: the number of cameras of its weights; None if it is not known.
+
     Raises:
-        SDFlowError: the entry is unusable.
+        SDFlowError: the entry is unusable, or has another number of cameras.
     """
     try:
-        return [
+        cameras = [
             ModelCamera.from_json(value)
             for value in read_description(checkpoint)["training"].get(CAMERAS_KEY, [])
         ]
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise SDFlowError(f"{checkpoint / DESCRIPTION}: unusable {CAMERAS_KEY}: {error!r}") from error
+    if cameras and count not in (None, len(cameras)):
+        raise SDFlowError(f"{checkpoint / DESCRIPTION}: expected {count} {CAMERAS_KEY}, found {len(cameras)}")
+    return cameras

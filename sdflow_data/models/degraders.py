@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdflow.checkpoint import DESCRIPTION, fingerprint, load_checkpoint
-from sdflow.errors import ArgumentError, SDFlowError
+from sdflow.checkpoint import fingerprint, load_checkpoint
+from sdflow.errors import ArgumentError
 from sdflow.inference import Downscaler
 from sdflow.noise import component_field, draw_component, noise_field
 from sdflow.resample import bicubic_downscale, to_levels, to_unit
@@ -29,7 +29,7 @@ from sdflow.resample import bicubic_downscale, to_levels, to_unit
 from ..images.augment import albumentations, augment
 from ..images.codec import NO_CODEC, Codec, Jpeg
 from ..system.devices import choose_device, choose_precision
-from .cameras import CAMERAS_KEY, cameras_of
+from .cameras import cameras_of
 from .registry import find_checkpoint
 
 NO_COMPONENT = -1
@@ -157,11 +157,7 @@ class SDFlowDegrader(Degrader):
         self.halo: int | None = _HALO * self.scale
         shares = self._model.shares.double().cpu().numpy()
         self.shares: np.ndarray = shares[shares > 0] / shares.sum()
-        cameras = cameras_of(checkpoint)
-        if cameras and len(cameras) != len(self.shares):
-            raise SDFlowError(
-                f"{checkpoint / DESCRIPTION}: expected {len(self.shares)} {CAMERAS_KEY}, found {len(cameras)}"
-            )
+        cameras = cameras_of(checkpoint, len(self.shares))
         self.codecs = tuple(camera.codec for camera in cameras) or (NO_CODEC,) * len(self.shares)
         self.fingerprint = fingerprint_of(checkpoint)
 

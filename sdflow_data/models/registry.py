@@ -17,26 +17,38 @@ PACKAGED = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
-class BuiltInModel:
-    """A built-in model: its name, the scales that it supports, and a description of one line."""
+class NamedModel:
+    """A model: its name, the scales that it supports, and a description of one line."""
 
     name: str
     scales: tuple[int, ...]
     description: str
 
 
-def built_in_models() -> list[BuiltInModel]:
+def built_in_models() -> list[NamedModel]:
     """The built-in models, hand-made ones first.
 
     Raises:
         SDFlowError: a packaged checkpoint is unreadable.
     """
-    models = [BuiltInModel(name, (2, 4, 8), text) for name, text in HAND_MADE.items()]
-    for folder in _packaged():
-        description = read_description(folder)
-        text = description["training"].get("description", "SDFlow")
-        models.append(BuiltInModel(folder.name, (description["scale"],), text))
-    return models
+    models = [NamedModel(name, (2, 4, 8), text) for name, text in HAND_MADE.items()]
+    return models + [described(folder, folder.name) for folder in _packaged()]
+
+
+def described(checkpoint: Path, name: str) -> NamedModel:
+    """A checkpoint, with the description that it contains.
+
+    Args:
+        checkpoint: the folder of the checkpoint.
+        name: its name or path for the user.
+
+    Raises:
+        SDFlowError: the checkpoint is unreadable.
+    """
+    description = read_description(checkpoint)
+    training = description["training"]
+    steps = f", {steps} training steps" if type(steps := training.get("steps")) is int else ""
+    return NamedModel(name, (description["scale"],), str(training.get("description", f"SDFlow{steps}")))
 
 
 def find_checkpoint(model: str, argument: str = "model") -> Path:

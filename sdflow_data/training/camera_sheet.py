@@ -8,6 +8,7 @@ import torch
 
 from sdflow.camera import Camera, Measured, along_rows
 
+from ..models.measured import camera_in_words
 from .camera import GroupCamera
 
 _COLOURS = ("brightness", "R - B", "R - 2G + B")
@@ -24,28 +25,9 @@ def in_words(cameras: Sequence[GroupCamera], merged: int) -> Iterator[str]:
     for number, camera in enumerate(cameras):
         if len(cameras) > 1:
             yield f"Camera {number}: {camera.look}"
-        yield from _one_in_words(camera.measured)
-        yield f"  compression: {camera.codec}"
-
-
-def _one_in_words(measured: Measured) -> list[str]:
-    """A description of a camera in a few lines, doubts last."""
-    frequency = np.linspace(0, 0.5, 129)
-    brightness = along_rows(measured.camera.response[0], torch.from_numpy(frequency)).numpy()
-    below = np.flatnonzero(brightness < 0.5)
-    half = f"half of the contrast is left at {frequency[below[0]]:.2f}" if len(below) else "no blur up to 0.5"
-    peak = int(brightness.argmax())
-    sharpened = (
-        f", sharpened by {100 * (brightness[peak] - 1):.0f} % at {frequency[peak]:.2f}"
-        if brightness[peak] > 1.05
-        else ""
-    )
-    levels = ", ".join(f"{noise:.1f} at {level:.0f}" for level, noise in measured.noise)
-    return [
-        f"Measured camera: {half} cycles per LR pixel{sharpened}",
-        f"  noise, grey levels at a brightness: {levels}",
-        *(f"Warning: {doubt}" for doubt in measured.doubts),
-    ]
+        measured = camera.measured
+        yield from camera_in_words(measured.camera, measured.noise, camera.codec)
+        yield from (f"Warning: {doubt}" for doubt in measured.doubts)
 
 
 def draw_cameras(cameras: Sequence[GroupCamera]) -> np.ndarray:

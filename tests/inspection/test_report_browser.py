@@ -11,10 +11,12 @@ import pytest
 from inspected import write_dataset, write_photographs
 
 from sdflow.camera import Camera
+from sdflow_data.images.codec import NO_CODEC
 from sdflow_data.inspection.classifier import Areas, Classification
 from sdflow_data.inspection.inspection import inspect_dataset
-from sdflow_data.inspection.made_by import CameraOfModel
 from sdflow_data.inspection.report import report_html
+from sdflow_data.models.cameras import CameraLook, ModelCamera
+from sdflow_data.models.measured import CameraOfModel
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright on this machine")
@@ -38,9 +40,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parts = {f"{what}, {band} cycles per pixel": 0.6 for what in ("brightness", "colours") for band in "12"}
     path = folder / "report.html"
     classified = Classification(areas, Areas.of([1.0]), areas, parts, at_the_bound=True)
-    shown = replace(
-        inspection, classified=classified, cameras=[CameraOfModel(Camera.identity(), "all of it")]
-    )
+    described = ModelCamera(CameraLook(1.0, 0.5, 1.0, 100.0, (0.1, 0.1, 2.5)), NO_CODEC)
+    cameras = [CameraOfModel(Camera.identity(), described)]
+    shown = replace(inspection, classified=classified, cameras=cameras)
     path.write_text(report_html(shown), "utf-8")
     return path
 

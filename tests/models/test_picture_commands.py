@@ -170,6 +170,20 @@ def test_models_are_listed_with_scale_and_description() -> None:
     assert lines[1].startswith("classical") and "JPEG" in lines[1]
 
 
+def test_a_model_is_described_with_each_of_its_cameras(tiny_checkpoint: Path) -> None:
+    first, *lines = output_of("models", tiny_checkpoint.parent).splitlines()
+    assert first == f"{tiny_checkpoint.parent}  x2      SDFlow, 0 training steps"
+    assert [line for line in lines if line.startswith("Camera ")] == [f"Camera {k}" for k in range(5)]
+    noise = [line for line in lines if line.startswith("  noise, grey levels at a brightness: ")]
+    assert [line.split()[-3] for line in noise] == ["1.0", "2.0", "3.0", "4.0", "5.0"]
+
+
+def test_what_is_no_model_is_not_described(tmp_path: Path) -> None:
+    for model, problem in (("bicubic", "no weights"), (tmp_path, "found no model.json"), ("", "empty")):
+        done = call("models", model)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1) and problem in done.stderr
+
+
 def test_the_program_itself_downscales(photographs: Path, tmp_path: Path) -> None:
     program = [sys.executable, "-c", "from sdflow_cli.main import main; main()", "downscale"]
     done = subprocess.run(

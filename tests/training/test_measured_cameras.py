@@ -1,5 +1,7 @@
 """Folders of several cameras: they are found, measured and drawn as often as they are there."""
 
+import copy
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,8 @@ from sdflow_data.images.writing import encode_png
 from sdflow_data.inspection.photographs import survey
 from sdflow_data.models.cameras import CAMERAS_KEY, ModelCamera
 from sdflow_data.models.likeness import likeness
+from sdflow_data.models.measured import in_words as words_of_model
+from sdflow_data.models.measured import load_cameras
 from sdflow_data.models.simulated_camera import SimulatedCamera
 from sdflow_data.training.before_codec import before_codec
 from sdflow_data.training.camera import GroupCamera, measure_cameras
@@ -102,11 +106,15 @@ def test_samples_of_a_component_have_its_camera_s_noise(measured: list[GroupCame
         assert grey_noise(coded) == pytest.approx(grey_noise(CAMERAS[name](flat, 7)), rel=0.25)
 
 
+def save(folder: Path, measured: list[GroupCamera], model: SDFlow) -> None:
+    told = [ModelCamera(camera.look, camera.codec).to_json() for camera in measured]
+    save_checkpoint(folder, model, {CAMERAS_KEY: told})
+
+
 def test_a_folder_is_like_the_camera_that_took_it(
     measured: list[GroupCamera], model: SDFlow, tmp_path: Path
 ) -> None:
-    told = [ModelCamera(camera.look, camera.codec).to_json() for camera in measured]
-    save_checkpoint(tmp_path / "model", model, {CAMERAS_KEY: told})
+    save(tmp_path / "model", measured, model)
     photograph(tmp_path / "soft", "soft", range(20, 24))
     photograph(tmp_path / "mixed", "sharp", range(20, 23))
     photograph(tmp_path / "mixed", "noisy", range(20, 21))
@@ -119,6 +127,28 @@ def test_every_camera_is_told_and_drawn(measured: list[GroupCamera]) -> None:
     assert sum(line.startswith("Camera ") for line in lines) == 3
     assert lines[1].startswith("2 LR photographs")
     assert draw_cameras(measured).shape[0] == 3 * draw_cameras(measured[:1]).shape[0] + 3 * 24
+
+
+def test_a_checkpoint_tells_its_cameras_as_the_training_told_them(
+    measured: list[GroupCamera], model: SDFlow, tmp_path: Path
+) -> None:
+    model = copy.deepcopy(model)
+    assert model.degradation_flow.camera is not None
+    shares = [camera.look.share for camera in measured]
+    model.degradation_flow.camera.load([camera.measured.camera for camera in measured], shares)
+    save(tmp_path / "model", measured, model)
+    told = list(in_words(measured, 0))[1:]
+    found = list(words_of_model(load_cameras(tmp_path / "model")))
+    assert len(found) == len(told)
+    for one, other in zip(told, found):
+        if "grey levels at a brightness" in one:  # the model tells it at other brightnesses
+            assert noise_in(other) == pytest.approx(noise_in(one), rel=0.2)
+        else:
+            assert one == other
+
+
+def noise_in(line: str) -> float:
+    return float(np.median([float(deviation) for deviation in re.findall(r"(\S+) at \d", line)]))
 
 
 def test_too_few_photographs_of_a_camera_join_another(hr: Path, model: SDFlow, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...models.cameras import ModelCamera
 from ...statistics import STATISTICS
 from ..classifier import Classification
 from ..inspection import Inspection
@@ -295,7 +296,7 @@ def _figures(inspection: Inspection) -> str:
 def _cameras(inspection: Inspection) -> str:
     figures = "".join(
         f"""
-  {f"<h3>Camera {number}: {escape(camera.look)}</h3>" if camera.look else ""}
+  {_heading(number, camera.described)}
   <div class="figures">
     <figure><figcaption>Response <small>along rows, content to LR</small></figcaption>
       <div class="plot" data-plot="response-{number}"></div></figure>
@@ -311,6 +312,10 @@ def _cameras(inspection: Inspection) -> str:
   <p class="note">The response and the noise of luma and two colour differences, measured from the power
   spectra of the photographs before training. Training may have changed them since.</p>"""
     )
+
+
+def _heading(number: int, camera: ModelCamera | None) -> str:
+    return f"<h3>Camera {number}: {escape(f'{camera.look}; {camera.codec}')}</h3>" if camera else ""
 
 
 def _provenance(inspection: Inspection) -> str:
