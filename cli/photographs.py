@@ -98,7 +98,9 @@ def properties(photographs: "Survey") -> dict[str, str]:
     rows["noise, levels"] = _spread(frame["noise"])
     rows["blur, pixels"] = _spread(frame["blur"])
     rows["enlargement"] = _spread(frame["enlargement"])
-    rows["cameras"] = in_words(photographs.cameras)
+    groups = photographs.cameras
+    most = f"at most {len(groups)}, as train merges any that its measurement does not tell apart: "
+    rows["cameras"] = most * (len(groups) > 1) + in_words(groups)
     rows["without colour"] = str(int(frame["grey"].sum()))
     return rows
 

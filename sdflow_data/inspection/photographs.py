@@ -82,8 +82,10 @@ class Survey:
 
     @property
     def cameras(self) -> list[CameraGroup]:
-        """The measured photographs in groups of similar blur, noise and compression."""
-        return group_photographs(self.frame)
+        """The measured photographs in groups of similar blur, noise and compression: at most so many
+        cameras.
+        """
+        return group_photographs(self.frame)[0]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values. NaN becomes None (null in JSON)."""

@@ -111,21 +111,32 @@ class CameraGroup:
     members: np.ndarray
 
 
-def group_photographs(frame: pd.DataFrame, most: int = MOST_GROUPS) -> list[CameraGroup]:
-    """Group photographs, the largest group first.
+def group_photographs(frame: pd.DataFrame, most: int = MOST_GROUPS) -> tuple[list[CameraGroup], int]:
+    """Group photographs by their properties alone, the largest group first.
+
+    These are the most cameras that a training takes. It measures each group, and merges groups that may be of
+    one camera.
 
     Args:
         frame: one row per photograph with ``blur``, ``noise`` and ``quality``; NaN counts as the median.
         most: the most groups.
+
+    Returns:
+        The groups; and the number of photographs that were merged into other groups, because theirs had
+        fewer than `LEAST_MEMBERS`.
     """
     if frame.empty:
-        return []
+        return [], 0
     filled = frame[list(_FEATURES)].astype(float)
     filled = filled.fillna(filled.median()).fillna(0.0)
     features = _features(filled) / _LEAST_SPREAD
     fits = [_fit(features, count) for count in range(1, min(most, len(features)) + 1)]
     best = min(fits, key=lambda fit: fit.criterion)
-    return looks_of(filled, best.labels)
+    groups, merged = looks_of(filled, best.labels), 0
+    while len(groups) > 1 and len(groups[-1].members) < LEAST_MEMBERS:
+        merged += len(groups[-1].members)
+        groups = merged_into_nearest(frame, groups, -1)
+    return groups, merged
 
 
 def looks_of(frame: pd.DataFrame, labels: np.ndarray) -> list[CameraGroup]:
@@ -161,9 +172,9 @@ def nearest(looks: Sequence[CameraLook], frame: pd.DataFrame) -> np.ndarray:
 
 def merged_into_nearest(frame: pd.DataFrame, groups: Sequence[CameraGroup], number: int) -> list[CameraGroup]:
     """The groups after one of them is dissolved. Each of its photographs joins the likeliest other group."""
-    others = [group for index, group in enumerate(groups) if index != number]
-    labels = _labels(frame, others)
     members = groups[number].members
+    others = [group for group in groups if group is not groups[number]]
+    labels = _labels(frame, others)
     labels[members] = nearest([group.look for group in others], frame.iloc[members])
     return looks_of(frame, labels)
 

@@ -21,7 +21,6 @@ from ..images.finding import find_pictures
 from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..models.cameras import (
-    LEAST_MEMBERS,
     CameraGroup,
     CameraLook,
     group_photographs,
@@ -122,21 +121,16 @@ def _measured_groups(
 ) -> tuple[list[tuple[CameraGroup, Measured]], int]:
     """The measurable groups, with their cameras; and the number of photographs merged into others."""
     known: dict[bytes, Measured] = {}
-    groups, merged = group_photographs(frame, most), 0
+    groups, merged = group_photographs(frame, most)
     while len(groups) > 1:
-        small = [number for number, group in enumerate(groups) if len(group.members) < LEAST_MEMBERS]
-        for group in () if small else groups:
+        for group in groups:
             key = group.members.tobytes()
             known[key] = known.get(key) or measure(group.members)
-        unclear = [
-            k for k, group in enumerate(groups) if not small and _too_plain(known[group.members.tobytes()])
-        ]
-        if small or unclear:
-            number = (small or unclear)[-1]
-            merged += len(groups[number].members)
-            groups = merged_into_nearest(frame, groups, number)
-            continue
         found = [(group, known[group.members.tobytes()]) for group in groups]
+        if unclear := [number for number, (_, measured) in enumerate(found) if _too_plain(measured)]:
+            merged += len(groups[unclear[-1]].members)
+            groups = merged_into_nearest(frame, groups, unclear[-1])
+            continue
         same = next((pair for pair in combinations(found, 2) if _of_one_camera(*pair)), None)
         if same is None:
             return found, merged

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdflow_data.inspection.photographs import survey
-from sdflow_data.models.cameras import group_photographs
+from sdflow_data.models.cameras import LEAST_MEMBERS, group_photographs
 from sdflow_data.models.simulated_camera import SimulatedCamera
 
 SAME = (1.0, 1.0)  # the noise of all photographs of a camera alike
@@ -58,13 +58,27 @@ def test_photographs_of_one_camera_stay_together(seed: int, count: int) -> None:
             "quality": random.normal(80, 1, count),
         }
     )
-    groups = group_photographs(frame)
+    groups, _ = group_photographs(frame)
     assert groups[0].look.share >= 0.9
     assert sorted(row for group in groups for row in group.members) == list(range(count))
 
 
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000), counts=st.lists(st.integers(1, 9), min_size=1, max_size=4))
+def test_a_group_has_enough_photographs_to_measure_or_is_the_only_one(seed: int, counts: list[int]) -> None:
+    random = np.random.default_rng(seed)
+    cameras = np.repeat(np.arange(len(counts)), counts)
+    frame = pd.DataFrame(
+        {"blur": 0.5 + 2 * cameras, "noise": 2.0 + cameras, "quality": random.normal(80, 1, len(cameras))}
+    )
+    groups, merged = group_photographs(frame)
+    assert sorted(row for group in groups for row in group.members) == list(range(len(cameras)))
+    assert len(groups) == 1 or min(len(group.members) for group in groups) >= LEAST_MEMBERS
+    assert merged <= sum(count for count in counts if count < LEAST_MEMBERS)
+
+
 def test_what_could_not_be_measured_parts_nothing() -> None:
     frame = pd.DataFrame({"blur": [np.nan, 1.0, 1.0], "noise": [2.0, np.nan, 2.0], "quality": [100.0] * 3})
-    assert len(group_photographs(frame)) == 1
-    assert len(group_photographs(frame.assign(blur=np.nan))) == 1
-    assert group_photographs(frame.iloc[:0]) == []
+    assert len(group_photographs(frame)[0]) == 1
+    assert len(group_photographs(frame.assign(blur=np.nan))[0]) == 1
+    assert group_photographs(frame.iloc[:0]) == ([], 0)
