@@ -1,6 +1,6 @@
 """``sdflow inspect``: measures the degradations of a dataset or of photographs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,12 +176,16 @@ def _inspect_dataset(
     for measure in inspection.noise:
         show(f"{measure.name}: {measure.value:.3g} {measure.unit} ({measure.definition})".replace("  ", " "))
     show(_verdicts(inspection))
+    hints = list(_hints(inspection, thorough))
+    for hint in hints:
+        show(hint)
     _write(json_, inspection.to_json, report, lambda: report_html(inspection))
     if fail_under is None:
         return 0
     if inspection.unanswered:
         reasons = "; ".join(f"{verdict.question} {verdict.unanswered}" for verdict in inspection.unanswered)
-        show(f"Error: --fail-under: expected an answer to every question, but {reasons}", err=True)
+        expected = f"Error: --fail-under: expected an answer to every question, but {reasons}."
+        show(" ".join([expected, *hints]), err=True)
         return 1
     if not inspection.score >= fail_under:
         show(
@@ -235,3 +239,12 @@ def _verdicts(inspection: "Inspection") -> str:
         score = f"{inspection.score:.0f} of 100, that of the worst verdict; {answered} of {total} answered."
     lines.append(f"\n{inspection.conclusion}\nScore {score}")
     return "\n".join(lines)
+
+
+def _hints(inspection: "Inspection", thorough: bool) -> Iterator[str]:
+    """The options that answer more questions, or answer them better."""
+    classified = inspection.classified
+    if inspection.real is None:
+        yield "--real compares the dataset with real photographs."
+    elif classified is not None and not thorough and (inspection.passed or classified.at_the_bound):
+        yield "--thorough trains the classifiers to their end."

@@ -47,7 +47,7 @@ class Configuration:
             return self.notation.edit(template, self.changes(layout, values))
         lines = [
             f"The settings of {title} for the pairs. They are not a complete configuration.",
-            f"The same export with --template {self.template}",
+            f"The same export with the template {self.template}",
             "(or another configuration) writes a complete one.",
         ]
         comment = "".join(f"{self.notation.comment} {line}\n" for line in lines)

@@ -129,10 +129,7 @@ def conclusion(verdicts: Sequence[Verdict]) -> str:
             f"No measured verdict speaks against these pairs. Questions without an answer do not "
             f"pass: {reasons}."
         )
-    return (
-        "By all measures, these pairs have degradations like those of the photographs. Train on them, or "
-        "inspect them more closely first (--thorough)."
-    )
+    return "By all measures, these pairs have degradations like those of the photographs. Train on them."
 
 
 _CONCLUSIONS = {
@@ -150,11 +147,11 @@ _CONCLUSIONS = {
     ),
     "diverse?": (
         "The degradations hardly differ, so a network trained on these pairs learns to invert a single one. "
-        "Generate them at a higher --temperature, with all components, or from more varied photographs."
+        "Generate them at a higher temperature, with all components, or from more varied photographs."
     ),
     "random?": (
         "The noise is almost equal in all variants, so a network trained on these pairs learns to remove one "
-        "texture instead of noise. Generate them at --temperature 1, or train the model longer."
+        "texture instead of noise. Generate them at temperature 1, or train the model longer."
     ),
     "realistic?": (
         "The LR can be distinguished from the photographs, so a network trained on these pairs misses some "
@@ -204,7 +201,7 @@ def _realistic(
 ) -> Verdict:
     """A test that does not detect bicubic LR has no power: its answer can be no, but not yes."""
     if features is None:
-        return Verdict("realistic?", (), "needs real photographs (--real)")
+        return Verdict("realistic?", (), "needs real photographs")
     parts = [_by_mmd(features)]
     if classified is not None and classified.generated.values:
         parts.append(_by_classifier(classified))
@@ -247,8 +244,9 @@ def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
             f"the classifier has no power here: it detects bicubic LR with AUC {bicubic.mean:.2f}, "
             f"the dataset with {ours.mean:.2f}"
         )
-    note = "the classifier still learned at its last step; see --thorough" if classified.at_the_bound else ""
-    return measure, note
+    if classified.at_the_bound:
+        return measure, "the classifier still learned at its last step, so more steps may find more"
+    return measure, ""
 
 
 def _by_statistic(found: SingleStatistic) -> Measure:
@@ -271,7 +269,7 @@ def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | N
     if math.isnan(spread):
         return Verdict("random?", (), "needs at least two variants per patch, found a single one")
     if real is None:
-        return Verdict("random?", (), "needs real photographs (--real), which define how much noise is right")
+        return Verdict("random?", (), "needs real photographs, which define how much noise is right")
     # The estimate mistakes some texture for noise. Bicubic LR shows how much.
     excess = _median(real, "noise_sigma") ** 2 - _median(bicubic, "noise_sigma") ** 2
     noise = math.sqrt(max(0.0, excess))

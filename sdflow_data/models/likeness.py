@@ -1,4 +1,4 @@
-"""Sampling weights that match a set of photographs, for ``sdflow generate --like``."""
+"""Sampling weights of the mixture components that match a set of photographs."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

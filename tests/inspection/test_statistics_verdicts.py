@@ -195,10 +195,10 @@ def test_without_real_photographs_the_rest_is_answered_and_nothing_passed(sets: 
     found = {v.question: v for v in answers}
     for question in ("realistic?", "random?"):
         assert found[question].passed is None
-        assert "--real" in found[question].sentence
+        assert "needs real photographs" in found[question].sentence
     assert found["aligned?"].passed
     assert passed(answers) is None
-    assert "--real" in conclusion(answers)
+    assert "needs real photographs" in conclusion(answers)
 
 
 def test_a_single_variant_leaves_randomness_open_and_is_named(sets: Sets) -> None:

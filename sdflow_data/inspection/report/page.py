@@ -163,7 +163,7 @@ def _parts(classified: Classification | None) -> str:
         rows += f"<tr><th scope='row'>{escape(part)}</th><td>{area:.2f}</td><td>{track}</td></tr>"
     effort = classified.effort
     bound = (
-        " Some still learned at their last step; <code>--thorough</code> trains them longer."
+        " Some still learned at their last step, so more steps may find more."
         if classified.at_the_bound
         else ""
     )
