@@ -215,27 +215,26 @@ def _realistic(
 
 
 def _by_mmd(features: MMDComparison) -> tuple[Measure | None, str]:
-    place, text = features.position, "of the way from real photographs to bicubic by MMD"
+    place, by = features.position, "by MMD over all statistics,"
     if features.ceiling - features.floor < _LEAST_MMD or math.isnan(place):
         least = 2 * max(features.floor, _LEAST_MMD)
         place = (features.distance - features.floor) / (least - features.floor)
         if not place > 1:
             return None, "by MMD, bicubic LR is as close to the photographs as they are to one another"
-        text = "of the way from real photographs to twice their own distance by MMD"
-        return Measure(f"{place:.0%} {text}", "at most 100%", _at_most(place, 1.0)), ""
+        text = f"{by} {place:.0%} of the way from photographs to twice their own distance"
+        return Measure(text, "at most 100%", _at_most(place, 1.0)), ""
     place = max(0.0, place)
-    threshold = f"at most {MOST_POSITION:.0%}"
-    return Measure(f"{place:.0%} {text}", threshold, _at_most(place, MOST_POSITION)), ""
+    text = f"{by} {place:.0%} of the way from photographs to bicubic LR"
+    return Measure(text, f"at most {MOST_POSITION:.0%}", _at_most(place, MOST_POSITION)), ""
 
 
 def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
     ours, bicubic, real = classified.generated, classified.bicubic, classified.real
-    references = {"real from real": real, "bicubic": bicubic}
-    others = ", ".join(f"{name} {areas.mean:.2f}" for name, areas in references.items() if areas.values)
+    references = {"other photographs": real, "bicubic LR": bicubic}
+    others = "".join(f"; {name}: {areas.mean:.2f}" for name, areas in references.items() if areas.values)
     span = f"{ours.low:.2f} to {ours.high:.2f} over {len(ours.values)} splits"
     measure = Measure(
-        f"a classifier distinguishes it from real with AUC {ours.mean:.2f}, {span}"
-        + (f" [{others}]" if others else ""),
+        f"a classifier distinguishes samples from photographs with AUC {ours.mean:.2f} ({span}{others})",
         *_auc_score(ours.mean, classified.floor),
     )
     powerless = bicubic.values and bicubic.mean <= most_area(classified.floor)
@@ -252,8 +251,9 @@ def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
 def _by_statistic(found: SingleStatistic) -> Measure:
     side = "more" if found.more else "less"
     return Measure(
-        f"the best single statistic, {found.name}, distinguishes it from real with AUC {found.auc:.2f}: "
-        f"samples have {side} ({STATISTICS[found.name].description}) [real from real {found.floor:.2f}]",
+        f"the best single statistic, {found.name}, distinguishes samples from photographs with AUC "
+        f"{found.auc:.2f} (other photographs: {found.floor:.2f}); samples have {side} "
+        f"({STATISTICS[found.name].description})",
         *_auc_score(found.auc, found.floor),
     )
 
@@ -281,7 +281,8 @@ def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | N
         return Verdict(
             "random?", (Measure(f"{text}, hardly any", f"required from {LEAST_NOISE:g} level on", 100.0),)
         )
-    share = Measure(text, f"at least {LEAST_RANDOM_SHARE:.0%}", _at_least(spread / noise, LEAST_RANDOM_SHARE))
+    threshold = f"at least {LEAST_RANDOM_SHARE:.0%} of that noise"
+    share = Measure(text, threshold, _at_least(spread / noise, LEAST_RANDOM_SHARE))
     return Verdict("random?", (share,))
 
 
@@ -298,7 +299,7 @@ def _diverse(samples: pd.DataFrame, real: pd.DataFrame | None) -> Verdict:
             measures.append(
                 Measure(
                     f"degradations are spread {ratio:.1f} times as widely as among real photographs",
-                    f"at least {LEAST_SPREAD_RATIO}",
+                    f"at least {LEAST_SPREAD_RATIO} times",
                     _at_least(ratio, LEAST_SPREAD_RATIO),
                 )
             )
@@ -313,12 +314,12 @@ def _aligned(samples: pd.DataFrame) -> Verdict:
         (
             Measure(
                 f"all samples together are {common:.2f} LR pixels off",
-                f"at most {MOST_COMMON_SHIFT}",
+                f"at most {MOST_COMMON_SHIFT} pixels",
                 _at_most(common, MOST_COMMON_SHIFT),
             ),
             Measure(
-                f"half of them are more than {distance:.2f} off",
-                f"at most {MOST_SHIFT}",
+                f"half of them are more than {distance:.2f} LR pixels off",
+                f"at most {MOST_SHIFT} pixels",
                 _at_most(distance, MOST_SHIFT),
             ),
         ),
@@ -334,7 +335,7 @@ def _colour_true(samples: pd.DataFrame) -> Verdict:
         (
             Measure(
                 f"{text} levels against the HR",
-                f"at most {MOST_COLOUR_SHIFT:g} either way",
+                f"at most {MOST_COLOUR_SHIFT:g} levels either way",
                 _at_most(worst, MOST_COLOUR_SHIFT),
             ),
         ),
@@ -349,7 +350,7 @@ def _degraded(samples: pd.DataFrame) -> Verdict:
             Measure(
                 f"LR differs from bicubic by {residual:.1f} levels"
                 + (": it has collapsed to it" if residual < LEAST_RESIDUAL else ""),
-                f"at least {LEAST_RESIDUAL:g}",
+                f"at least {LEAST_RESIDUAL:g} level",
                 _at_least(residual, LEAST_RESIDUAL),
             ),
         ),
@@ -359,7 +360,7 @@ def _degraded(samples: pd.DataFrame) -> Verdict:
 def _variants_differ(spread: float) -> Measure:
     return Measure(
         f"variants of a patch differ by {spread:.2f} levels",
-        f"at least {LEAST_VARIANT_SPREAD}",
+        f"at least {LEAST_VARIANT_SPREAD} levels",
         _at_least(spread, LEAST_VARIANT_SPREAD),
     )
 

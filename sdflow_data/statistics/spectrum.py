@@ -18,7 +18,7 @@ _LEAST_POWER = 1e-4
     *(
         Statistic(
             f"spectrum_{n}",
-            "log10",
+            "log10 of levels²",
             "lr",
             f"power of grey around {centre:.3f} cycles per pixel (white noise: its variance)",
             headline=n % 4 == 0,

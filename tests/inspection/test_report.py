@@ -62,7 +62,7 @@ def report(inspection: Inspection) -> str:
 class Page(HTMLParser):
     """Collects elements, addresses and what is not balanced."""
 
-    VOID = frozenset({"meta", "link", "img", "br", "hr", "input"})
+    VOID = frozenset({"meta", "link", "img", "br", "wbr", "hr", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from ...statistics.distances import squared_distances
 from ...statistics.frames import bicubic_patches
 from ..inspection import Inspection
 from ..tables import number
+from .markup import scrolled
 from .plots import picture
 
 _ROWS, _VARIANTS, _NEAREST = 4, 4, 2
@@ -44,8 +45,9 @@ def patches(inspection: Inspection) -> str:
         for name, ranked in zip(names, (order, middle, order.iloc[::-1]))
     )
     return f"""
-  <p class="note">Ranked {measured}. Click on a picture to see it beside its HR, its bicubic LR and a
-  real patch, all at one zoom. The arrow keys step through variants and patches.</p>
+  <p class="note">Ranked {measured}. The first variant of a patch is the ranked sample. Click on a picture to
+  see it beside its HR, its bicubic LR and a real patch, all at one zoom. The arrow keys step through variants
+  and patches.</p>
   {groups}"""
 
 
@@ -67,7 +69,7 @@ def _patch(inspection: Inspection, row: int, scale: FeatureScale, others: np.nda
     columns = dataset.columns(["shard", "row", "source", "top", "left", "sample_id", "variant"]).iloc[row]
     with dataset.shard(columns["shard"]) as shard:
         hr, lr = shard.hr[columns["row"]], shard.lr[columns["row"]]
-    where = f"{columns['source']} at {columns['top']}, {columns['left']}"
+    where = f"{columns['source']}, row {columns['top']}, column {columns['left']}"
     first = int(columns["variant"])
     order = [first, *(k for k in range(len(lr)) if k != first)][:_VARIANTS]
     cells = [_cell(hr, "HR", where), _cell(bicubic_patches(hr[None], lr.shape[1])[0], "bicubic", where)]
@@ -135,11 +137,10 @@ def components(inspection: Inspection) -> str:
     head = "".join(
         f"<th scope='col'>{head}</th>" for head in (*heads, "the same patches, grey where not drawn")
     )
-    return f"""
-  <div class="scroll" role="region" aria-label="Mixture components" tabindex="0"><table class="components">
-    <thead><tr>{head}</tr></thead>
-    <tbody>{"".join(rows)}</tbody>
-  </table></div>"""
+    return scrolled(
+        "Mixture components",
+        f'<table class="components"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
+    )
 
 
 def _shared_patches(manifest: pd.DataFrame) -> list[tuple[int, int]]:

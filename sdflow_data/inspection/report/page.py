@@ -1,10 +1,7 @@
 """The report of a dataset as an HTML page: verdicts, statistics, pictures, provenance."""
 
-import json
 from html import escape
-from importlib import resources
 from pathlib import PurePath, PureWindowsPath
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -17,6 +14,7 @@ from ..inspection import Inspection
 from ..tables import number
 from ..verdicts import MOST_POSITION, Measure, Verdict
 from . import gallery, plots
+from .markup import mood, properties, scrolled, track, whole_page
 
 
 def report_html(inspection: Inspection) -> str:
@@ -39,25 +37,13 @@ def report_html(inspection: Inspection) -> str:
         f'<h2 id="{key}-title">{title}</h2>{content}</section>'
         for key, (title, content) in shown.items()
     )
-    return Template(file_text("page.html")).substitute(
-        title=escape(f"{inspection.dataset.folder.name}: degradation report"),
-        style=file_text("report.css"),
-        script=file_text("report.js"),
-        data=_json(plots.data(inspection)),
-        body=f"""{_header(inspection)}
+    return whole_page(
+        f"{inspection.dataset.folder.name}: degradation report",
+        f"""{_header(inspection)}
 <nav aria-label="Contents"><ol>{contents}</ol></nav>
-<main>{main}</main>{_footer()}""",
+<main>{main}</main>{_FOOTER}""",
+        plots.data(inspection),
     )
-
-
-def file_text(name: str) -> str:
-    """The text of a file beside this module."""
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _json(value: Any) -> str:
-    """JSON that is safe inside a script element, whatever strings it has."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _header(inspection: Inspection) -> str:
@@ -77,7 +63,7 @@ def _header(inspection: Inspection) -> str:
         )
     total = len(inspection.verdicts)
     answered = total - len(inspection.unanswered)
-    number, of = (f"{inspection.score:.0f}" if answered else "?"), "of 100"
+    number, of = (f"{inspection.score:.0f}" if answered else "?"), "of 100; 50 passes"
     if inspection.passed is None:
         number, of = str(answered), f"of {total} answered"
     return f"""
@@ -88,7 +74,7 @@ def _header(inspection: Inspection) -> str:
     <p class="properties">{" · ".join(map(escape, parts))}</p>
     <p class="conclusion">{escape(inspection.conclusion)}</p>
   </div>
-  <div class="score {_mood(inspection.passed)}">
+  <div class="score {mood(inspection.passed)}">
     <b>{number}</b><span>{of}</span>
   </div>
 </header>"""
@@ -108,24 +94,25 @@ def _card(verdict: Verdict) -> str:
     remarks = verdict.notes if measures else (verdict.unanswered, *verdict.notes)
     measures += "".join(f"<p class='remark'>{escape(remark)}</p>" for remark in remarks)
     return f"""
-<article class="card {_mood(verdict.passed)}">
-  <h3>{escape(verdict.question)} <span class="answer">{escape(verdict.answer)}</span></h3>
+<article class="card {mood(verdict.passed)}">
+  <h3>
+    <span class="question">{escape(verdict.question)}</span>
+    <span class="answer">{escape(verdict.answer)}</span>
+  </h3>
   {measures}
 </article>"""
 
 
 def _measure(measure: Measure) -> str:
-    mood, score = _mood(measure.score >= 50), f"{measure.score:.0f}"
+    score = f"{measure.score:.0f}"
     return f"""
 <div class="measure">
   <p>{escape(measure.text)}</p>
-  <div class="gauge {mood}" role="img" aria-label="{score} of 100"><i style="width:{score}%"></i></div>
+  <div class="gauge {mood(measure.score >= 50)}" role="img" aria-label="{score} of 100">
+    <i style="width:{score}%"></i>
+  </div>
   <p class="threshold">{escape(measure.threshold)}</p>
 </div>"""
-
-
-def _mood(passed: bool | None) -> str:
-    return {True: "good", False: "bad", None: "open"}[passed]
 
 
 def _single_statistics(inspection: Inspection) -> str:
@@ -137,9 +124,9 @@ def _single_statistics(inspection: Inspection) -> str:
         rows += (
             f"<tr><th scope='row'>{_name(found.name)}</th><td>{'more' if found.more else 'less'}</td>"
             f"<td>{found.auc:.2f}</td><td>{found.floor:.2f}</td>"
-            f"<td>{_track(2 * found.auc - 1, 'from 0.5 to 1', found.excess <= 1)}</td></tr>"
+            f"<td>{track(2 * found.auc - 1, 'from 0.5 to 1', found.excess <= 1)}</td></tr>"
         )
-    table = _scrolled(
+    table = scrolled(
         "Single statistics",
         "<table><thead><tr><th scope='col'>statistic</th><th scope='col'>samples have</th>"
         "<th scope='col'>AUC</th><th scope='col'>real from real</th>"
@@ -159,8 +146,8 @@ def _parts(classified: Classification | None) -> str:
     rows = ""
     for part, area in sorted(classified.parts.items(), key=lambda item: -abs(item[1] - 0.5)):
         off = 2 * abs(area - 0.5)
-        track = _track(off, "from 0.5 to 1", off <= MOST_POSITION)
-        rows += f"<tr><th scope='row'>{escape(part)}</th><td>{area:.2f}</td><td>{track}</td></tr>"
+        place = track(off, "from 0.5 to 1", off <= MOST_POSITION)
+        rows += f"<tr><th scope='row'>{escape(part)}</th><td>{area:.2f}</td><td>{place}</td></tr>"
     effort = classified.effort
     bound = (
         " Some still learned at their last step, so more steps may find more."
@@ -175,20 +162,12 @@ def _parts(classified: Classification | None) -> str:
   steps each; {classified.seconds:.0f} seconds in all. They distinguish the dataset with AUC
   {classified.generated.mean:.2f} ({classified.generated.low:.2f} to {classified.generated.high:.2f}).{bound}
   The table compares photographs with one band of a sample with photographs with this band of another
-  photograph.</p> {_scrolled("Bands", table)}"""
+  photograph.</p> {scrolled("Bands", table)}"""
 
 
 def _name(statistic: str) -> str:
     """The description of a statistic, with its name in frames and JSON."""
     return f"{escape(STATISTICS[statistic].description)} <code>{statistic}</code>"
-
-
-def _scrolled(label: str, table: str) -> str:
-    """A table that scrolls sideways if it is too wide, also by keyboard."""
-    return (
-        f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">{table}</div>'
-        '<p class="hint note">The table continues to the right.</p>'
-    )
 
 
 def _statistics(inspection: Inspection) -> str:
@@ -202,7 +181,8 @@ def _statistics(inspection: Inspection) -> str:
         "Medians, and the distance between the distributions of the dataset and the real photographs "
         "(Wasserstein-1, in the statistic’s unit) with a bootstrap interval over photographs. Floor: real "
         "photographs from one another. Ceiling: bicubic LR from real photographs. The last column is the "
-        "position of the distance between the two; it is unknown if the ceiling is hardly above the floor."
+        "position of the distance between the two. It cannot be told if the ceiling is hardly above the "
+        "floor."
         if compared
         else "Medians of the dataset, and of the bicubic LR of the same HR patches."
     )
@@ -225,7 +205,7 @@ def _table(title: str, table: pd.DataFrame, compared: bool) -> str:
         "".join(_row(str(name), row, compared) for name, row in table[chosen].iterrows())
         for chosen in (np.array(short, bool), ~np.array(short, bool))
     )
-    return f"<h3>{title}</h3>" + _scrolled(
+    return f"<h3>{title}</h3>" + scrolled(
         title,
         f'<table class="statistics"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
         f'<tbody class="more" hidden>{more}</tbody></table>',
@@ -242,24 +222,16 @@ def _row(name: str, row: pd.Series, compared: bool) -> str:
         text += f"<td>{number(row['floor'])}</td><td>{number(row['ceiling'])}</td>"
         position = row["position"]
         if position == position:
-            shown = _track(position, "of the way", position <= MOST_POSITION)
+            shown = track(position, "of the way", position <= MOST_POSITION)
         else:
             beyond = row["low"] > max(row["floor"], row["ceiling"])
-            shown = "<strong class='bad'>beyond both</strong>" if beyond else "unknown"
+            shown = "<strong class='bad'>beyond both</strong>" if beyond else "cannot be told"
         text += f"<td>{shown}</td>"
     return (
         f'<tr data-statistic="{name}"><th scope="row">'
-        f'<button type="button" aria-pressed="false">{name}</button> '
+        f'<button type="button" aria-pressed="false">{name.replace("_", "_<wbr>")}</button> '
         f"<small>{escape(row['description'])}</small></th><td>{escape(row['unit'])}</td>{text}</tr>"
     )
-
-
-def _track(position: float, of: str, good: bool) -> str:
-    """A line with a dot at a position from 0 to 1; positions outside are clipped."""
-    left = min(max(position, 0.0), 1.0) * 100
-    label = f"{position:.0%} {of}"
-    place = f'<i style="left:{left:.0f}%"></i>'
-    return f'<span class="track {_mood(good)}" role="img" aria-label="{label}">{place}</span>'
 
 
 def _noise_measures(inspection: Inspection) -> str:
@@ -275,7 +247,7 @@ def _noise_measures(inspection: Inspection) -> str:
     return f"""
   <p class="note">Samples against the real LR of the same HR patches. Noise is LR minus bicubic LR, as a
   fraction of the range, so blur counts as noise on both sides.</p>
-  {_scrolled("Noise measures", table)}"""
+  {scrolled("Noise measures", table)}"""
 
 
 def _figures(inspection: Inspection) -> str:
@@ -324,10 +296,6 @@ def _provenance(inspection: Inspection) -> str:
         key: value for key, value in info.items() if key not in ("files", "counts")
     }
     metadata |= {f"number of {key}": value for key, value in info["counts"].items()}
-    rows = "".join(
-        f"<tr><th scope='row'>{escape(key.replace('_', ' '))}</th><td>{escape(_plain(value))}</td></tr>"
-        for key, value in metadata.items()
-    )
     skipped = ""
     if inspection.real is not None:
         within = f"{inspection.real.folder}/"
@@ -335,9 +303,7 @@ def _provenance(inspection: Inspection) -> str:
         skipped = "".join(f"<li>{escape(name)}</li>" for name in names)
     if skipped:
         skipped = f"<h3>Real photographs without a patch</h3><ul class='skipped'>{skipped}</ul>"
-    return f"""
-  <table class="metadata"><tbody>{rows}</tbody></table>
-  {skipped}"""
+    return properties({key.replace("_", " "): _plain(value) for key, value in metadata.items()}) + skipped
 
 
 def _plain(value: Any) -> str:
@@ -356,10 +322,10 @@ def _plain(value: Any) -> str:
     )
 
 
-def _footer() -> str:
-    return """
+_FOOTER = """
 <footer>Grey levels run from 0 to 255; pixels are LR pixels. Made by <code>sdflow inspect</code>.</footer>
 <dialog id="lightbox" aria-label="Pictures side by side"><div class="side"></div><p></p>
+<small>← → other pictures, ↑ ↓ other patches</small>
 <button type="button" data-step="-1">Previous</button> <button type="button" data-step="1">Next</button>
 <button type="button">Close</button></dialog>
 <div id="tooltip" hidden></div>"""

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from string import Template
 
-from .page import file_text
+from .markup import properties, whole_page
 
 
 def photographs_page(
@@ -20,22 +19,17 @@ def photographs_page(
     lines = "".join(f"<li>{escape(line)}</li>" for line in warnings)
     warned = f"<ul>{lines}</ul>" if lines else "<p>Nothing here would spoil a training.</p>"
     sets = "".join(
-        f"<section><h2>{escape(set_name)}</h2><table>"
-        + "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in table.items())
-        + "</table></section>"
+        f"<section><h2>{escape(set_name)}</h2>{properties(table)}</section>"
         for set_name, table in tables.items()
     )
-    return Template(file_text("page.html")).substitute(
-        title=escape(f"{title}: photographs"),
-        style=file_text("report.css"),
-        script="",
-        data="{}",
-        body=f"""
+    return whole_page(
+        f"{title}: photographs",
+        f"""
 <header><div>
   <p class="kicker">Photographs</p>
   <h1>{escape(title)}</h1>
   <p class="properties">{escape(subtitle)}</p>
 </div></header>
-<section><h2>What would spoil a training</h2>{warned}</section>
-{sets}""",
+<main><section><h2>What would spoil a training</h2>{warned}</section>
+{sets}</main>""",
     )

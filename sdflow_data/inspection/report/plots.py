@@ -15,6 +15,7 @@ from ...statistics.kernel import Kernel
 from ...statistics.noise import noise_curve
 from ...statistics.spectrum import BANDS
 from ..inspection import Inspection
+from ..tables import number
 
 _BINS, _POINTS = 60, 400
 _SHOWN = 13
@@ -58,11 +59,12 @@ def kernel_figure(kernel: Kernel | None) -> str:
     if kernel is None:
         return ""
     wide, narrow = kernel.widths
-    right, down = kernel.shift
+    right, down = map(number, kernel.shift)
     turned = f", longest at {kernel.angle:.0f}°" if wide - narrow > 0.05 else ""
     side = len(kernel.taps)
     caption = (
-        f"Blur beyond bicubic: {wide:.2f} × {narrow:.2f} LR pixels{turned}. Shift {right:+.2f}, {down:+.2f}."
+        f"Blur beyond bicubic: {wide:.2f} × {narrow:.2f} LR pixels{turned}. "
+        f"Shift: {right} to the right, {down} downwards."
     )
     return f"""
 <figure><figcaption>Kernel from HR to LR <small>least squares over the dataset</small></figcaption>

@@ -128,7 +128,7 @@ class Plot {
       element("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }, svg);
       element("text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, svg, text);
     }
-    for (const { value, text } of ticks(...xs, Math.max(3, inner.width / 90))) {
+    for (const { value, text } of ticks(...xs, Math.min(7, inner.width / 50))) {
       element("text", { x: this.toX(value), y: bottom + 16, "text-anchor": "middle" }, svg, text);
     }
     element("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom }, svg);
@@ -201,7 +201,8 @@ class Plot {
       place = place ?? s.x[nearest];
       const range = s.low ? ` (${number(s.low[nearest])} to ${number(s.high[nearest])})` : "";
       const text = s.format ? s.format(s.y[nearest]) : number(s.y[nearest]) + (this.spec.unit ? ` ${this.spec.unit}` : "");
-      lines.push([s.set, text + range]);
+      const elsewhere = s.x[nearest] === place ? "" : ` at ${number(s.x[nearest])}`;
+      lines.push([s.set, text + range + elsewhere]);
     }
     if (!lines.length) return;
     tooltip.replaceChildren(element("b", {}, null, `${this.spec.x}: ${number(place)}`));
@@ -305,7 +306,7 @@ document.getElementById("more").onclick = (event) => {
   const button = event.target, shown = button.getAttribute("aria-expanded") === "true";
   for (const rows of document.querySelectorAll(".more")) rows.hidden = shown;
   button.dataset.all ??= button.textContent;
-  button.textContent = shown ? button.dataset.all : "Show the headlines alone";
+  button.textContent = shown ? button.dataset.all : "Show fewer statistics";
   button.setAttribute("aria-expanded", !shown);
 };
 
@@ -340,11 +341,11 @@ function open() {
   host.replaceChildren();
   for (const [button, image] of side) {
     const figure = element("figure", { class: button === chosen ? "current" : "" }, host);
-    const shown = element("img", { src: image.src, alt: image.alt, class: "pixels" }, figure);
-    shown.style.width = `${Math.min(width, innerWidth * 0.94)}px`;
+    figure.style.width = `${Math.min(width, innerWidth * 0.94)}px`;
+    element("img", { src: image.src, alt: image.alt, class: "pixels" }, figure);
     element("figcaption", {}, figure, `${image.alt}, ${image.naturalWidth} × ${image.naturalHeight} pixels`);
   }
-  lightbox.querySelector("p").textContent = `${chosen.title} · ← → other pictures, ↑ ↓ other patches`;
+  lightbox.querySelector("p").textContent = chosen.title;
   if (!lightbox.open) lightbox.showModal();
 }
 
@@ -376,7 +377,7 @@ lightbox.onclick = (event) => {
 /* Wide tables say so, where they go on. */
 const wide = () => {
   for (const host of document.querySelectorAll(".scroll")) {
-    host.classList.toggle("wide", host.scrollWidth > host.clientWidth + 1);
+    host.previousElementSibling.hidden = !host.classList.toggle("wide", host.scrollWidth > host.clientWidth + 1);
   }
 };
 addEventListener("resize", wide);
