@@ -121,7 +121,8 @@ class Classification:
 
     Attributes:
         generated, bicubic: AUCs of the dataset, and of bicubic LR.
-        real: AUCs of one half of the photographs against the other half: the floor.
+        real: AUCs of one half of the photographs against the other half: the floor. None for fewer than six
+            photographs.
         parts: `Classified.parts` of the dataset; means over the splits.
         at_the_bound: whether a network on the dataset still learned at its last step.
         effort: the budget.
@@ -135,11 +136,6 @@ class Classification:
     at_the_bound: bool = False
     effort: Effort = QUICK
     seconds: float = 0.0
-
-    @property
-    def floor(self) -> float:
-        """The mean of ``real``; 0.5 if there are too few photographs."""
-        return self.real.mean if self.real.values else 0.5
 
 
 def classify(

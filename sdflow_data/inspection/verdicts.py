@@ -229,15 +229,21 @@ def _by_mmd(features: MMDComparison) -> tuple[Measure | None, str]:
 
 
 def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
+    """Without the control, photographs against other photographs, scenes alone could explain the AUC."""
     ours, bicubic, real = classified.generated, classified.bicubic, classified.real
+    if not real.values:
+        return None, (
+            f"a classifier distinguishes samples from photographs with AUC {ours.mean:.2f}, which decides "
+            "nothing, because the photographs are too few to distinguish some from others"
+        )
     references = {"other photographs": real, "bicubic LR": bicubic}
     others = "".join(f"; {name}: {areas.mean:.2f}" for name, areas in references.items() if areas.values)
     span = f"{ours.low:.2f} to {ours.high:.2f} over {len(ours.values)} splits"
     measure = Measure(
         f"a classifier distinguishes samples from photographs with AUC {ours.mean:.2f} ({span}{others})",
-        *_auc_score(ours.mean, classified.floor),
+        *_auc_score(ours.mean, real.mean),
     )
-    powerless = bicubic.values and bicubic.mean <= most_area(classified.floor)
+    powerless = bicubic.values and bicubic.mean <= most_area(real.mean)
     if powerless and not measure.score < 50:
         return None, (
             f"the classifier has no power here: it detects bicubic LR with AUC {bicubic.mean:.2f}, "

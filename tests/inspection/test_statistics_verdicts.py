@@ -258,6 +258,12 @@ def test_what_is_far_from_photographs_is_told_even_where_bicubic_is_near() -> No
     assert verdicts(EMPTY, EMPTY, EMPTY, features)[0].answer == "no"
 
 
+def test_a_classifier_without_the_control_decides_nothing_and_says_so(sets: Sets) -> None:
+    found = sets.answers(classified=classification(0.97, bicubic=1.0, real=math.nan))["realistic?"]
+    assert found.passed
+    assert "AUC 0.97, which decides nothing" in found.sentence
+
+
 def test_a_classifier_without_enough_photographs_has_none(sets: Sets) -> None:
     nothing = classification(math.nan, math.nan, math.nan)
     assert "classifier" not in sets.answers(classified=nothing)["realistic?"].sentence

@@ -63,9 +63,9 @@ def _header(inspection: Inspection) -> str:
         )
     total = len(inspection.verdicts)
     answered = total - len(inspection.unanswered)
-    number, of = (f"{inspection.score:.0f}" if answered else "?"), "of 100; 50 passes"
+    score, of = f"{inspection.score:.0f}", "of 100; 50 passes"
     if inspection.passed is None:
-        number, of = str(answered), f"of {total} answered"
+        score, of = str(answered), f"of {total} answered"
     return f"""
 <header>
   <div>
@@ -75,7 +75,7 @@ def _header(inspection: Inspection) -> str:
     <p class="conclusion">{escape(inspection.conclusion)}</p>
   </div>
   <div class="score {mood(inspection.passed)}">
-    <b>{number}</b><span>{of}</span>
+    <b>{score}</b><span>{of}</span>
   </div>
 </header>"""
 

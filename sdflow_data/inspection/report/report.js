@@ -51,7 +51,6 @@ class Plot {
     this.spec = spec;
     this.zoom = null;
     this.legend.replaceChildren();
-    this.whole = null;
     for (const set of ORDER.filter((name) => spec.series.some((s) => s.set === name))) {
       const button = element("button", { type: "button", class: CLASSES[set] }, this.legend, set);
       button.setAttribute("aria-pressed", !this.hidden.has(set));
@@ -85,12 +84,7 @@ class Plot {
   domain(axis) {
     if (axis === "x" && this.zoom) return this.zoom;
     if (this.spec.reach) return [-this.spec.reach, this.spec.reach].map((end) => end * (axis === "x" ? this.aspect : 1));
-    let values = this.visible.flatMap((s) => (axis === "x" ? s.x : [...s.y, ...(s.low || []), ...(s.high || [])]));
-    if (axis === "y" && this.zoom) {
-      values = this.visible.flatMap((s) =>
-        s.y.flatMap((y, i) =>
-          s.x[i] >= this.zoom[0] && s.x[i] <= this.zoom[1] ? [y, ...(s.low ? [s.low[i], s.high[i]] : [])] : []));
-    }
+    const values = axis === "x" ? this.visible.flatMap((s) => s.x) : this.heights;
     if (!values.length) return [0, 1];
     let low = Math.min(...values), high = Math.max(...values);
     if (axis === "y") {
@@ -100,6 +94,13 @@ class Plot {
       if (!this.spec.fromZero) low -= room;
     }
     return high > low ? [low, high] : [low - 0.5, high + 0.5];
+  }
+
+  /* All y of the visible series and the ends of their bands, within the zoom. */
+  get heights() {
+    const [from, to] = this.zoom || [-Infinity, Infinity];
+    return this.visible.flatMap((s) =>
+      s.y.flatMap((y, i) => (s.x[i] >= from && s.x[i] <= to ? [y, ...(s.low ? [s.low[i], s.high[i]] : [])] : [])));
   }
 
   draw() {
@@ -236,21 +237,22 @@ function histogram(statistic) {
 const plots = {};
 for (const host of document.querySelectorAll("[data-plot]")) plots[host.dataset.plot] = new Plot(host);
 
-function choose(name, show) {
+/* Shows a statistic in the plot and the box beside it. */
+function choose(name) {
   const statistic = data.statistics[name];
   const unit = statistic.unit ? ` (${statistic.unit})` : "";
   plots.histogram.show({
     title: `Distribution of ${name}`, x: name + unit, y: "% of patches", fromZero: true, series: histogram(statistic),
   });
+  describe(name, statistic);
   for (const row of document.querySelectorAll("[data-statistic]")) {
     const chosen = row.dataset.statistic === name;
     row.classList.toggle("selected", chosen);
     row.querySelector("button").setAttribute("aria-pressed", chosen);
   }
-  if (show) {
-    const box = document.querySelector(".chosen").getBoundingClientRect();
-    if (box.top < 0 || box.top > innerHeight / 2) document.querySelector(".chosen").scrollIntoView({ block: "start", behavior: "instant" });
-  }
+}
+
+function describe(name, statistic) {
   const about = document.getElementById("about"), numbers = statistic.numbers;
   about.replaceChildren();
   element("h3", {}, about, name);
@@ -270,8 +272,19 @@ function choose(name, show) {
   }
 }
 
-for (const row of document.querySelectorAll("[data-statistic]")) row.onclick = () => choose(row.dataset.statistic, true);
-choose(document.querySelector("[data-statistic]").dataset.statistic, false);
+/* A row far down would change a plot that is out of sight. */
+function scrollToPlot() {
+  const chosen = document.querySelector(".chosen"), top = chosen.getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight / 2) chosen.scrollIntoView({ block: "start", behavior: "instant" });
+}
+
+for (const row of document.querySelectorAll("[data-statistic]")) {
+  row.onclick = () => {
+    choose(row.dataset.statistic);
+    scrollToPlot();
+  };
+}
+choose(document.querySelector("[data-statistic]").dataset.statistic);
 
 plots.spectrum.show({
   title: "Radial power spectrum", x: "frequency (cycles per pixel)", y: "log10 of power (levels²)",
@@ -325,23 +338,28 @@ function beside(pictures, chosen) {
   return side.length ? side : [chosen];
 }
 
-function open() {
+/* The width of each of the images on the screen: as wide as fits, in whole pixels of the smallest one. */
+function widthOf(images) {
+  const widths = images.map((image) => image.naturalWidth), smallest = Math.min(...widths);
+  const tallest = Math.max(...images.map((image) => image.naturalHeight));
+  const across = Math.min(images.length, innerWidth < 700 ? 2 : 4), down = Math.ceil(images.length / across);
+  const room = { width: (innerWidth * 0.94) / across - 8, height: (innerHeight * 0.8) / down - 40 };
+  const fits = Math.min(room.width, (room.height * Math.max(...widths)) / tallest);
+  return Math.min(Math.max(1, Math.floor(fits / smallest)) * smallest, innerWidth * 0.94);
+}
+
+function showPlace() {
   const pictures = [...rows[place.row].querySelectorAll(".zoomable")];
   place.picture = Math.min(Math.max(place.picture, 0), pictures.length - 1);
   const chosen = pictures[place.picture];
-  const side = beside(pictures, chosen).map((button) => [button, button.firstElementChild]);
-  const across = Math.min(side.length, innerWidth < 700 ? 2 : 4);
-  const widest = Math.max(...side.map(([, image]) => image.naturalWidth));
-  const tallest = Math.max(...side.map(([, image]) => image.naturalHeight));
-  const room = [(innerWidth * 0.94) / across - 8, (innerHeight * 0.8) / Math.ceil(side.length / across) - 40];
-  const smallest = Math.min(...side.map(([, image]) => image.naturalWidth));
-  const wanted = Math.min(room[0], (room[1] * widest) / tallest);
-  const width = Math.max(smallest, Math.floor(wanted / smallest) * smallest); // whole pixels of the LR
+  const side = beside(pictures, chosen);
+  const width = widthOf(side.map((button) => button.firstElementChild));
   const host = lightbox.querySelector(".side");
   host.replaceChildren();
-  for (const [button, image] of side) {
+  for (const button of side) {
+    const image = button.firstElementChild;
     const figure = element("figure", { class: button === chosen ? "current" : "" }, host);
-    figure.style.width = `${Math.min(width, innerWidth * 0.94)}px`;
+    figure.style.width = `${width}px`;
     element("img", { src: image.src, alt: image.alt, class: "pixels" }, figure);
     element("figcaption", {}, figure, `${image.alt}, ${image.naturalWidth} × ${image.naturalHeight} pixels`);
   }
@@ -356,11 +374,11 @@ function go(patches, pictures) {
   if (wanted >= count(place.row) && place.row < last) place = { row: place.row + 1, picture: 0 };
   else if (wanted < 0 && place.row > 0) place = { row: place.row - 1, picture: count(place.row - 1) - 1 };
   else place = { row: Math.min(Math.max(place.row + patches, 0), last), picture: wanted };
-  open();
+  showPlace();
 }
 
 rows.forEach((row, number) => row.querySelectorAll(".zoomable").forEach((button, picture) => {
-  button.onclick = () => { place = { row: number, picture }; open(); };
+  button.onclick = () => { place = { row: number, picture }; showPlace(); };
 }));
 lightbox.onkeydown = (event) => {
   const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
