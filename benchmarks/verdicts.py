@@ -138,14 +138,15 @@ def main(
     cases = simulated(hr, work, patches)
     if lr is not None:
         cases |= of_the_camera(hr, lr, val_hr, val_lr, models, work, workers)
-    found_for = {name: inspected(work, name, case, classifier, workers) for name, case in cases.items()}
     print(f"| set | {' | '.join(QUESTIONS)} | score | --fail-under 50 | as expected |")
-    print("|---" * (len(QUESTIONS) + 4) + "|")
-    for name, found in found_for.items():
+    print("|---" * (len(QUESTIONS) + 4) + "|", flush=True)
+    found_for = {}
+    for name, case in cases.items():
+        found = found_for[name] = inspected(work, name, case, classifier, workers)
         answers = [found["answers"][question] for question in QUESTIONS]
         gate = "closed" if found["gate"] else "open"
         cells = [*answers, f"{found['score']:.0f}", gate, "yes" if found["expected"] else "**no**"]
-        print(f"| {name} | {' | '.join(cells)} |")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
     for name, found in found_for.items():
         print(f"\n{name}: {found['because']['realistic?']}")
     record(found_for)
