@@ -14,7 +14,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -58,6 +58,7 @@ _CHROMA = (
 )
 
 
+@cache
 def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The quantisation tables of luma and chroma, 64 steps each, in row-major order.
 

@@ -1,6 +1,7 @@
 """Limits of the memory of this process."""
 
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -8,8 +9,12 @@ import psutil
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
+@cache
 def memory_limit() -> int:
-    """Bytes that this process may use: the smallest limit of machine, container and process."""
+    """Bytes that this process may use: the smallest limit of machine, container and process, at first call.
+
+    Later calls cost nothing, because the header of every picture is checked against the limit.
+    """
     limits = [psutil.virtual_memory().total]
     for path in _CGROUPS:
         with suppress(OSError, ValueError):  # there is none, or it is "max"
