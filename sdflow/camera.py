@@ -37,12 +37,14 @@ SIZE = 32
 """Side of the windows, and the period of the measured spectra."""
 TAPS = SIZE + 1
 """Side of the kernels."""
+FLAT_SIZE = 16
+"""Side of the flat windows. Larger ones are seldom flat, and smaller ones miss coarse noise of colours."""
 KNOTS = 17
 """Brightnesses at which the strength of the noise is kept, evenly from 0 to 255."""
 
 _RANGES = 8
 """Ranges of brightness, each with flat windows of its own."""
-_FLAT, _LEAST_FLAT = 40, 8
+_FLAT, _LEAST_FLAT = 80, 8
 """Flat windows of a range: as many as are kept, and as few as can be trusted."""
 _AS_FLAT = 1.5
 """How many times rougher than the flattest few a window may be to count as flat."""
@@ -269,15 +271,13 @@ class CameraMeasurement:
         Args:
             photograph: the number of the photograph that this is a part of; one of its own by default.
         """
-        cut = _windows(picture)
-        self._lr.add(cut, photograph)
-        self._flat_lr.add(picture, cut)
+        self._lr.add(_windows(picture, SIZE), photograph)
+        self._flat_lr.add(picture)
 
     def add_content(self, picture: Tensor, photograph: int | None = None) -> None:
         """An HR photograph at LR size, or a part of one: as `add_lr` takes it."""
-        cut = _windows(picture)
-        self._content.add(cut, photograph)
-        self._flat_content.add(picture, cut)
+        self._content.add(_windows(picture, SIZE), photograph)
+        self._flat_content.add(picture)
 
     def another(self, photographs: int) -> "CameraMeasurement":
         """A measurement of other LR photographs, so many, with the same contents."""
@@ -348,7 +348,7 @@ def _texture(flat: list["_Flat"], contents: list["_Flat"], variance: Tensor) -> 
     spectra = _powers(_cross_spectrum(opponent_colours(torch.cat([part.windows for part in contents]))))
     found = []
     for part, of_range in zip(flat, variance):
-        of_noise = of_range[0] / 3 * _NOISE_IN_ROUGHNESS
+        of_noise = of_range.mean() * _NOISE_IN_ROUGHNESS
         wanted = (part.roughness.square() - of_noise).clamp(min=0).sqrt()
         off = (roughness - wanted[:, None]).abs()
         nearest = off.topk(min(_LEAST_FLAT, len(roughness)), largest=False).indices
@@ -374,7 +374,7 @@ def _smoothed(levels: Tensor, variance: Tensor, texture: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Flat:
-    """Flat windows (n, 3, 32, 32) of one range of brightness and their roughness (n,)."""
+    """Flat windows (n, 3, 16, 16) of one range of brightness and their roughness (n,)."""
 
     windows: Tensor
     roughness: Tensor
@@ -394,12 +394,13 @@ class _FlatWindows:
     def __init__(self, photographs: int) -> None:
         self._share = max(4, 2 * _FLAT // max(1, photographs))
         self._roughness = torch.full((_RANGES, _FLAT), math.inf)
-        self._windows = torch.zeros(_RANGES, _FLAT, 3, SIZE, SIZE)
+        self._windows = torch.zeros(_RANGES, _FLAT, 3, FLAT_SIZE, FLAT_SIZE)
 
-    def add(self, picture: Tensor, cut: Tensor) -> None:
-        """A picture (3, H, W) in grey levels and its windows (n, 3, 32, 32)."""
-        low = gaussian_blur(picture[None].float().mean(1, keepdim=True), 2.0)
-        roughness = windows(low, SIZE).flatten(2).std(2)[0]
+    def add(self, picture: Tensor) -> None:
+        """A picture (3, H, W) in grey levels."""
+        cut = _windows(picture, FLAT_SIZE)
+        low = gaussian_blur(picture[None].float(), 2.0)
+        roughness = _windows(low[0], FLAT_SIZE).flatten(2).var(2).mean(1).sqrt()
         clipped = ((cut <= _BLACK) | (cut >= 255 - _BLACK)).float().mean((1, 2, 3)) > _CLIPPED
         roughness = roughness + _LAST * clipped  # its noise is cut off: for want of others alone
         place = (cut.mean((1, 2, 3)) * (_RANGES / 256)).long().clamp(0, _RANGES - 1)
@@ -483,8 +484,8 @@ class _Average:
         return (everywhere * self._brightness).sum(1) / self._brightness.sum()
 
 
-def _windows(picture: Tensor) -> Tensor:
-    return windows(picture[None].float(), SIZE)[0]
+def _windows(picture: Tensor, size: int) -> Tensor:
+    return windows(picture[None].float(), size)[0]
 
 
 def _doubts(photographs: Tensor, contents: Tensor, shape: Tensor, known: int) -> list[str]:
@@ -515,11 +516,12 @@ def _doubts(photographs: Tensor, contents: Tensor, shape: Tensor, known: int) ->
 
 
 def _cross_spectrum(patches: Tensor) -> Tensor:
-    """The real part of the cross-spectra of patches (n, 3, 32, 32): (n, 32, 17, 3, 3).
+    """The real part of the cross-spectra of patches (n, 3, p, p), p at most 32: (n, 32, 17, 3, 3).
 
-    The imaginary part is what one colour lags behind another; a zero-phase camera has none.
+    The imaginary part is what one colour lags behind another; a zero-phase camera has none. Smaller patches
+    are continued with zeros, which smooths their spectrum.
     """
-    values = torch.fft.rfft2(under_hann(patches)).movedim(1, -1)
+    values = torch.fft.rfft2(under_hann(patches), s=(SIZE, SIZE)).movedim(1, -1)
     real, imaginary = values.real, values.imag
     return real[..., :, None] * real[..., None, :] + imaginary[..., :, None] * imaginary[..., None, :]
 
