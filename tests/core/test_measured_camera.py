@@ -29,7 +29,12 @@ SIDE, PICTURES = 192, 24
 
 
 def scene(seed: int) -> Tensor:
-    """A picture with the spectrum of natural scenes, and flat places in it: (3, 192, 192) grey levels."""
+    """A picture with the spectrum of natural scenes, its upper third flat: (3, 192, 192) grey levels."""
+    return textured(seed, flat_rows=SIDE // 3)
+
+
+def textured(seed: int, flat_rows: int = 0) -> Tensor:
+    """The same with so many flat rows."""
     draw = torch.Generator().manual_seed(seed)
     radius = torch.hypot(torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)[None])
     white = torch.fft.rfft2(torch.randn(3, SIDE, SIDE, generator=draw))
@@ -37,7 +42,7 @@ def scene(seed: int) -> Tensor:
     texture = 28 * texture / texture.std()
     texture = texture.mean(0, keepdim=True) + 0.3 * (texture - texture.mean(0, keepdim=True))
     flat = torch.rand(1, generator=draw) * 200 + 28
-    texture[:, : SIDE // 3] = 0
+    texture[:, :flat_rows] = 0
     return (texture + flat).clamp(3, 252)
 
 
@@ -122,6 +127,23 @@ def test_the_noise_is_found_at_every_brightness(known: tuple[Known, Measured]) -
     for level, deviation in measured.noise:
         true = (camera.read_noise**2 + camera.gain * level) ** 0.5
         assert deviation == pytest.approx(true, rel=0.15)
+
+
+def test_the_noise_is_found_in_small_flat_places() -> None:
+    """Flat places of 24 pixels in texture, too small for a window of 32."""
+    camera, measurement = Known(blur=(0.7, 0.7), read_noise=3.0), CameraMeasurement(PICTURES, PICTURES)
+
+    def with_small_places(seed: int) -> Tensor:
+        return small_places * scene(seed).mean() + (1 - small_places) * textured(seed)
+
+    places = torch.zeros(SIDE // 48, 48)
+    places[:, :24] = 1
+    small_places = torch.outer(places.flatten(), places.flatten())
+    for number in range(PICTURES):
+        measurement.add_lr(camera.photograph(with_small_places(number), number).clamp(0, 255))
+        measurement.add_content(with_small_places(1000 + number))
+    for _, deviation in measurement.result().noise:
+        assert deviation == pytest.approx(camera.read_noise, rel=0.15)
 
 
 def test_coloured_noise_has_its_colour() -> None:
