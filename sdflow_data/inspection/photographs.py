@@ -29,6 +29,9 @@ from ..system.parallel import in_order
 MOST_MEASURED = 250
 """The most photographs of a set whose pixels are measured."""
 
+_Place = tuple[Path, str]
+"""The path of a file, and its name in the result."""
+
 _HEADERS_PER_TASK = 256
 _WORTH_A_PROCESS = 16
 
@@ -132,7 +135,7 @@ class Survey:
 
 
 def survey(folders: Sequence[Path], most: int = MOST_MEASURED, workers: int | None = None) -> Survey:
-    """Survey the photographs in folders.
+    """Survey the photographs in folders. Their names are paths under the folder; of several, with it.
 
     Args:
         folders: the folders. They are searched to any depth.
@@ -142,26 +145,34 @@ def survey(folders: Sequence[Path], most: int = MOST_MEASURED, workers: int | No
     Raises:
         SDFlowError: a folder has no pictures, or no file can be read.
     """
+
+    def named(folder: Path, path: Path) -> str:
+        return str(path if len(folders) == 1 else folder / path)
+
     searched = [(folder, search(folder)) for folder in folders]
-    found = [(folder, path) for folder, holds in searched for path in holds.pictures]
+    found = [(folder / path, named(folder, path)) for folder, holds in searched for path in holds.pictures]
     chunks = [found[i : i + _HEADERS_PER_TASK] for i in range(0, len(found), _HEADERS_PER_TASK)]
     few = 1 if len(chunks) < 4 else workers  # starting processes would take longer
     parts = in_order(_read_headers, chunks, [len(c) for c in chunks], few, "Reading headers", "files")
-    unreadable = {str(error.path): error.reason for _, holds in searched for error in holds.skipped}
+    unreadable = {
+        named(folder, error.path.relative_to(folder)): error.reason
+        for folder, holds in searched
+        for error in holds.skipped
+    }
     unreadable |= {name: reason for part in parts for name, reason in part.unreadable.items()}
-    usable = [place for place in found if str(place[1]) not in unreadable]
+    usable = [place for place in found if place[1] not in unreadable]
     if not usable:
         name, reason = next(iter(unreadable.items()))
         where = ", ".join(map(str, folders))
         raise SDFlowError(f"{where}: expected photographs, found none that can be read ({name}: {reason})")
-    chosen = sorted(usable, key=lambda place: hashlib.sha256(os.fsencode(place[1].stem)).digest())[:most]
+    chosen = sorted(usable, key=lambda place: hashlib.sha256(os.fsencode(place[0].stem)).digest())[:most]
     few = 1 if len(chosen) < _WORTH_A_PROCESS else workers
     seen = in_order(_measure, chosen, [1] * len(chosen), few, "Measuring photographs", "photographs")
     unreadable |= {name: reason for measured, name, reason in seen if measured is None}
     return Survey(
         folders=tuple(folders),
         files=len(found),
-        bytes=sum((folder / path).stat().st_size for folder, path in found),
+        bytes=sum(path.stat().st_size for path, _ in found),
         sizes=np.array([size for part in parts for size in part.sizes], np.int32).reshape(-1, 2),
         formats=dict(sum((part.formats for part in parts), Counter()).most_common()),
         codecs=dict(sum((part.codecs for part in parts), Counter()).most_common()),
@@ -175,10 +186,9 @@ def survey(folders: Sequence[Path], most: int = MOST_MEASURED, workers: int | No
     )
 
 
-def _read_headers(places: Sequence[tuple[Path, Path]]) -> _Headers:
+def _read_headers(places: Sequence[_Place]) -> _Headers:
     headers = _Headers()
-    for folder, name in places:
-        path = folder / name
+    for path, name in places:
         try:
             with opened(path) as image:
                 orientation = orientation_of(image)
@@ -187,39 +197,39 @@ def _read_headers(places: Sequence[tuple[Path, Path]]) -> _Headers:
                 headers.sizes.append(size if orientation <= 4 else size[::-1])
                 headers.rotated += orientation != 1
         except PictureError as error:
-            headers.unreadable[str(name)] = error.reason
+            headers.unreadable[name] = error.reason
             continue
         try:
             if jpeg := read_jpeg(path):
                 headers.codecs[str(jpeg)] += 1
         except PictureError as error:
-            headers.unusual[str(name)] = error.reason
+            headers.unusual[name] = error.reason
     return headers
 
 
-def _duplicates(places: Sequence[tuple[Path, Path]]) -> dict[str, str]:
+def _duplicates(places: Sequence[_Place]) -> dict[str, str]:
     """Files with the same bytes as an earlier one. Only files of equal length are read."""
-    by_length: dict[int, list[tuple[Path, Path]]] = defaultdict(list)
-    for folder, name in places:
-        by_length[(folder / name).stat().st_size].append((folder, name))
+    by_length: dict[int, list[_Place]] = defaultdict(list)
+    for place in places:
+        by_length[place[0].stat().st_size].append(place)
     first: dict[str, str] = {}
     duplicates = {}
     for same in by_length.values():
-        for folder, name in same if len(same) > 1 else ():
-            digest = sha256_file(folder / name)
+        for path, name in same if len(same) > 1 else ():
+            digest = sha256_file(path)
             if digest in first:
-                duplicates[str(name)] = first[digest]
+                duplicates[name] = first[digest]
             else:
-                first[digest] = str(name)
+                first[digest] = name
     return duplicates
 
 
-def _measure(place: tuple[Path, Path]) -> tuple[Photograph | None, str, str]:
-    folder, name = place
+def _measure(place: _Place) -> tuple[Photograph | None, str, str]:
+    path, name = place
     try:
-        return measure_photograph(folder / name, str(name)), str(name), ""
+        return measure_photograph(path, name), name, ""
     except PictureError as error:
-        return None, str(name), error.reason
+        return None, name, error.reason
 
 
 def same_pictures(first: Sequence[Photograph], second: Sequence[Photograph]) -> Iterator[tuple[str, str]]:

@@ -55,13 +55,32 @@ class GroupCamera:
     codec: Codec
 
 
+@dataclass(frozen=True)
+class FolderCameras:
+    """The cameras of the LR photographs of a training.
+
+    Attributes:
+        cameras: the cameras, the most frequent first.
+        merged: the number of photographs that were merged into other groups, because theirs had fewer than
+            `LEAST_MEMBERS`, or flat areas at a single brightness.
+        measured: the number of measured LR photographs.
+        photographs: the number of LR photographs in the folders.
+        skipped: photographs of both sides that cannot be decoded, with the reasons.
+    """
+
+    cameras: list[GroupCamera]
+    merged: int
+    measured: int
+    photographs: int
+    skipped: dict[Path, str]
+
+
 def measure_cameras(
     hr_folders: Sequence[Path], lr_folders: Sequence[Path], model: SDFlow, seed: int, shown: bool = True
-) -> tuple[list[GroupCamera], int]:
+) -> FolderCameras:
     """Measure the cameras of the LR photographs: one, unless the photographs fall into groups.
 
-    Up to 400 photographs of each side are measured, spread evenly; of large ones, random blocks. Unusable
-    pictures are ignored, because the crops of the training list them.
+    Up to 400 photographs of each side are measured, spread evenly; of large ones, random blocks.
 
     Args:
         hr_folders, lr_folders: the folders. They are searched to any depth.
@@ -70,17 +89,14 @@ def measure_cameras(
         seed: the seed of the blocks.
         shown: whether progress is shown.
 
-    Returns:
-        The cameras, the most frequent first; and the number of photographs that were merged into other
-        groups, because theirs had fewer than `LEAST_MEMBERS`, or flat areas at a single brightness.
-
     Raises:
         ValueError: no photograph of a side is large enough, or no area is flat.
     """
-    lr, hr = (
-        _chosen([folder / path for folder in folders for path in find_pictures(folder)])
+    all_lr, all_hr = (
+        [folder / path for folder in folders for path in find_pictures(folder)]
         for folders in (lr_folders, hr_folders)
     )
+    lr, hr = _chosen(all_lr), _chosen(all_hr)
     whole = CameraMeasurement(len(lr), len(hr))
     cut_lr, cut_hr = _Blocks(len(lr), 1, 1, seed), _Blocks(len(hr), model.scale, model.multiple, seed)
     device = next(model.parameters()).device
@@ -113,7 +129,13 @@ def measure_cameras(
     frame = photograph_frame([photograph for _, photograph in photographs])
     found, merged = _measured_groups(frame, measured, model.config.components)
     codecs = [Codec.of(photographs[row][1].codec for row in group.members) for group, _ in found]
-    return [GroupCamera(group.look, camera, codec) for (group, camera), codec in zip(found, codecs)], merged
+    return FolderCameras(
+        cameras=[GroupCamera(group.look, camera, codec) for (group, camera), codec in zip(found, codecs)],
+        merged=merged,
+        measured=len(photographs),
+        photographs=len(all_lr),
+        skipped=cut_lr.skipped | cut_hr.skipped,
+    )
 
 
 def _measured_groups(
@@ -175,18 +197,23 @@ class _Blocks:
         scale: the ratio of their size to LR size.
         multiple: sides and positions of blocks are multiples of this.
         seed: the seed of the choice of blocks.
+
+    Attributes:
+        skipped: the photographs that could not be decoded, with the reasons.
     """
 
     def __init__(self, photographs: int, scale: int, multiple: int, seed: int) -> None:
         self._side, self._least = _BLOCK * scale, SIZE * scale
         self._multiple, self._seed = multiple, seed
+        self.skipped: dict[Path, str] = {}
         self._share = min(_OF_A_PHOTOGRAPH, max(1, _BLOCKS // max(1, photographs)))
 
     def read(self, path: Path) -> np.ndarray | None:
         """Read a photograph, cropped to multiples; None if it is too small or cannot be decoded."""
         try:
             picture = read_picture(path)
-        except PictureError:
+        except PictureError as error:
+            self.skipped[path] = error.reason
             return None
         height, width = (length - length % self._multiple for length in picture.shape[:2])
         return picture[:height, :width] if min(height, width) >= self._least else None

@@ -9,19 +9,23 @@ import torch
 from sdflow.camera import Camera, Measured, along_rows
 
 from ..models.measured import camera_in_words
-from .camera import GroupCamera
+from .camera import FolderCameras, GroupCamera
 
 _COLOURS = ("brightness", "R - B", "R - 2G + B")
 _INKS = ((30, 30, 30), (200, 60, 30), (40, 130, 60))
 _WIDTH, _HEIGHT, _MARGIN = 420, 300, 48
 
 
-def in_words(cameras: Sequence[GroupCamera], merged: int) -> Iterator[str]:
-    """A description of the cameras, a few lines each; see `measure_cameras` for the arguments."""
+def in_words(found: FolderCameras) -> Iterator[str]:
+    """A description of the cameras, a few lines each."""
+    cameras = found.cameras
+    if found.measured < found.photographs:
+        yield f"{found.measured} of {found.photographs} LR photographs were measured"
     if len(cameras) > 1:
         yield f"The LR photographs are from {len(cameras)} cameras, or from one with as many settings"
-    if merged:
-        yield f"{merged} LR photographs, in groups too small or plain to measure, count to the likeliest"
+    if found.merged:
+        small = f"{found.merged} LR photographs, in groups too small or plain to measure"
+        yield f"{small}, count to the likeliest"
     for number, camera in enumerate(cameras):
         if len(cameras) > 1:
             yield f"Camera {number}: {camera.look}"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,16 +119,16 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
     state, budget = saved or RunState(), settings.budget
     clock = TrainingClock(state.seconds)
     recovery = _Recovery(trainer, folder, state.rollbacks, say)
-    skipped = _SkippedPictures(crops, say)
+    skipped = _SkippedPictures(say)
     say(_announcement(settings, trainer, crops))
     if saved:
         say(f"Going on from step {saved.step}")
-    cameras = _cameras(settings, folder, trainer, say)
+    cameras = _cameras(settings, folder, trainer, skipped, say)
     codecs = [camera.codec for camera in cameras] or [NO_CODEC] * len(trainer.model.shares)
     if not all(codec.lossless for codec in codecs):
         trainer.stored_by = StoredByCodecs(codecs)
     monitor = Monitor(crops, pairs, codecs, say)
-    skipped.report()
+    skipped.report_all(crops)
 
     def save() -> None:
         log.write()
@@ -164,7 +164,7 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
 
     if trainer.skipped:
         say(f"{trainer.skipped} steps were not finite and changed nothing")
-    skipped.report()
+    skipped.report_all(crops)
     if pairs:
         say(f"On {len(pairs)} aligned pairs, grey PSNR at temperature 0: {monitor}")
     return trainer
@@ -202,7 +202,9 @@ def _new_trainer(settings: RunSettings) -> Trainer:
     return trainer
 
 
-def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Say) -> list[ModelCamera]:
+def _cameras(
+    settings: RunSettings, folder: RunFolder, trainer: Trainer, skipped: "_SkippedPictures", say: Say
+) -> list[ModelCamera]:
     """The cameras of the model that a run starts from; a new run measures them and loads them."""
     for earlier in (folder.model, settings.init):
         if earlier is not None and is_checkpoint(earlier):
@@ -212,14 +214,15 @@ def _cameras(settings: RunSettings, folder: RunFolder, trainer: Trainer, say: Sa
     if world()[0] == 0:
         seed = settings.training.seed
         try:
-            measured, merged = measure_cameras(settings.hr, settings.lr, trainer.ema_model, seed)
+            found = measure_cameras(settings.hr, settings.lr, trainer.ema_model, seed)
         except ValueError as error:
             raise SDFlowError(f"the camera cannot be measured: {error}") from error
-        folder.save_camera(draw_cameras(measured))
-        for line in in_words(measured, merged):
+        skipped.report(found.skipped)
+        folder.save_camera(draw_cameras(found.cameras))
+        for line in in_words(found):
             say(line)
-        cameras = [before_codec(camera.measured, camera.codec, seed) for camera in measured]
-        descriptions = [ModelCamera(camera.look, camera.codec) for camera in measured]
+        cameras = [before_codec(camera.measured, camera.codec, seed) for camera in found.cameras]
+        descriptions = [ModelCamera(camera.look, camera.codec) for camera in found.cameras]
     (cameras, descriptions), *_ = all_gather_object((cameras, descriptions))
     trainer.load_cameras(cameras, [camera.look.share for camera in descriptions])
     return descriptions
@@ -317,16 +320,21 @@ def _summary(metrics: dict[str, float], skipped: int, validated: str) -> str:
 class _SkippedPictures:
     """Reports unusable pictures, each once. Some are found only when they are read."""
 
-    def __init__(self, crops: UnpairedCrops, say: Say) -> None:
-        self._crops, self._say = crops, say
+    def __init__(self, say: Say) -> None:
+        self._say = say
         self._reported: set[Path] = set()
 
-    def report(self) -> None:
-        """Report new ones. Every process must call it."""
-        for path, reason in (item for skipped in all_gather_object(self._crops.skipped) for item in skipped):
+    def report(self, skipped: Mapping[Path, str]) -> None:
+        """Report new ones of this process."""
+        for path, reason in skipped.items():
             if path not in self._reported:
                 self._reported.add(path)
                 self._say(f"Skipped {path}: {reason}")
+
+    def report_all(self, crops: UnpairedCrops) -> None:
+        """Report new ones of all processes. Every process must call it."""
+        for skipped in all_gather_object(crops.skipped):
+            self.report(dict(skipped))
 
 
 def _say_nothing(text: str) -> None:

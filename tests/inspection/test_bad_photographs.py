@@ -100,6 +100,24 @@ def test_training_skips_what_cannot_be_read_and_names_it(folder: Path, tmp_path:
     assert {path.name for path, _ in crops.skipped} == set(NOT_READ)
 
 
+def test_files_of_two_folders_with_one_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    PICTURE.save(tmp_path / "truncated.jpg")
+    sound, damaged = tmp_path / "truncated.jpg", folder / "truncated.jpg"
+    found = survey([tmp_path, folder], workers=1)
+    assert str(damaged) in found.unreadable and str(sound) not in found.unreadable
+    assert str(sound) in [photo.name for photo in found.measured]
+    assert len(found.measured) == len(READ) + 1 and len(found.unreadable) == len(NOT_READ)
+
+
+def test_a_link_in_a_circle_is_named_as_its_folder_names_it(tmp_path: Path) -> None:
+    PICTURE.save(tmp_path / "sound.jpg")
+    (tmp_path / "circle.jpg").symlink_to("circle.jpg")
+    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert survey([tmp_path], workers=1).unreadable == {
+        "circle.jpg": "cannot be read: Too many levels of symbolic links"
+    }
+
+
 def test_a_folder_of_one_photograph_is_one_camera(tmp_path: Path) -> None:
     PICTURE.save(tmp_path / "alone.jpg")
     found = survey([tmp_path], workers=1)

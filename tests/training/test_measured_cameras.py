@@ -24,7 +24,7 @@ from sdflow_data.models.measured import in_words as words_of_model
 from sdflow_data.models.measured import load_cameras
 from sdflow_data.models.simulated_camera import SimulatedCamera
 from sdflow_data.training.before_codec import before_codec
-from sdflow_data.training.camera import GroupCamera, measure_cameras
+from sdflow_data.training.camera import FolderCameras, GroupCamera, measure_cameras
 from sdflow_data.training.camera_sheet import draw_cameras, in_words
 from sdflow_data.training.presets import preset_architecture
 
@@ -75,9 +75,9 @@ def measured(hr: Path, model: SDFlow, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("several")
     for name, count in COUNTS.items():
         photograph(folder, name, range(count))
-    cameras, joined = measure_cameras([hr], [folder], model, seed=0, shown=False)
-    assert len(cameras) == 3 and joined == 0
-    return cameras
+    found = measure_cameras([hr], [folder], model, seed=0, shown=False)
+    assert (len(found.cameras), found.merged, found.measured, found.photographs) == (3, 0, 20, 20)
+    return found.cameras
 
 
 def test_shares_and_codecs_are_those_of_the_folder(measured: list[GroupCamera]) -> None:
@@ -123,9 +123,10 @@ def test_a_folder_is_like_the_camera_that_took_it(
 
 
 def test_every_camera_is_told_and_drawn(measured: list[GroupCamera]) -> None:
-    lines = list(in_words(measured, 2))
-    assert sum(line.startswith("Camera ") for line in lines) == 3
-    assert lines[1].startswith("2 LR photographs")
+    found = FolderCameras(measured, merged=2, measured=20, photographs=500, skipped={})
+    sampled, count, merged, *lines = in_words(found)
+    assert sampled.startswith("20 of 500 LR photographs") and merged.startswith("2 LR photographs")
+    assert "3 cameras" in count and sum(line.startswith("Camera ") for line in lines) == 3
     assert draw_cameras(measured).shape[0] == 3 * draw_cameras(measured[:1]).shape[0] + 3 * 24
 
 
@@ -137,7 +138,7 @@ def test_a_checkpoint_tells_its_cameras_as_the_training_told_them(
     shares = [camera.look.share for camera in measured]
     model.degradation_flow.camera.load([camera.measured.camera for camera in measured], shares)
     save(tmp_path / "model", measured, model)
-    told = list(in_words(measured, 0))[1:]
+    told = list(in_words(FolderCameras(measured, 0, 20, 20, {})))[1:]
     found = list(words_of_model(load_cameras(tmp_path / "model")))
     assert len(found) == len(told)
     for one, other in zip(told, found):
@@ -151,12 +152,17 @@ def noise_in(line: str) -> float:
     return float(np.median([float(deviation) for deviation in re.findall(r"(\S+) at \d", line)]))
 
 
-def test_too_few_photographs_of_a_camera_join_another(hr: Path, model: SDFlow, tmp_path: Path) -> None:
+def test_too_few_photographs_of_a_camera_join_another_and_damaged_ones_are_named(
+    hr: Path, model: SDFlow, tmp_path: Path
+) -> None:
     photograph(tmp_path, "sharp", range(8))
     photograph(tmp_path, "noisy", range(8, 10))
-    cameras, joined = measure_cameras([hr], [tmp_path], model, seed=0, shown=False)
-    assert (len(cameras), joined) == (1, 2)
-    assert cameras[0].look.share == 1
+    whole = (tmp_path / "sharp0.png").read_bytes()
+    (tmp_path / "damaged.png").write_bytes(whole[: len(whole) // 2])
+    found = measure_cameras([hr], [tmp_path], model, seed=0, shown=False)
+    assert (len(found.cameras), found.merged) == (1, 2)
+    assert found.cameras[0].look.share == 1
+    assert list(found.skipped) == [tmp_path / "damaged.png"] and found.measured == 10
 
 
 def fine_texture(number: int) -> np.ndarray:
@@ -177,8 +183,8 @@ def test_scenes_of_other_texture_are_no_other_camera(hr: Path, model: SDFlow, tm
         (tmp_path / f"scene{number}.png").write_bytes(encode_png(of_scene))
         (tmp_path / f"texture{number}.png").write_bytes(encode_png(camera(fine_texture(number), 99 + number)))
     assert len(survey([tmp_path], workers=1).cameras) > 1  # by blur and noise of each photograph alone
-    cameras, _ = measure_cameras([hr], [tmp_path], model, seed=0, shown=False)
-    assert len(cameras) == 1
+    found = measure_cameras([hr], [tmp_path], model, seed=0, shown=False)
+    assert len(found.cameras) == 1
 
 
 @pytest.mark.parametrize("name", ["city100", "city100_native"])
@@ -186,5 +192,5 @@ def test_the_photographs_of_one_real_camera_stay_together(
     name: str, hr: Path, model: SDFlow, shared_path: Callable[[str], Path]
 ) -> None:
     folder = shared_path(f"data/{name}/val_lr")
-    cameras, _ = measure_cameras([hr], [folder], model, seed=0, shown=False)
-    assert len(cameras) == 1
+    found = measure_cameras([hr], [folder], model, seed=0, shown=False)
+    assert len(found.cameras) == 1
