@@ -3,8 +3,11 @@
 import importlib
 import io
 import os
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -47,9 +50,16 @@ _GIVEN_BY = {
 }
 """Arguments of the library whose parameter in the command has another name."""
 
+_INTERRUPTED, _TERMINATED = 130, 143
+"""Exit codes: 128 and the number of the signal."""
+
 _OUT_OF_MEMORY = (
     "the memory is full; fewer --workers or a smaller --tile, --batch-size or --patch-size need less"
 )
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as the schedulers of clusters and containers send it before they kill."""
 
 
 class _LazyGroup(click.Group):
@@ -78,7 +88,10 @@ def program(debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program and exit with 0 (success), 1 (failure), 2 (wrong call) or 130 (interrupted)."""
+    """Run the program.
+
+    It exits with 0 (success), 1 (failure), 2 (wrong call), 130 (interrupted) or 143 (terminated).
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -86,7 +99,29 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in arguments  # works before and after the command's name
     arguments = [a for a in arguments if a != "--debug"]
-    sys.exit(_run(arguments, debug))
+    with _raising_on_termination():
+        sys.exit(_run(arguments, debug))
+
+
+@contextmanager
+def _raising_on_termination() -> Iterator[None]:
+    """SIGTERM raises `_Terminated` in this process, and ends forks of it as usual."""
+    process = os.getpid()
+
+    def terminate(number: int, frame: object) -> None:
+        if os.getpid() != process:
+            os._exit(_TERMINATED)
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not in the main thread, where there are no handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _open_closed_streams() -> None:
@@ -107,9 +142,9 @@ def _run(arguments: list[str], debug: bool) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        hint = _ON_INTERRUPTION.get(arguments[0], "") if arguments else ""
-        click.echo(f"Interrupted. {hint}".rstrip(), err=True)
-        return 130
+        return _stopped("Interrupted.", arguments, _INTERRUPTED)
+    except _Terminated:
+        return _stopped("Terminated.", arguments, _TERMINATED)
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -123,6 +158,12 @@ def _run(arguments: list[str], debug: bool) -> int:
                 err=True,
             )
         return 1
+
+
+def _stopped(what: str, arguments: list[str], code: int) -> int:
+    hint = _ON_INTERRUPTION.get(arguments[0], "") if arguments else ""
+    click.echo(f"{what} {hint}".rstrip(), err=True)
+    return code
 
 
 def _is_users(error: Exception) -> bool:

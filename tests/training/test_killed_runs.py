@@ -118,6 +118,17 @@ def test_an_interrupted_run_ends_in_seconds_with_one_line_and_whole_shards(hr: P
     assert not (tmp_path / "out" / "dataset.json").exists()
 
 
+def test_a_terminated_run_says_how_to_go_on(hr: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    run = start(hr, tmp_path / "out")
+    wait_for_shards(tmp_path / "out", 3, lambda: run.poll() is None)
+    run.terminate()
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 143
+    assert errors.splitlines()[-1].startswith("Terminated. Finished work is kept")
+    make(hr, tmp_path / "out", MANY)
+    assert files_of(tmp_path / "out") == expected
+
+
 def test_calls_at_the_same_time_share_the_shards_of_a_dataset(
     hr: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
