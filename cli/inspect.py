@@ -137,12 +137,13 @@ def _keep_inputs(outputs: list[Path], inputs: list[Path]) -> None:
     from sdflow_data.dataset.plan import PLAN
     from sdflow_data.dataset.provenance import DESCRIPTION
     from sdflow_data.images.formats import read_suffixes
+    from sdflow_data.system.folders import resolved
 
     own = {INFO, MANIFEST, FAILURES, PLAN, DESCRIPTION}
     for output in (each for each in outputs if each.exists()):
         is_own = output.name in own or output.suffix.lower() in (".h5", *read_suffixes())
         for folder in inputs:
-            if is_own and output.resolve().is_relative_to(folder.resolve()):
+            if is_own and resolved(output).is_relative_to(resolved(folder)):
                 raise SDFlowError(f"{output}: expected a new file, found one of the input {folder}")
 
 

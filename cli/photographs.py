@@ -16,11 +16,25 @@ _MEASURED_BEFORE_TRAINING = 40
 
 
 def holds_photographs(folder: Path) -> bool:
-    """Whether a folder contains pictures, at any depth, and is not a dataset."""
-    from sdflow_data.dataset.manifest import INFO
-    from sdflow_data.images.finding import has_pictures
+    """Whether a folder contains pictures, at any depth, and is not a dataset, whole or begun.
 
-    return not (folder / INFO).exists() and has_pictures(folder)
+    Raises:
+        SDFlowError: it is neither.
+    """
+    from sdflow.errors import SDFlowError
+    from sdflow_data.dataset.manifest import INFO
+    from sdflow_data.dataset.plan import PLAN
+    from sdflow_data.images.finding import first_picture
+
+    if (folder / INFO).exists() or (folder / PLAN).exists():
+        return False
+    first = first_picture(folder)
+    if not isinstance(first, Path):
+        others = f"; {first}" if first else ""
+        raise SDFlowError(
+            f"{folder}: expected a dataset or photographs, found no {INFO} and no picture in it{others}"
+        )
+    return True
 
 
 def inspect_photographs(

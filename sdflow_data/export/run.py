@@ -16,7 +16,7 @@ from ..dataset.layout import Layout
 from ..dataset.manifest import INFO, Dataset, Patch
 from ..dataset.provenance import DESCRIPTION, UNSAID, Provenance
 from ..dataset.shards import Sizes
-from ..system.folders import check_outside
+from ..system.folders import check_outside, resolved
 from ..system.lock import OutputLock
 from ..system.processes import in_processes
 from ..system.progress import progress
@@ -147,7 +147,7 @@ def _layout(
     dataset: Dataset, out: Path, request: ExportRequest, format: str, samples: dict[str, int]
 ) -> Layout:
     return Layout(
-        root=str(out.resolve()) if request.root is None else request.root,
+        root=str(resolved(out)) if request.root is None else request.root,
         format=format,
         patch_size=dataset.info["patch_size"],
         scale=dataset.info["scale"],

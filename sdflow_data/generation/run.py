@@ -24,7 +24,7 @@ from ..models.degraders import Degrader, component_weights, load_degrader
 from ..models.registry import HAND_MADE, anywhere
 from ..statistics import CHEAP_COLUMNS
 from ..system.devices import choose_device, choose_precision
-from ..system.folders import check_outside
+from ..system.folders import check_outside, resolved
 from ..system.lock import OutputLock
 from ..system.progress import progress
 from .engines import Engine
@@ -99,7 +99,7 @@ class GenerationRequest:
             )
         codec = self._codec_name(degrader)
         return Recipe(
-            model=Path(self.model).resolve().name,
+            model=resolved(Path(self.model)).name,
             model_hash=degrader.fingerprint,
             grid=PatchGrid(
                 scale=degrader.scale,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdflow.errors import SDFlowError
 
-from ..system.folders import is_junk
+from ..system.folders import is_junk, resolved
 from ..system.names import folded
 from .formats import read_suffixes, unread_suffix
 from .picture import PictureError
@@ -65,14 +65,22 @@ def find_pictures(folder: Path) -> list[Path]:
     return search(folder).pictures
 
 
-def has_pictures(folder: Path) -> bool:
-    """Whether a folder contains pictures at any depth. The search stops at the first."""
-    return any(isinstance(item, Path) for item in _walk(folder, frozenset(), is_root=True))
+def first_picture(folder: Path) -> Path | PictureError | None:
+    """The first picture that is found in a folder, at any depth.
+
+    Without pictures, the first file that is skipped; None if there is none either.
+    """
+    skipped = None
+    for item in _walk(folder, frozenset(), is_root=True):
+        if isinstance(item, Path):
+            return item
+        skipped = skipped or item
+    return skipped
 
 
 def _walk(folder: Path, above: frozenset[Path], is_root: bool = False) -> Iterator[Path | PictureError]:
     try:
-        real = folder.resolve()
+        real = resolved(folder)
         if real in above:  # a link back up
             return
         entries = list(folder.iterdir())

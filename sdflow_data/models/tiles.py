@@ -27,7 +27,7 @@ from ..images.picture import PictureError
 from ..images.reading import read_picture
 from ..images.writing import writing_png
 from ..system import names
-from ..system.folders import check_outside, folds_case
+from ..system.folders import check_outside, folds_case, resolved
 from .degraders import MAX_DRAWS, Degrader, draw_codec
 from .upscaler import SDFlowUpscaler
 
@@ -163,7 +163,7 @@ def plan_pictures(source: Path, output: Path, variants: int = 1) -> list[Job]:
         pairs = [(source, output / f"{source.stem}.png")]
     jobs = [_job(path, _variant_names(target, variants)) for path, target in pairs]
     for job in jobs:
-        if any(target.resolve() == job.source.resolve() for target in job.targets):
+        if any(resolved(target) == resolved(job.source) for target in job.targets):
             raise SDFlowError(f"{job.targets[0]}: expected an output that is not the input itself")
     return _apart(jobs, folds_case(output)) + skipped
 

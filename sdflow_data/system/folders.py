@@ -1,5 +1,6 @@
 """Checks of input and output folders, and names that are ignored in them."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in _JUNK
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path without links. Links in a circle stay (`Path.resolve` refuses some)."""
+    return Path(os.path.realpath(path))
+
+
 def check_outside(output: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output that is an input or is inside one. It would be an input of the next call.
 
@@ -27,7 +33,7 @@ def check_outside(output: Path, inputs: Iterable[Path]) -> None:
         SDFlowError: names both.
     """
     for folder in inputs:
-        if output.resolve().is_relative_to(folder.resolve()):
+        if resolved(output).is_relative_to(resolved(folder)):
             raise SDFlowError(f"{output}: expected an output outside of the input {folder}, found it inside")
 
 
@@ -46,11 +52,11 @@ def refuse_links_out(folder: Path) -> None:
     Raises:
         SDFlowError: names the first such link.
     """
-    inside = folder.resolve()
+    inside = resolved(folder)
     shards = folder / "shards"
     folders = [each for each in (folder, shards) if each.is_dir()]
     for path in (path for each in folders for path in each.iterdir()):
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+        if path.is_symlink() and not resolved(path).is_relative_to(inside):
             raise SDFlowError(f"{path}: expected a file of the dataset, found a link that leads out of it")
 
 
@@ -62,7 +68,7 @@ def check_apart(hr: Iterable[Path], lr: Iterable[Path]) -> None:
     """
     for first in hr:
         for second in lr:
-            one, other = first.resolve(), second.resolve()
+            one, other = resolved(first), resolved(second)
             if one.is_relative_to(other) or other.is_relative_to(one):
                 found = "one and the same" if one == other else "one inside the other"
                 raise SDFlowError(f"{first}, {second}: expected separate HR and LR folders, found {found}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sdflow.camera import SIZE, CameraMeasurement, Measured
+from sdflow.errors import SDFlowError
 from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
 from sdflow.resample import to_levels, to_unit
@@ -65,7 +66,7 @@ class FolderCameras:
             `LEAST_MEMBERS`, or flat areas at a single brightness.
         measured: the number of measured LR photographs.
         photographs: the number of LR photographs in the folders.
-        skipped: photographs of both sides that cannot be decoded, with the reasons.
+        skipped: photographs of both sides that could not be measured, with the reasons.
     """
 
     cameras: list[GroupCamera]
@@ -90,7 +91,7 @@ def measure_cameras(
         shown: whether progress is shown.
 
     Raises:
-        ValueError: no photograph of a side is large enough, or no area is flat.
+        SDFlowError: no photograph of a side can be decoded and is large enough.
     """
     all_lr, all_hr = (
         [folder / path for folder in folders for path in find_pictures(folder)]
@@ -115,6 +116,9 @@ def measure_cameras(
                         content = model.encode_hr(to_unit(block[None]).to(device))
                     whole.add_content(to_levels(content[0]).cpu(), number)
             bar.update(1)
+
+    for side, paths, cut in (("LR", lr, cut_lr), ("HR", hr, cut_hr)):
+        cut.require_one(side, paths)
 
     def measured(members: np.ndarray) -> Measured:
         if len(members) == len(photographs):
@@ -199,7 +203,7 @@ class _Blocks:
         seed: the seed of the choice of blocks.
 
     Attributes:
-        skipped: the photographs that could not be decoded, with the reasons.
+        skipped: the photographs that could not be decoded or are too small, with the reasons.
     """
 
     def __init__(self, photographs: int, scale: int, multiple: int, seed: int) -> None:
@@ -216,7 +220,19 @@ class _Blocks:
             self.skipped[path] = error.reason
             return None
         height, width = (length - length % self._multiple for length in picture.shape[:2])
-        return picture[:height, :width] if min(height, width) >= self._least else None
+        if min(height, width) < self._least:
+            least = f"expected at least {self._least}x{self._least} pixels to measure the camera"
+            self.skipped[path] = f"{least}, found {picture.shape[1]}x{picture.shape[0]}"
+            return None
+        return picture[:height, :width]
+
+    def require_one(self, side: str, paths: Sequence[Path]) -> None:
+        """Raise SDFlowError if none of the photographs of a side was of use."""
+        if all(path in self.skipped for path in paths):
+            raise SDFlowError(
+                f"the camera cannot be measured: expected {side} photographs, found none of use among "
+                f"{len(paths)} (the first, {paths[0]}: {self.skipped[paths[0]]})"
+            )
 
     def of(self, picture: np.ndarray, number: int) -> Iterator[Tensor]:
         """Blocks (3, h, w) uint8 of a photograph, by its number."""

@@ -213,10 +213,7 @@ def _cameras(
     cameras: list[Camera] = []
     if world()[0] == 0:
         seed = settings.training.seed
-        try:
-            found = measure_cameras(settings.hr, settings.lr, trainer.ema_model, seed)
-        except ValueError as error:
-            raise SDFlowError(f"the camera cannot be measured: {error}") from error
+        found = measure_cameras(settings.hr, settings.lr, trainer.ema_model, seed)
         skipped.report(found.skipped)
         folder.save_camera(draw_cameras(found.cameras))
         for line in in_words(found):

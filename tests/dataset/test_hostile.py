@@ -108,6 +108,12 @@ def test_no_link_leads_out(dataset: Path, name: str, tmp_path: Path) -> None:
         read_dataset(dataset)
 
 
+def test_links_in_a_circle_lead_nowhere(dataset: Path) -> None:
+    (dataset / "a").symlink_to("b")
+    (dataset / "b").symlink_to("a")
+    assert read_dataset(dataset).folder == dataset
+
+
 def test_a_link_inside_is_followed(dataset: Path) -> None:
     (dataset / "failures.csv").rename(dataset / "listed.csv")
     (dataset / "failures.csv").symlink_to(dataset / "listed.csv")

@@ -197,6 +197,17 @@ def test_a_folder_that_is_no_dataset_is_refused_in_one_line(tmp_path: Path) -> N
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("names", [["a.gif"], ["a.jpg"], ["a", "b"]])
+def test_a_folder_without_a_picture_is_refused_with_the_first_file_that_is_none(
+    names: list[str], tmp_path: Path
+) -> None:
+    for name, other in zip(names, [*names[1:], names[0]]):  # links in a circle
+        (tmp_path / name).symlink_to(other)
+    (told,) = call("inspect", tmp_path).stderr.splitlines()
+    assert "no picture in it" in told and "(a bug" not in told
+    assert (str(tmp_path / "a.") in told) == (names != ["a", "b"])
+
+
 @pytest.mark.parametrize("size", [4, 8, 16])
 def test_patches_of_a_few_pixels_are_measured_without_a_warning(size: int, tmp_path: Path) -> None:
     dataset = pairs.write_dataset(tmp_path / "pairs", patch_size=size)

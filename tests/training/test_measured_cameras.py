@@ -14,6 +14,7 @@ from PIL import Image
 
 from sdflow.camera import transfer
 from sdflow.checkpoint import save_checkpoint
+from sdflow.errors import SDFlowError
 from sdflow.model import SDFlow
 from sdflow.resample import quantise, to_levels
 from sdflow_data.images.writing import encode_png
@@ -163,6 +164,19 @@ def test_too_few_photographs_of_a_camera_join_another_and_damaged_ones_are_named
     assert (len(found.cameras), found.merged) == (1, 2)
     assert found.cameras[0].look.share == 1
     assert list(found.skipped) == [tmp_path / "damaged.png"] and found.measured == 10
+
+
+def test_a_side_without_a_photograph_of_use_is_refused_with_the_reason(
+    hr: Path, model: SDFlow, tmp_path: Path
+) -> None:
+    Image.new("RGB", (500, 20)).save(tmp_path / "0.png")
+    (tmp_path / "1.png").write_bytes((hr / "40.png").read_bytes()[:999])
+    with pytest.raises(
+        SDFlowError, match=r"LR photographs, found none of use among 2 .*32x32 .* found 500x20"
+    ):
+        measure_cameras([hr], [tmp_path], model, seed=0, shown=False)
+    with pytest.raises(SDFlowError, match=r"HR photographs, found none of use among 2 .*64x64"):
+        measure_cameras([tmp_path], [hr], model, seed=0, shown=False)
 
 
 def fine_texture(number: int) -> np.ndarray:
