@@ -258,8 +258,8 @@ def _by_statistic(found: SingleStatistic) -> Measure:
     side = "more" if found.more else "less"
     return Measure(
         f"the best single statistic, {found.name}, distinguishes samples from photographs with AUC "
-        f"{found.auc:.2f} (other photographs: {found.floor:.2f}); samples have {side} "
-        f"({STATISTICS[found.name].description})",
+        f"{found.auc:.2f} (other photographs: {found.floor:.2f}); samples have {side} of this: "
+        f"{STATISTICS[found.name].description}",
         *_auc_score(found.auc, found.floor),
     )
 
@@ -284,9 +284,7 @@ def _random(samples: pd.DataFrame, bicubic: pd.DataFrame, real: pd.DataFrame | N
         f"{noise:.1f} levels of noise"
     )
     if noise < LEAST_NOISE:
-        return Verdict(
-            "random?", (Measure(f"{text}, hardly any", f"required from {LEAST_NOISE:g} level on", 100.0),)
-        )
+        return Verdict("random?", (Measure(text, f"required from {LEAST_NOISE:g} level of noise on", 100.0),))
     threshold = f"at least {LEAST_RANDOM_SHARE:.0%} of that noise"
     share = Measure(text, threshold, _at_least(spread / noise, LEAST_RANDOM_SHARE))
     return Verdict("random?", (share,))
