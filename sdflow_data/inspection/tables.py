@@ -13,12 +13,12 @@ def text_table(table: pd.DataFrame, with_real: bool) -> str:
     columns = _COMPARED if with_real else _PLAIN
     rows = [("statistic", "unit", *columns)]
     for name, row in table.iterrows():
-        rows.append((str(name), row["unit"], *(_cell(row, column) for column in columns)))
+        rows.append((str(name), row["unit"], *(cell(row, column) for column in columns)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths))
+            text.ljust(width) if i < 2 else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths))
         ).rstrip()
         for row in rows
     ]
@@ -33,7 +33,8 @@ def number(value: float) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no "-0.00"
 
 
-def _cell(row: pd.Series, column: str) -> str:
+def cell(row: pd.Series, column: str) -> str:
+    """A number of a row of `compare`, or "interval": that of its distance; a dash for NaN."""
     if column != "interval":
         return number(row[column])
     low, high = row["low"], row["high"]

@@ -10,7 +10,7 @@ from ...statistics.distances import squared_distances
 from ...statistics.frames import bicubic_patches
 from ..inspection import Inspection
 from ..tables import number
-from .markup import scrolled
+from .markup import data_table
 from .plots import picture
 
 _ROWS, _VARIANTS, _NEAREST = 4, 4, 2
@@ -112,6 +112,7 @@ def components(inspection: Inspection) -> str:
         *(["weight"] if weights else []),
         "noise (levels)",
         "sharpness (1/pixel)",
+        "the same patches, grey where not drawn",
     )
     rows = []
     for component in counts.index[:_MOST_COMPONENTS]:
@@ -134,13 +135,7 @@ def components(inspection: Inspection) -> str:
             + f'<td><button type="button" class="zoomable" title="component {component}">'
             f'<img class="strip pixels" src="{strip}" alt="component {component}"></button></td></tr>'
         )
-    head = "".join(
-        f"<th scope='col'>{head}</th>" for head in (*heads, "the same patches, grey where not drawn")
-    )
-    return scrolled(
-        "Mixture components",
-        f'<table class="components"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
-    )
+    return data_table("Mixture components", heads, "".join(rows), kind="components")
 
 
 def _shared_patches(manifest: pd.DataFrame) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Parts that the pages share: the frame of a page, tables, lines with a dot."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
@@ -35,8 +35,19 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def scrolled(label: str, table: str) -> str:
-    """A table that scrolls sideways if it is too wide, also by keyboard. The script shows the hint then."""
+def data_table(label: str, heads: Sequence[str], rows: str, more: str = "", kind: str = "") -> str:
+    """A table that scrolls sideways if it is too wide, also by keyboard. The script shows the hint then.
+
+    Args:
+        label: what the table shows, for screen readers.
+        heads: the heads of the columns, plain text.
+        rows: the rows as HTML.
+        more: further rows, hidden until the script shows them.
+        kind: the class of the table.
+    """
+    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in heads)
+    bodies = f"<tbody>{rows}</tbody>" + (f'<tbody class="more" hidden>{more}</tbody>' if more else "")
+    table = f'<table class="{kind}"><thead><tr>{head}</tr></thead>{bodies}</table>'
     return (
         '<p class="hint note" hidden>The table continues to the right.</p>'
         f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">{table}</div>'

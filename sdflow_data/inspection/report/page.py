@@ -1,5 +1,6 @@
 """The report of a dataset as an HTML page: verdicts, statistics, pictures, provenance."""
 
+import math
 from html import escape
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
@@ -11,10 +12,10 @@ from ...models.cameras import ModelCamera
 from ...statistics import STATISTICS
 from ..classifier import Classification
 from ..inspection import Inspection
-from ..tables import number
+from ..tables import cell, number
 from ..verdicts import MOST_POSITION, Measure, Verdict
 from . import gallery, plots
-from .markup import mood, properties, scrolled, track, whole_page
+from .markup import data_table, mood, properties, track, whole_page
 
 
 def report_html(inspection: Inspection) -> str:
@@ -126,18 +127,12 @@ def _single_statistics(inspection: Inspection) -> str:
             f"<td>{found.auc:.2f}</td><td>{found.floor:.2f}</td>"
             f"<td>{track(2 * found.auc - 1, 'from 0.5 to 1', found.excess <= 1)}</td></tr>"
         )
-    table = scrolled(
-        "Single statistics",
-        "<table><thead><tr><th scope='col'>statistic</th><th scope='col'>samples have</th>"
-        "<th scope='col'>AUC</th><th scope='col'>real from real</th>"
-        "<th scope='col'>0.5 to 1</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table>",
-    )
+    heads = ("statistic", "samples have", "AUC", "real from real", "0.5 to 1")
     return f"""
   <p class="note">The area under the ROC curve (AUC) is 0.5 if samples cannot be distinguished from
   photographs, and 1 if they always can. Real from real: 95 % of other sets of photographs stay below this
   AUC.</p>
-  {table}{_parts(inspection.classified)}"""
+  {data_table("Single statistics", heads, rows)}{_parts(inspection.classified)}"""
 
 
 def _parts(classified: Classification | None) -> str:
@@ -154,15 +149,13 @@ def _parts(classified: Classification | None) -> str:
         if classified.at_the_bound
         else ""
     )
-    table = "<table><thead><tr><th scope='col'>band of the samples</th><th scope='col'>AUC</th>"
-    table += f"<th scope='col'>0.5 to 1</th></tr></thead><tbody>{rows}</tbody></table>"
     return f"""
   <h3>The classifier</h3>
   <p class="note">One network for each of {effort.splits} splits by photograph, of at most {effort.steps:,}
   steps each; {classified.seconds:.0f} seconds in all. They distinguish the dataset with AUC
   {classified.generated.mean:.2f} ({classified.generated.low:.2f} to {classified.generated.high:.2f}).{bound}
   The table compares photographs with one band of a sample with photographs with this band of another
-  photograph.</p> {scrolled("Bands", table)}"""
+  photograph.</p> {data_table("Bands", ("band of the samples", "AUC", "0.5 to 1"), rows)}"""
 
 
 def _name(statistic: str) -> str:
@@ -199,39 +192,38 @@ def _statistics(inspection: Inspection) -> str:
 def _table(title: str, table: pd.DataFrame, compared: bool) -> str:
     heads = ["statistic", "unit", "generated", *(["real"] if compared else []), "bicubic"]
     heads += ["distance", "90 % interval", "floor", "ceiling", "floor to ceiling"] if compared else []
-    head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
     short = [STATISTICS[str(name)].headline for name in table.index]
     rows, more = (
         "".join(_row(str(name), row, compared) for name, row in table[chosen].iterrows())
         for chosen in (np.array(short, bool), ~np.array(short, bool))
     )
-    return f"<h3>{title}</h3>" + scrolled(
-        title,
-        f'<table class="statistics"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
-        f'<tbody class="more" hidden>{more}</tbody></table>',
-    )
+    return f"<h3>{title}</h3>" + data_table(title, heads, rows, more, "statistics")
 
 
 def _row(name: str, row: pd.Series, compared: bool) -> str:
     cells = [row["generated"], *([row["real"]] if compared else []), row["bicubic"]]
     text = "".join(f"<td>{number(value)}</td>" for value in cells)
     if compared:
-        low, high = number(row["low"]), number(row["high"])
-        interval = "—" if low == "—" else f"{low} to {high}"
-        text += f"<td>{number(row['distance'])}</td><td>{interval}</td>"
-        text += f"<td>{number(row['floor'])}</td><td>{number(row['ceiling'])}</td>"
-        position = row["position"]
-        if position == position:
-            shown = track(position, "of the way", position <= MOST_POSITION)
-        else:
-            beyond = row["low"] > max(row["floor"], row["ceiling"])
-            shown = "<strong class='bad'>beyond both</strong>" if beyond else "cannot be told"
-        text += f"<td>{shown}</td>"
+        text += _distances(row)
     return (
         f'<tr data-statistic="{name}"><th scope="row">'
         f'<button type="button" aria-pressed="false">{name.replace("_", "_<wbr>")}</button> '
         f"<small>{escape(row['description'])}</small></th><td>{escape(row['unit'])}</td>{text}</tr>"
     )
+
+
+def _distances(row: pd.Series) -> str:
+    """The cells of the distance to the photographs, from its value to its position."""
+    shown = [cell(row, column) for column in ("distance", "interval", "floor", "ceiling")]
+    return "".join(f"<td>{text}</td>" for text in (*shown, _position(row)))
+
+
+def _position(row: pd.Series) -> str:
+    position = row["position"]
+    if not math.isnan(position):
+        return track(position, "of the way", position <= MOST_POSITION)
+    beyond = row["low"] > max(row["floor"], row["ceiling"])
+    return "<strong class='bad'>beyond both</strong>" if beyond else "cannot be told"
 
 
 def _noise_measures(inspection: Inspection) -> str:
@@ -242,12 +234,10 @@ def _noise_measures(inspection: Inspection) -> str:
         f"<td>{escape(found.unit)}</td><td>{escape(found.definition)}</td></tr>"
         for found in inspection.noise
     )
-    heads = "".join(f"<th scope='col'>{head}</th>" for head in ("measure", "value", "unit", "definition"))
-    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     return f"""
   <p class="note">Samples against the real LR of the same HR patches. Noise is LR minus bicubic LR, as a
   fraction of the range, so blur counts as noise on both sides.</p>
-  {scrolled("Noise measures", table)}"""
+  {data_table("Noise measures", ("measure", "value", "unit", "definition"), rows)}"""
 
 
 def _figures(inspection: Inspection) -> str:
