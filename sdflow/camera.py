@@ -2,11 +2,12 @@
 
 The model is stationary and Gaussian in opponent colours o (brightness, R - B, R - 2G + B, orthonormal):
 
-    x_o = K_o * c'_o + g_o(brightness) (N * e)_o,    e ~ N(0, I)
+    x_o = K_o * c'_o + X_o * c'_1 + g_o(brightness) (N * e)_o,    e ~ N(0, I)
 
-with c' the content (the HR picture at LR size), K_o a zero-phase response, N a root of the noise's 3 x 3
-cross-spectrum, and g_o its deviation at a brightness. Nothing is paired: the two sets of photographs show
-other scenes, but scenes are alike on average. With S the mean power spectra of photographs and contents,
+with c' the content (the HR picture at LR size), K_o a zero-phase response, X_o what detail of brightness adds
+to the colours (X_1 = 0), N a root of the noise's 3 x 3 cross-spectrum, and g_o its deviation at a brightness.
+Nothing is paired: the two sets of photographs show other scenes, but scenes are alike on average. With S the
+mean power spectra of photographs and contents,
 
     |K_o(f)|^2 = (S_x,o(f) - noise(f)) / S_c,o(f)
 
@@ -74,6 +75,8 @@ _NOISE_FROM = 0.15
 """Cycles per pixel under which what flat windows hold of brightness is mostly the picture, not noise."""
 _PLATEAU = (0.15, 0.22)
 """Where the noise of brightness is read that is taken to go on below."""
+_MOST_COHERENCE = 0.9
+"""Of colours with brightness: a colour keeps some detail of its own."""
 _LEAST_VARIANCE = 1e-3
 """Of noise: a codec may leave none."""
 _PARTS = 16
@@ -98,12 +101,15 @@ class Camera:
             brightnesses ``linspace(0, 255, 17)``.
         aperture: (), the share of a pixel's light that is from each of its neighbours along an axis; 0 for a
             camera whose response applies to sRGB values alone.
+        crosstalk: X, (2, 33, 33), kernels of sum 0: what detail of the content's brightness adds to R - B and
+            to R - 2G + B, as demosaicing and lenses do.
     """
 
     response: Tensor
     noise: Tensor
     strength: Tensor
     aperture: Tensor = field(default_factory=lambda: torch.zeros(()))
+    crosstalk: Tensor = field(default_factory=lambda: torch.zeros(2, TAPS, TAPS))
 
     def __post_init__(self) -> None:
         shapes = {
@@ -111,6 +117,7 @@ class Camera:
             "noise": (3, 3, TAPS, TAPS),
             "strength": (3, KNOTS),
             "aperture": (),
+            "crosstalk": (2, TAPS, TAPS),
         }
         for name in (one.name for one in fields(self)):
             found = tuple(getattr(self, name).shape)
@@ -219,6 +226,13 @@ def filter_log_det(kernels: Tensor, height: int, width: int) -> Tensor:
     return torch.linalg.slogdet(matrices).logabsdet.sum((-2, -1)).to(kernels.dtype)
 
 
+def response_matrix(response: Tensor, crosstalk: Tensor) -> Tensor:
+    """K and X as one matrix of kernels: (..., 3, n, n) and (..., 2, n, n) -> (..., 3, 3, n, n)."""
+    matrix = diagonal(response).clone()
+    matrix[..., 1:, 0, :, :] = crosstalk
+    return matrix
+
+
 def diagonal(kernels: Tensor) -> Tensor:
     """A kernel a channel, as a matrix of kernels: (..., C, n, n) -> (..., C, C, n, n)."""
     return torch.diag_embed(kernels.movedim(-3, -1)).movedim((-2, -1), (-4, -3))
@@ -227,6 +241,13 @@ def diagonal(kernels: Tensor) -> Tensor:
 def power_spectrum(colours: Tensor) -> Tensor:
     """Mean power of the windows of pictures (B, 3, H, W) in opponent colours: (32, 17, 3)."""
     return _powers(_cross_spectrum(windows(colours, SIZE).flatten(0, 1))).mean(0)
+
+
+def crosstalk_kernels(crosstalk: Tensor) -> Tensor:
+    """The kernels of a crosstalk (32, 17, 2), each of sum 0: (2, 33, 33)."""
+    kernels = _kernels(crosstalk.movedim(-1, 0), torch.hann_window(TAPS, periodic=False))
+    kernels[:, TAPS // 2, TAPS // 2] -= kernels.sum((-2, -1))
+    return kernels
 
 
 def response_kernels(response: Tensor) -> Tensor:
@@ -307,10 +328,12 @@ class CameraMeasurement:
             variance, shape = _noise(found, texture)
             in_doubt = _variance_of(texture) / _variance(found).clamp(min=_LEAST_VARIANCE)
             variance = _smoothed(levels, variance, in_doubt)
-            mean_noise = self._lr.mean_of(levels, variance) * _powers(shape) + ROUNDING
-            gain = _power_response(powers, mean_noise)
+            mean_variance = self._lr.mean_of(levels, variance)
+            gain = _power_response(powers, mean_variance * _powers(shape) + ROUNDING)
+        own, crosstalk = _crosstalk(self._lr, self._content, _with_deviations(shape, mean_variance), gain)
         camera = Camera(
-            response=response_kernels(gain.sqrt()),
+            response=response_kernels(gain.sqrt() * own),
+            crosstalk=crosstalk_kernels(crosstalk),
             # A triangle's transform is nowhere negative: between the measured frequencies the root stays a
             # mean of positive matrices, and can be inverted.
             noise=_kernels(
@@ -470,13 +493,13 @@ class _Average:
         """The mean, fp32."""
         return (self._sums.sum(0) / self._weights.sum()).float()
 
-    def powers_without(self) -> Tensor:
-        """Mean powers without one part of the photographs each: (n, 32, 17, 3); n is 0 for a single part."""
+    def without(self) -> Tensor:
+        """The means without one part of the photographs each: (n, 32, 17, 3, 3); n is 0 for a single part."""
         used = self._weights > 0
-        sums, weights = _powers(self._sums[used]), self._weights[used]
+        sums, weights = self._sums[used], self._weights[used]
         if len(sums) == 1:
             return sums[:0].float()
-        return ((sums.sum(0) - sums) / (weights.sum() - weights)[:, None, None, None]).float()
+        return ((sums.sum(0) - sums) / (weights.sum() - weights)[:, None, None, None, None]).float()
 
     def mean_of(self, levels: Tensor, values: Tensor) -> Tensor:
         """The mean over all windows of values (R, 3) that belong to brightnesses (R,): (3,)."""
@@ -557,8 +580,8 @@ class _Powers:
         return cls(
             lr=_powers(lr.spectrum()),
             content=_powers(content.spectrum()),
-            lr_without=lr.powers_without(),
-            content_without=content.powers_without(),
+            lr_without=_powers(lr.without()),
+            content_without=_powers(content.without()),
         )
 
 
@@ -578,6 +601,47 @@ def _power_response(powers: _Powers, noise: Tensor) -> Tensor:
     taken = _above_chance(_of_all_directions(own.square()), _of_all_directions(chance))
     gain = gain - own + taken * own
     return torch.where(radial_frequency(SIZE)[..., None] < _UNIT_BELOW, 1.0, gain.square())
+
+
+def _with_deviations(shape: Tensor, variance: Tensor) -> Tensor:
+    """The cross-spectrum (32, 17, 3, 3) of a shape with variances (3,) of the colours, and of rounding."""
+    deviation = variance.sqrt()
+    return shape * (deviation[:, None] * deviation) + ROUNDING * torch.eye(3)
+
+
+def _crosstalk(lr: _Average, content: _Average, noise: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+    """What brightness adds to the colours, for which their coherence is that of the photographs.
+
+    With unit powers and coherence r, ``a colour + b brightness`` has unit power and coherence r' for
+    a = sqrt((1 - r'^2) / (1 - r^2)) and b = r' - a r, and is the nearest such mixture to the colour.
+
+    Args:
+        lr, content: the averages.
+        noise: the cross-spectrum of the photographs' noise, (32, 17, 3, 3).
+        gain: |K|^2 without crosstalk, (32, 17, 3).
+
+    Returns:
+        The factors of K, (32, 17, 3), and X, (32, 17, 2).
+    """
+    contents = _coherence(content.spectrum())
+    change = _coherence(lr.spectrum() - noise) - contents
+    chance = _chance([_coherence(lr.without() - noise), _coherence(content.without())])
+    # At low frequencies it is the scenes that differ.
+    frequency = radial_frequency(SIZE)[..., None]
+    taken = ((frequency - _UNIT_BELOW) / (_SCENES_BELOW - _UNIT_BELOW)).clamp(0, 1)
+    wanted = contents + taken * change * _above_chance(change.square(), chance)
+    own = ((1 - wanted.square()) / (1 - contents.square())).sqrt()
+    powers = _of_all_directions(_powers(content.spectrum())).clamp(min=1e-9)
+    amplitude = (gain[..., 1:] * powers[..., 1:] / powers[..., :1]).sqrt()
+    return F.pad(own, (1, 0), value=1.0), amplitude * (wanted - own * contents)
+
+
+def _coherence(spectra: Tensor) -> Tensor:
+    """Of brightness with each difference of colours, in rings: (..., 32, 17, 3, 3) -> (..., 32, 17, 2)."""
+    rings = _of_all_directions(torch.cat([spectra[..., 0, 1:], _powers(spectra)], -1))
+    powers = rings[..., 2:].clamp(min=1e-6)
+    found = rings[..., :2] / (powers[..., :1] * powers[..., 1:]).sqrt()
+    return found.clamp(-_MOST_COHERENCE, _MOST_COHERENCE)
 
 
 def _contrast(ratio: Tensor, without: list[Tensor]) -> Tensor:
@@ -626,10 +690,10 @@ def _chance(without: list[Tensor]) -> Tensor:
 
 
 def _of_all_directions(values: Tensor) -> Tensor:
-    """The mean over the ring of each frequency, there: (..., 32, 17, 3) -> the same shape."""
+    """The mean over the ring of each frequency, there: (..., 32, 17, C) -> the same shape."""
     ring = (radial_frequency(SIZE) * SIZE).round().long().flatten()
     flat = values.flatten(-3, -2)
-    sums = values.new_zeros(*flat.shape[:-2], int(ring.max()) + 1, 3).index_add(-2, ring, flat)
+    sums = values.new_zeros(*flat.shape[:-2], int(ring.max()) + 1, flat.shape[-1]).index_add(-2, ring, flat)
     return (sums / ring.bincount()[:, None])[..., ring, :].reshape(values.shape)
 
 

@@ -24,8 +24,8 @@ _TYPES = {"scale": int, "parts": list, "architecture": dict, "training": dict}
 
 _FEW_LAYERS, _BYTES_PER_LAYER, _SMALL = 256, 4096, 1 << 28
 """A model of so many layers, or so many bytes of weights, is made without a look at the file's size."""
-_LATER = "degradation_flow.camera.aperture"
-"""A buffer that older checkpoints lack; its initial value stands for what they do."""
+_LATER = ("degradation_flow.camera.aperture", "degradation_flow.camera.crosstalk")
+"""Buffers that older checkpoints lack; their initial values stand for what those do."""
 
 
 def save_checkpoint(folder: Path, model: SDFlow, training: dict[str, Any]) -> None:
@@ -189,8 +189,8 @@ def _read_weights(path: Path, model: SDFlow) -> dict[str, Tensor]:
         state, _ = read_tensors(path, sum(value.nbytes for value in expected.values()))
     except ValueError as error:
         raise SDFlowError(f"{path}: expected whole weights, found a damaged file: {error}") from error
-    if _LATER in expected:  # cameras that were stored before they had it
-        state.setdefault(_LATER, expected[_LATER])
+    for name in expected.keys() & set(_LATER):  # cameras that were stored before they had it
+        state.setdefault(name, expected[name])
     if differing := sorted(
         name
         for name in expected.keys() | state.keys()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bijection import Bijection
-from .camera import Camera, diagonal, filter_log_det, filtered, integrated, strength_at
+from .camera import Camera, filter_log_det, filtered, integrated, response_matrix, strength_at
 from .networks import kaiming_init
 from .spectra import opponent_colours
 
@@ -214,9 +214,10 @@ class ScaleShiftNet(nn.Module):
 class MeasuredCamera(Bijection):
     """Measured cameras as affine maps of the degradation, given the content: z_d <-> white noise.
 
-    In opponent colours ``z_d = K z' - z_c + g(K z') * (N n)``: the change by a camera's response, plus its
-    noise. z' is the content z_c whose pixels have taken in light (`sdflow.camera.integrated`). ``forward``
-    maps z_d (B, 3, H, W), given the content (B, 3, H, W), both in [-1, 1] units, to n; ``inverse`` samples.
+    In opponent colours ``z_d = K z' - z_c + g(K z') * (N n)``: the change by a camera's response (with its
+    crosstalk from brightness to the colours), plus its noise. z' is the content z_c whose pixels have taken
+    in light (`sdflow.camera.integrated`). ``forward`` maps z_d (B, 3, H, W), given the content (B, 3, H, W),
+    both in [-1, 1] units, to n; ``inverse`` samples.
     The number of an image's camera, from 0, is one for all images or (B,). The
     initial cameras have K = 1 and white noise of one grey level, and only the first is in use. ``load`` sets
     the cameras; they have no gradient. All computations are in fp32.
@@ -229,6 +230,7 @@ class MeasuredCamera(Bijection):
     noise: Tensor
     strength: Tensor
     aperture: Tensor
+    crosstalk: Tensor
     shares: Tensor
     """(cameras,), the probability of each camera, with sum 1; 0 for unused ones."""
 
@@ -270,7 +272,7 @@ class MeasuredCamera(Bijection):
         with torch.autocast(content.device.type, enabled=False):
             colours = opponent_colours(content)
             light = opponent_colours(integrated(content, self.aperture[camera]))
-            seen = filtered(light, diagonal(self.response[camera]))
+            seen = filtered(light, response_matrix(self.response[camera], self.crosstalk[camera]))
             brightness = (seen[:, :1] / math.sqrt(3) + 1) * _LEVELS
             return seen - colours, strength_at(self.strength[camera], brightness) / _LEVELS
 

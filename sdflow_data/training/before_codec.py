@@ -11,10 +11,10 @@ from sdflow.camera import (
     SIZE,
     Camera,
     Measured,
-    diagonal,
     filtered,
     power_spectrum,
     response_kernels,
+    response_matrix,
     transfer,
 )
 from sdflow.noise import derive_seed
@@ -75,11 +75,13 @@ def _response(measured: Measured, before: Camera, codec: Codec, generator: torch
     content = torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(_SIDE, _SIDE))
     grain = filtered(torch.randn(content.shape, generator=generator), camera.noise)
     noise, noise_before = (grain * one.strength[:, at_128].view(1, 3, 1, 1) for one in (camera, before))
-    wanted = power_spectrum(filtered(content, diagonal(camera.response)) + noise) + ROUNDING
+    matrix = response_matrix(camera.response, camera.crosstalk)
+    wanted = power_spectrum(filtered(content, matrix) + noise) + ROUNDING
     first = transfer(camera.response, SIZE, SIZE).movedim(0, -1).clamp(min=0)  # (32, 17, 3)
     limit, response = first.clamp(min=1), first
     for _ in range(_COLOUR_ROUNDS):
-        seen = filtered(content, diagonal(response_kernels(response))) + noise_before
+        matrix = response_matrix(response_kernels(response), camera.crosstalk)
+        seen = filtered(content, matrix) + noise_before
         coded = _coded(seen, _BRIGHTNESS, codec)
         found = _mean([(share, power_spectrum(colours)) for share, colours in coded])
         change = (wanted / found).clamp(*_STEP).sqrt()
