@@ -38,14 +38,15 @@ def test_a_loaded_model_computes_the_same(model: SDFlow, folder: Path) -> None:
     assert torch.equal(loaded.log_prob_hr(y), model.eval().log_prob_hr(y))
 
 
-def test_cameras_that_were_stored_without_an_aperture_have_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["aperture", "crosstalk"])
+def test_cameras_that_were_stored_without_a_part_have_none(part: str, tmp_path: Path) -> None:
     measured = SDFlow(dataclasses.replace(CONFIG, measured=True, hr_steps=0))
     save_checkpoint(tmp_path / "model", measured, {})
     state = load_file(tmp_path / "model" / "model.safetensors")
-    del state["degradation_flow.camera.aperture"]
+    del state[f"degradation_flow.camera.{part}"]
     save_file(state, tmp_path / "model" / "model.safetensors")
     camera = load_checkpoint(tmp_path / "model").degradation_flow.camera
-    assert camera is not None and not camera.aperture.any()
+    assert camera is not None and not getattr(camera, part).any()
 
 
 def test_a_loaded_model_is_in_evaluation(folder: Path) -> None:

@@ -20,9 +20,11 @@ from sdflow.camera import (
     filter_log_det,
     filtered,
     integrated,
+    response_matrix,
     strength_at,
     transfer,
 )
+from sdflow.filters import gaussian_blur
 from sdflow.spectra import opponent_colours
 
 SIDE, PICTURES = 192, 24
@@ -152,6 +154,48 @@ def test_coloured_noise_has_its_colour() -> None:
     assert float(response[0, 12] / response[0, 6]) == pytest.approx(
         np.exp(-2 * (np.pi * 0.7) ** 2 * ((12 / 32) ** 2 - (6 / 32) ** 2)), rel=0.2
     )
+
+
+def coherence(pictures: list[Tensor]) -> Tensor:
+    """Of brightness with each difference of colours, from 0.15 to 0.35 cycles per pixel: (2,)."""
+    frequency = torch.hypot(torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)[None])
+    band = (frequency > 0.15) & (frequency < 0.35)
+    spectra = torch.fft.rfft2(opponent_colours(torch.stack(pictures)))[..., band]
+    cross = torch.einsum("bif,bjf->ij", spectra, spectra.conj()).real
+    return cross[0, 1:] / (cross[0, 0] * cross.diagonal()[1:]).sqrt()
+
+
+def seen(camera: Camera, contents: list[Tensor]) -> list[Tensor]:
+    """Contents as a camera sees them, without its noise."""
+    matrix = response_matrix(camera.response, camera.crosstalk)
+    colours = filtered(opponent_colours(torch.stack(contents)), matrix)
+    return list(opponent_colours(colours, inverse=True))
+
+
+def test_brightness_adds_to_the_colours_what_it_adds_in_the_photographs() -> None:
+    camera, measurement = Known(blur=(0.5, 0.5), read_noise=1.0), CameraMeasurement(PICTURES, PICTURES)
+    leak = torch.tensor([0.0, 0.15, -0.1]).view(3, 1, 1)
+
+    def leaking(picture: Tensor) -> Tensor:
+        brightness = opponent_colours(picture[None])[0, :1]
+        detail = brightness - gaussian_blur(brightness[None], 1.0)[0]
+        return picture + opponent_colours((leak * detail)[None], inverse=True)[0]
+
+    for number in range(PICTURES):
+        measurement.add_lr(camera.photograph(leaking(scene(number)), number).clamp(0, 255))
+        measurement.add_content(scene(1000 + number))
+    found = measurement.result().camera
+    others = [scene(2000 + number) for number in range(PICTURES)]
+    true = coherence([leaking(other) for other in others])
+    assert float((coherence(others) - true).abs().min()) > 0.2
+    torch.testing.assert_close(coherence(seen(found, others)), true, atol=0.1, rtol=0)
+
+
+def test_a_camera_without_crosstalk_leaves_the_coherence_of_colours(known: tuple[Known, Measured]) -> None:
+    """What chance makes of it is small."""
+    camera = known[1].camera
+    others = [scene(2000 + number) for number in range(PICTURES)]
+    torch.testing.assert_close(coherence(seen(camera, others)), coherence(others), atol=0.1, rtol=0)
 
 
 def test_a_sound_measurement_has_no_doubts() -> None:
