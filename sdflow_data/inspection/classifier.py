@@ -13,7 +13,7 @@ against the other half is the floor: no dataset can be expected to be below it.
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -76,6 +76,7 @@ class Classified:
         at_the_bound: whether the loss still fell at the last step, so that more steps might help.
         parts: for each band of brightness and of colours, the AUC of photographs with this band from samples
             against photographs with this band from other photographs.
+        without: for each band, the AUC of samples against photographs if both lack it.
     """
 
     auc: float
@@ -83,6 +84,7 @@ class Classified:
     tested: int = 0
     at_the_bound: bool = False
     parts: dict[str, float] = field(default_factory=dict)
+    without: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Classification:
         generated, bicubic: AUCs of the dataset, and of bicubic LR.
         real: AUCs of one half of the photographs against the other half: the floor. None for fewer than six
             photographs.
-        parts: `Classified.parts` of the dataset; means over the splits.
+        parts, without: those of `Classified` for the dataset; means over the splits.
         at_the_bound: whether a network on the dataset still learned at its last step.
         effort: the budget.
         seconds: the duration of all tests together.
@@ -133,6 +135,7 @@ class Classification:
     bicubic: Areas
     real: Areas
     parts: dict[str, float] = field(default_factory=dict)
+    without: dict[str, float] = field(default_factory=dict)
     at_the_bound: bool = False
     effort: Effort = QUICK
     seconds: float = 0.0
@@ -166,16 +169,21 @@ def classify(
     each = [1] * len(tests)
     tested = in_order(_run, tests, each, workers, "Training classifiers", "classifiers")
     ours, halves = tested[1::2], tested[2::2]
-    parts = [found.parts for found in ours if found.parts]
     return Classification(
         generated=Areas.of([found.auc for found in ours]),
         bicubic=Areas.of([tested[0].auc]),
         real=Areas.of([found.auc for found in halves]),
-        parts={name: float(np.mean([p[name] for p in parts])) for name in (parts[0] if parts else ())},
+        parts=_means([found.parts for found in ours]),
+        without=_means([found.without for found in ours]),
         at_the_bound=any(found.at_the_bound for found in ours),
         effort=effort,
         seconds=time.monotonic() - began,
     )
+
+
+def _means(of_splits: list[dict[str, float]]) -> dict[str, float]:
+    told = [areas for areas in of_splits if areas]
+    return {name: float(np.mean([areas[name] for areas in told])) for name in (told[0] if told else ())}
 
 
 class _Test(NamedTuple):
@@ -223,7 +231,12 @@ def c2st_auc(
         taken, ended = _train(network, (fakes[0], reals[0]), held, steps, patience or steps, random)
     scores = [_scores(network, part) for part in (fakes[2], reals[2])]
     return Classified(
-        auc(*scores), taken, sum(map(len, scores)), not ended, _parts(network, fakes[2], reals[2], random)
+        auc(*scores),
+        taken,
+        sum(map(len, scores)),
+        not ended,
+        _parts(network, fakes[2], reals[2], random),
+        _without(network, fakes[2], reals[2]),
     )
 
 
@@ -360,16 +373,37 @@ def _parts(network: nn.Module, fakes: Tensor, reals: Tensor, random: np.random.G
     if fakes.shape[1:] != reals.shape[1:]:
         return {}
     of_fakes, of_reals = (random.integers(len(some), size=len(reals)) for some in (fakes, reals))
-    areas = {}
+    return {
+        name: auc(
+            *(
+                _scores(network, _exchanged(reals, others, channels, *band))
+                for others in (fakes[of_fakes], reals[of_reals])
+            )
+        )
+        for name, channels, band in _named_bands()
+    }
+
+
+def _without(network: nn.Module, fakes: Tensor, reals: Tensor) -> dict[str, float]:
+    """What the network needs: the AUC of samples from photographs, both without one band.
+
+    It also finds what no band shows alone: how brightness and colours go together.
+    """
+    sides = _middles(fakes), _middles(reals)
+    return {
+        name: auc(
+            *(_scores(network, _exchanged(side, torch.zeros_like(side), channels, *band)) for side in sides)
+        )
+        for name, channels, band in _named_bands()
+    }
+
+
+def _named_bands() -> Iterator[tuple[str, list[int], tuple[float, float]]]:
+    """The name, the channels and the edges of each band."""
     for name, channels in _COLOURS.items():
         for low, high in pairwise(_BANDS):
-            scores = [
-                _scores(network, _exchanged(reals, others, channels, low, high))
-                for others in (fakes[of_fakes], reals[of_reals])
-            ]
             ends = f"{low:g} to {high:g}" if high < 0.5 else f"{low:g} and more"
-            areas[f"{name}, {ends} cycles per pixel"] = auc(*scores)
-    return areas
+            yield f"{name}, {ends} cycles per pixel", channels, (low, high)
 
 
 def _exchanged(patches: Tensor, others: Tensor, channels: list[int], low: float, high: float) -> Tensor:

@@ -218,6 +218,7 @@ def _classifier_json(classified: Classification) -> dict[str, Any]:
     areas = {side: getattr(classified, side) for side in ("generated", "bicubic", "real")}
     return {side: {"mean": found.mean, "splits": list(found.values)} for side, found in areas.items()} | {
         "parts": classified.parts,
+        "without": classified.without,
         "at_the_bound": classified.at_the_bound,
         "seconds": round(classified.seconds, 1),
         **vars(classified.effort),

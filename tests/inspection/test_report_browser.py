@@ -39,7 +39,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     areas = Areas.of([0.9, 0.6])
     parts = {f"{what}, {band} cycles per pixel": 0.6 for what in ("brightness", "colours") for band in "12"}
     path = folder / "report.html"
-    classified = Classification(areas, Areas.of([1.0]), areas, parts, at_the_bound=True)
+    classified = Classification(areas, Areas.of([1.0]), areas, parts, parts, at_the_bound=True)
     described = ModelCamera(CameraLook(1.0, 0.5, 1.0, 100.0, (0.1, 0.1, 2.5)), NO_CODEC)
     cameras = [CameraOfModel(Camera.identity(), described)]
     shown = replace(inspection, classified=classified, cameras=cameras)

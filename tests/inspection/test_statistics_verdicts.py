@@ -383,6 +383,25 @@ def test_the_parts_say_by_what_samples_are_told() -> None:
     assert all(abs(area - 0.5) < 0.25 for part, area in parts.items() if part.startswith("brightness"))
 
 
+def test_bands_that_tell_samples_only_together_are_found() -> None:
+    """Fine detail of brightness and colours has one sign in one set and opposite signs in the other."""
+
+    def detailed(photographs: int, seed: int, sign: int) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng(seed)
+        waves = np.fft.rfft2(random.normal(0, 12, (8 * photographs, 48, 48)))
+        radius = np.hypot(np.fft.fftfreq(48)[:, None], np.fft.rfftfreq(48))
+        fine = np.fft.irfft2(waves * (radius > 0.32))[..., None]
+        grey = 128 + random.normal(0, 2, (8 * photographs, 48, 48, 3))
+        of_colours = np.array([0.38, 0, -1])  # none of it is brightness
+        return to_8_bits(grey + fine * (1 + sign * of_colours)), np.repeat(np.arange(photographs), 8)
+
+    found = c2st_auc(*detailed(10, 0, 1), *detailed(10, 1, -1), steps=100)
+    fine = [f"{what}, 0.3 and more cycles per pixel" for what in ("brightness", "colours")]
+    assert found.auc > 0.9
+    assert all(found.without[band] < 0.7 for band in fine)
+    assert all(area > 0.9 for band, area in found.without.items() if band not in fine)
+
+
 def test_each_split_has_its_say() -> None:
     found = classify(noise(8, 10, 0), noise(16, 10, 1), noise(8, 10, 2), Effort(25, 2, 25), workers=1)
     assert len(found.generated.values) == len(found.real.values) == 2

@@ -142,7 +142,10 @@ def _parts(classified: Classification | None) -> str:
     for part, area in sorted(classified.parts.items(), key=lambda item: -abs(item[1] - 0.5)):
         off = 2 * abs(area - 0.5)
         place = track(off, "from 0.5 to 1", off <= MOST_POSITION)
-        rows += f"<tr><th scope='row'>{escape(part)}</th><td>{area:.2f}</td><td>{place}</td></tr>"
+        rows += (
+            f"<tr><th scope='row'>{escape(part)}</th><td>{area:.2f}</td><td>{place}</td>"
+            f"<td>{classified.without[part]:.2f}</td></tr>"
+        )
     effort = classified.effort
     bound = (
         " Some still learned at their last step, so more steps may find more."
@@ -155,7 +158,9 @@ def _parts(classified: Classification | None) -> str:
   steps each; {classified.seconds:.0f} seconds in all. They distinguish the dataset with AUC
   {classified.generated.mean:.2f} ({classified.generated.low:.2f} to {classified.generated.high:.2f}).{bound}
   The table compares photographs with one band of a sample with photographs with this band of another
-  photograph.</p> {data_table("Bands", ("band of the samples", "AUC", "0.5 to 1"), rows)}"""
+  photograph. Its last column is the AUC of samples if both sides lack the band: a band without which they are
+  harder to distinguish matters, alone or together with others.</p>
+  {data_table("Bands", ("band of the samples", "AUC", "0.5 to 1", "AUC without it"), rows)}"""
 
 
 def _name(statistic: str) -> str:
