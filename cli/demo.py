@@ -63,9 +63,9 @@ def _table(demo: "Demo") -> str:
 def _rows(title: str, table: "DataFrame") -> list[str]:
     from sdflow_data.inspection.tables import number
 
-    lines = [f"\n{title:<36}{'bicubic':>9}{'generated':>11}{'camera':>9}   nearer to the camera"]
+    lines = [f"\n{title:<44}{'bicubic':>9}{'generated':>11}{'camera':>9}   nearer to the camera"]
     for name, row in table.iterrows():
         values = f"{number(row['bicubic']):>9}{number(row['generated']):>11}{number(row['real']):>9}"
         nearer = "generated" if row["nearer"] else "bicubic"
-        lines.append(f"  {name!s:<24}{row['unit']:<10}{values}   {nearer}")
+        lines.append(f"  {name!s:<24}{row['unit']:<18}{values}   {nearer}")
     return lines
