@@ -100,10 +100,18 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Classifier:
-    """The numbers of training steps of a classifier, and the number of splits of the scenes."""
+    """The training of classifiers.
+
+    Attributes:
+        steps: the most steps, for each classifier.
+        splits: the number of splits of the scenes.
+        patience: the number of steps without a lower validation loss after which training ends; None for no
+            such limit.
+    """
 
     steps: tuple[int, ...] = (1000, 2500)
     splits: int = 3
+    patience: int | None = None
 
     def areas(
         self, fake: np.ndarray, fake_groups: np.ndarray, real: np.ndarray, real_groups: np.ndarray
@@ -112,7 +120,8 @@ class Classifier:
         rows = {}
         for steps in self.steps:
             found = [
-                c2st_auc(fake, fake_groups, real, real_groups, seed, steps).auc for seed in range(self.splits)
+                c2st_auc(fake, fake_groups, real, real_groups, seed, steps, self.patience).auc
+                for seed in range(self.splits)
             ]
             rows[f"AUC after {steps:,} steps"] = float(np.mean(found))
             rows[f"AUC after {steps:,} steps, lowest split"] = min(found)
@@ -140,6 +149,7 @@ class Classifier:
 @click.option(
     "--splits", type=int, default=Classifier.splits, show_default=True, help="Splits of the scenes."
 )
+@click.option("--patience", type=int, help="End classifiers so many steps after their lowest loss.")
 @click.option("--bound-steps", default=700, show_default=True, help="Steps of the CNN on pairs; 0 for none.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="auto", show_default=True)
@@ -154,12 +164,16 @@ def main(
     temperatures: tuple[float, ...],
     classifier_steps: tuple[int, ...],
     splits: int,
+    patience: int | None,
     bound_steps: int,
     device: str,
     precision: str,
 ) -> None:
     """Print the table."""
-    scenes, classifier = Scenes.read(hr, lr, scale, clean, again), Classifier(classifier_steps, splits)
+    scenes, classifier = (
+        Scenes.read(hr, lr, scale, clean, again),
+        Classifier(classifier_steps, splits, patience),
+    )
     columns = {}
     for model in models:
         degrader = load_degrader(model, scale, device, precision)

@@ -315,14 +315,14 @@ class CameraMeasurement:
         for name, average in (("lr", self._lr), ("content", self._content)):
             if average.empty:
                 raise ValueError(f"{name}: expected at least one picture of {SIZE} pixels a side, got none")
-        contents = self._content.spectrum()
         flat = self._flat_lr.chosen() or self._flat_lr.all()
         levels = torch.stack([part.windows.mean() for part in flat])
         found = torch.stack([part.spectrum() for part in flat])
         contents_flat = self._flat_content.chosen() or self._flat_content.all()
         gain = torch.zeros(SIZE, SIZE // 2 + 1, 3)  # all of it is noise
         variance = _variance(found)
-        powers = _Powers.of(self._lr, self._content)
+        spectra = _Spectra.of(self._lr, self._content)
+        powers = spectra.powers()
         for _ in range(_ROUNDS):
             texture = gain * _texture(flat, contents_flat, variance)
             variance, shape = _noise(found, texture)
@@ -330,7 +330,7 @@ class CameraMeasurement:
             variance = _smoothed(levels, variance, in_doubt)
             mean_variance = self._lr.mean_of(levels, variance)
             gain = _power_response(powers, mean_variance * _powers(shape) + ROUNDING)
-        own, crosstalk = _crosstalk(self._lr, self._content, _with_deviations(shape, mean_variance), gain)
+        own, crosstalk = _crosstalk(spectra, _with_deviations(shape, mean_variance), gain)
         camera = Camera(
             response=response_kernels(gain.sqrt() * own),
             crosstalk=crosstalk_kernels(crosstalk),
@@ -343,8 +343,8 @@ class CameraMeasurement:
             aperture=torch.tensor(APERTURE),
         )
         noise = list(zip(levels.tolist(), (variance.sum(1) / 3).sqrt().tolist()))
-        doubts = _doubts(self._lr.spectrum(), contents, shape, len(levels))
-        return Measured(camera, noise, doubts, _powers(contents))
+        doubts = _doubts(spectra.lr, spectra.content, shape, len(levels))
+        return Measured(camera, noise, doubts, powers.content)
 
 
 def _noise(found: Tensor, texture: Tensor) -> tuple[Tensor, Tensor]:
@@ -567,8 +567,8 @@ def _variance_of(powers: Tensor, above: float = 0.0) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Powers:
-    """Mean powers (32, 17, 3) of both sides, and those without one part of the photographs (n, 32, 17, 3)."""
+class _Spectra:
+    """Mean cross-spectra (32, 17, 3, 3) of both sides, and those without one part of a side each (n, ...)."""
 
     lr: Tensor
     content: Tensor
@@ -576,16 +576,15 @@ class _Powers:
     content_without: Tensor
 
     @classmethod
-    def of(cls, lr: _Average, content: _Average) -> "_Powers":
-        return cls(
-            lr=_powers(lr.spectrum()),
-            content=_powers(content.spectrum()),
-            lr_without=_powers(lr.without()),
-            content_without=_powers(content.without()),
-        )
+    def of(cls, lr: _Average, content: _Average) -> "_Spectra":
+        return cls(lr.spectrum(), content.spectrum(), lr.without(), content.without())
+
+    def powers(self) -> "_Spectra":
+        """The powers of each, (..., 32, 17, 3), in place of the cross-spectra."""
+        return _Spectra(*(_powers(spectra) for spectra in vars(self).values()))
 
 
-def _power_response(powers: _Powers, noise: Tensor) -> Tensor:
+def _power_response(powers: _Spectra, noise: Tensor) -> Tensor:
     """|K|^2 of each colour, (32, 17, 3), for photographs with noise of these powers (32, 17, 3)."""
 
     def ratio(photographs: Tensor, contents: Tensor) -> Tensor:
@@ -609,29 +608,29 @@ def _with_deviations(shape: Tensor, variance: Tensor) -> Tensor:
     return shape * (deviation[:, None] * deviation) + ROUNDING * torch.eye(3)
 
 
-def _crosstalk(lr: _Average, content: _Average, noise: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+def _crosstalk(spectra: _Spectra, noise: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
     """What brightness adds to the colours, for which their coherence is that of the photographs.
 
     With unit powers and coherence r, ``a colour + b brightness`` has unit power and coherence r' for
     a = sqrt((1 - r'^2) / (1 - r^2)) and b = r' - a r, and is the nearest such mixture to the colour.
 
     Args:
-        lr, content: the averages.
+        spectra: the cross-spectra of both sides.
         noise: the cross-spectrum of the photographs' noise, (32, 17, 3, 3).
         gain: |K|^2 without crosstalk, (32, 17, 3).
 
     Returns:
         The factors of K, (32, 17, 3), and X, (32, 17, 2).
     """
-    contents = _coherence(content.spectrum())
-    change = _coherence(lr.spectrum() - noise) - contents
-    chance = _chance([_coherence(lr.without() - noise), _coherence(content.without())])
+    contents = _coherence(spectra.content)
+    change = _coherence(spectra.lr - noise) - contents
+    chance = _chance([_coherence(spectra.lr_without - noise), _coherence(spectra.content_without)])
     # At low frequencies it is the scenes that differ.
     frequency = radial_frequency(SIZE)[..., None]
     taken = ((frequency - _UNIT_BELOW) / (_SCENES_BELOW - _UNIT_BELOW)).clamp(0, 1)
     wanted = contents + taken * change * _above_chance(change.square(), chance)
     own = ((1 - wanted.square()) / (1 - contents.square())).sqrt()
-    powers = _of_all_directions(_powers(content.spectrum())).clamp(min=1e-9)
+    powers = _of_all_directions(_powers(spectra.content)).clamp(min=1e-9)
     amplitude = (gain[..., 1:] * powers[..., 1:] / powers[..., :1]).sqrt()
     return F.pad(own, (1, 0), value=1.0), amplitude * (wanted - own * contents)
 

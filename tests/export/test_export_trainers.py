@@ -251,7 +251,7 @@ def test_a_file_that_no_trainer_starts_on_names_a_template_to_begin_with(
     lines = (tmp_path / TRAINERS[trainer].config_name).read_text(encoding="utf-8").splitlines()
     configuration = NOTATIONS[trainer]
     comments = [line for line in lines if line.startswith(configuration.notation.comment)]
-    assert any(configuration.template in line for line in comments)
+    assert any(f"the template {configuration.template}" in line for line in comments)
 
 
 def test_parts_that_are_neither_for_training_nor_validation_stay_out_of_the_configuration(
