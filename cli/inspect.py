@@ -1,5 +1,6 @@
 """``sdflow inspect``: measures the degradations of a dataset or of photographs."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,7 +176,10 @@ def _inspect_dataset(
         show(f"classifiers: {budget}, {seconds:.0f} s", err=True)
     show(_table(inspection))
     for measure in inspection.noise:
-        show(f"{measure.name}: {measure.value:.3g} {measure.unit} ({measure.definition})".replace("  ", " "))
+        value = (
+            "not measurable" if math.isnan(measure.value) else f"{measure.value:.3g} {measure.unit}".strip()
+        )
+        show(f"{measure.name}: {value} ({measure.definition})")
     show(_verdicts(inspection))
     hints = list(_hints(inspection, thorough))
     for hint in hints:

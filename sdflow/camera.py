@@ -79,6 +79,8 @@ _MOST_COHERENCE = 0.9
 """Of colours with brightness: a colour keeps some detail of its own."""
 _LEAST_VARIANCE = 1e-3
 """Of noise: a codec may leave none."""
+_CONTRAST_APART = math.sqrt(2)
+"""The ratio of contrasts from which on the two sides' scenes differ too much."""
 _PARTS = 16
 """Parts of a side's photographs for the jackknife."""
 _ABOVE_CHANCE = 2.0
@@ -521,12 +523,19 @@ def _doubts(photographs: Tensor, contents: Tensor, shape: Tensor, known: int) ->
         )
     frequency = radial_frequency(SIZE)
     low = (frequency > 0) & (frequency < 0.05)
-    ratio = float((photographs[low][:, 0, 0].sum() / contents[low][:, 0, 0].sum()).log2())
-    if abs(ratio) > 1:
-        more = "LR" if ratio > 0 else "HR"
+    powers = {"LR": float(photographs[low][:, 0, 0].mean()), "HR": float(contents[low][:, 0, 0].mean())}
+    plain = [side for side, power in powers.items() if power < ROUNDING]
+    ratio = math.sqrt(powers["LR"] / powers["HR"]) if not plain else 1.0
+    if plain:
         doubts.append(
-            f"the {more} photographs have {2 ** abs(ratio):.1f} times the contrast of the others at scales "
-            "where a camera changes nothing: the scenes differ too much for the response to be trusted"
+            f"the {' and '.join(plain)} photographs show nothing but plain areas, so the response "
+            "could not be measured"
+        )
+    elif not 1 / _CONTRAST_APART <= ratio <= _CONTRAST_APART:
+        more = "LR" if ratio > 1 else "HR"
+        doubts.append(
+            f"the {more} photographs have {max(ratio, 1 / ratio):.1f} times the contrast of the others at "
+            "scales where a camera changes nothing: the scenes differ too much for the response to be trusted"
         )
     top = frequency >= 0.4
     middle = (frequency >= 0.1) & (frequency < 0.25)

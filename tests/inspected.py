@@ -1,5 +1,6 @@
 """Makes datasets of photographs by degraders that need no training, and folders of real photographs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,16 @@ def photographs() -> dict[str, np.ndarray]:
     return dict(zip(names, images))
 
 
-def write_dataset(folder: Path, model: str = "classical", patches: int = 6) -> Dataset:
+def write_dataset(
+    folder: Path,
+    model: str = "classical",
+    patches: int = 6,
+    shown: Callable[[], dict[str, np.ndarray]] = photographs,
+) -> Dataset:
     """A shard per photograph, made by a degrader that needs no training."""
     degrader = load_degrader(model, SCALE, "cpu", "fp32")
     metadata = {"scale": SCALE, "patch_size": SIZE * SCALE, "variants": VARIANTS, "model": model, "seed": 0}
-    for number, (name, photo) in enumerate(photographs().items()):
+    for number, (name, photo) in enumerate(shown().items()):
         shard = ShardWriter(SIZE * SCALE, SCALE, VARIANTS)
         for row, hr in enumerate(cut_patches(photo, SIZE * SCALE, patches)):
             seeds = [1000 * number + 10 * row + k for k in range(VARIANTS)]
@@ -43,7 +49,7 @@ def write_dataset(folder: Path, model: str = "classical", patches: int = 6) -> D
         path = shard_path(folder, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(shard.finish(metadata))
-    finish_dataset(folder, len(photographs()), metadata)
+    finish_dataset(folder, len(shown()), metadata)
     return read_dataset(folder)
 
 

@@ -25,6 +25,9 @@ _MOST_KEPT, _MOST_KEPT_BYTES = 2000, 2**26
 """Limits of the patches whose pixels are kept for the classifier and the gallery."""
 
 _MOST_FOR_KERNEL = 200
+_LEAST_SUM = 0.1
+"""Sum of the taps of a kernel, which is about 1, below which LR does not depend on HR, as in plain areas."""
+
 _MOST_PARTNERS = 500
 
 
@@ -55,7 +58,7 @@ class MeasuredDataset:
     Attributes:
         samples: all samples, in the order of the manifest.
         bicubic: the bicubic LR of up to 2000 patches, spread evenly.
-        kernel: the blur kernel; None if LR patches are too small to contain it.
+        kernel: the blur kernel; None if LR patches are too small to contain it, or plain.
     """
 
     samples: MeasuredPatches
@@ -134,7 +137,7 @@ def measure_dataset(dataset: Dataset, workers: int | None = None) -> MeasuredDat
             np.concatenate([p.bicubic for p in done]),
             np.arange(len(chosen)),
         ),
-        kernel=sum(kernels[1:], kernels[0]).solve() if kernels else None,
+        kernel=_solved(kernels),
     )
 
 
@@ -210,6 +213,13 @@ def _measure_rows(task: _Rows) -> _RowsMeasured:
         bicubic_frame=bicubic_frame(hr[kept], size),
         kernel=kernel_sums(hr[fitted], lr[fitted]) if has_kernel else None,
     )
+
+
+def _solved(parts: list[KernelSums]) -> Kernel | None:
+    if not parts:
+        return None
+    kernel = sum(parts[1:], parts[0]).solve()
+    return kernel if kernel.taps.sum() > _LEAST_SUM else None
 
 
 def _most_kept(size: int) -> int:

@@ -333,7 +333,7 @@ def _aligned(samples: pd.DataFrame) -> Verdict:
 def _colour_true(samples: pd.DataFrame) -> Verdict:
     means = {channel.upper(): _median(samples, f"residual_mean_{channel}") for channel in "rgb"}
     worst = max(abs(mean) for mean in means.values())
-    text = ", ".join(f"{channel} {mean:+.1f}" for channel, mean in means.items())
+    text = ", ".join(f"{channel} {round(mean, 1) + 0.0:+.1f}" for channel, mean in means.items())  # no "-0.0"
     return Verdict(
         "colour-true?",
         (

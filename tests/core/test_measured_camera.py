@@ -1,5 +1,6 @@
 """The measured camera: known cameras are found again, from other scenes, and doubts are told."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -207,7 +208,23 @@ def test_scenes_of_other_contrast_are_doubted() -> None:
     for number in range(PICTURES):
         measurement.add_lr(scene(number))
         measurement.add_content(128 + (scene(1000 + number) - 128) / 3)
-    assert any("scenes differ" in doubt for doubt in measurement.result().doubts)
+    (doubt,) = (doubt for doubt in measurement.result().doubts if "scenes differ" in doubt)
+    assert 2.5 < float(re.findall(r"LR photographs have ([\d.]+) times the contrast", doubt)[0]) < 3.5
+
+
+@pytest.mark.parametrize("plain", [("LR",), ("HR",), ("LR", "HR")])
+@pytest.mark.parametrize("level", [0.0, 77.0, 255.0])
+def test_photographs_without_detail_are_named_and_no_ratio_is_told(
+    plain: tuple[str, ...], level: float
+) -> None:
+    measurement = CameraMeasurement(2, 2)
+    for number in range(2):
+        grey = torch.full((3, 96, 96), level)
+        measurement.add_lr(grey if "LR" in plain else scene(number))
+        measurement.add_content(grey if "HR" in plain else scene(1000 + number))
+    doubts = measurement.result().doubts
+    assert any(doubt.startswith(f"the {' and '.join(plain)} photographs show nothing") for doubt in doubts)
+    assert not any("times the contrast" in doubt for doubt in doubts)
 
 
 def test_enlarged_photographs_are_doubted() -> None:

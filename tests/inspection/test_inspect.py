@@ -1,6 +1,7 @@
 """``sdflow inspect`` on datasets on disk: what it measures, prints, writes and how it ends."""
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -231,3 +232,17 @@ def test_photographs_of_one_colour_are_measured_without_a_warning(
         found = survey([tmp_path], workers=1)
         assert json.dumps(found.to_json())
         assert otf_yaml(found, 4)
+
+
+@pytest.mark.parametrize("model", ["bicubic", "classical"])
+def test_no_figure_of_plain_pairs_is_nan_or_infinite(model: str, tmp_path: Path) -> None:
+    def plain() -> dict[str, np.ndarray]:
+        return {f"{level}.png": np.full((128, 128, 3), level, np.uint8) for level in (0, 90, 255)}
+
+    folder = write_dataset(tmp_path / "plain", model, shown=plain).folder
+    page = tmp_path / "page.html"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told = output_of("inspect", folder, "--real", folder, "--no-classifier", "--report", page)
+    shown = told + re.sub("<script.*?</script>", "", page.read_text("utf-8"), flags=re.DOTALL)
+    assert re.findall(r"\b(?:nan|inf)\b|-0\.0+\b", shown) == []
