@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sdflow.wording import counted
 from sdflow_data.export import FORMATS
 from sdflow_data.export.trainers import TRAINERS
 
@@ -17,7 +18,7 @@ from .options import (
     provenance_options,
     workers_option,
 )
-from .wording import counted, say
+from .wording import say
 
 if TYPE_CHECKING:
     from sdflow_data.dataset.provenance import Provenance

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sdflow.wording import counted
+
 from .options import (
     WholeRange,
     codec_option,
@@ -21,7 +23,7 @@ from .options import (
     sampling_options,
     workers_option,
 )
-from .wording import counted, say
+from .wording import say
 
 if TYPE_CHECKING:
     from sdflow_data.generation.engines import Engine
@@ -187,8 +189,9 @@ def _report(out: Path, outcome: "Outcome") -> None:
     if outcome.info is None:
         if outcome.missing:
             raise SDFlowError(
-                f"{out}: expected {outcome.planned} patches in these shards, {outcome.missing} of them could "
-                f"not be made; {out / 'failures.csv'} will say why, once the dataset is finished"
+                f"{out}: expected {counted(outcome.planned, 'patch', 'patches')} in these shards, "
+                f"{outcome.missing:,} of them could not be made; {out / 'failures.csv'} will say why, "
+                "once the dataset is finished"
             )
         say(f"{out}: these shards are in place; the call that makes the last one finishes the dataset")
         return
@@ -202,8 +205,8 @@ def _report(out: Path, outcome: "Outcome") -> None:
         say(f"{counted(counts['redraws'], 'draw')} not finite and made again")
     if outcome.missing:
         raise SDFlowError(
-            f"{out}: expected {outcome.planned} patches, {outcome.missing} of them could not be made; "
-            f"{out / 'failures.csv'} says why"
+            f"{out}: expected {counted(outcome.planned, 'patch', 'patches')}, {outcome.missing:,} of them "
+            f"could not be made; {out / 'failures.csv'} says why"
         )
 
 

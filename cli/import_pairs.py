@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sdflow.wording import counted
+
 from .options import (
     existing_folder,
     max_pixels_option,
@@ -15,7 +17,7 @@ from .options import (
     provenance_options,
     workers_option,
 )
-from .wording import counted, say
+from .wording import say
 
 if TYPE_CHECKING:
     from sdflow_data.dataset.provenance import Provenance
@@ -93,5 +95,6 @@ def command(
         say(f"{counted(outcome.skipped, 'file')} left out; {out / 'failures.csv'} says why")
     if outcome.missing:
         raise SDFlowError(
-            f"{outcome.missing} of {outcome.planned} patches are missing; {out / 'failures.csv'} says why"
+            f"{outcome.missing:,} of {counted(outcome.planned, 'patch', 'patches')} missing; "
+            f"{out / 'failures.csv'} says why"
         )

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .wording import counted, one_line, say, show
+from sdflow.wording import counted
+
+from .wording import one_line, say, show
 
 if TYPE_CHECKING:
     from sdflow_data.inspection.photographs import Survey
@@ -122,7 +124,7 @@ def properties(photographs: "Survey") -> dict[str, str]:
 def _counts(counts: dict[str, int], most: int = 4) -> str:
     shown = [f"{count} {name}" for name, count in list(counts.items())[:most]]
     others = sum(list(counts.values())[most:])
-    return ", ".join([*shown, f"{others} others"] if others else shown)
+    return ", ".join([*shown, counted(others, "other")] if others else shown)
 
 
 def _spread(values: Any) -> str:

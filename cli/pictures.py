@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sdflow.wording import counted
+
 from .options import WholeRange
-from .wording import counted, of_system, one_line, say, show
+from .wording import of_system, one_line, say, show
 
 if TYPE_CHECKING:
     from sdflow_data.models.tiles import Job

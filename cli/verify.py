@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from sdflow.wording import counted
+
 from .options import existing_folder
-from .wording import counted, say
+from .wording import say
 
 
 @click.command("verify")

@@ -49,8 +49,3 @@ def of_system(error: OSError, path: object = None) -> str:
         tried = f"cannot be moved to {os.fsdecode(error.filename2)}"
     reason = error.strerror or str(error)
     return one_line(f"{named}: {tried}: {reason}" if named else f"a file {tried}: {reason}")
-
-
-def counted(number: int, one: str, several: str | None = None) -> str:
-    """``1 picture``, ``2 pictures``."""
-    return f"{number} {one if number == 1 else several or one + 's'}"

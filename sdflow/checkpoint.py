@@ -16,6 +16,7 @@ from .files import flush, read_json, sha256_file, to_json, write_file
 from .model import Direction, SDFlow, SDFlowConfig
 from .published import files_of
 from .tensors import read_tensors
+from .wording import counted
 
 FORMAT_VERSION = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -174,7 +175,7 @@ def _check_size(path: Path, config: SDFlowConfig) -> None:
     ):
         raise SDFlowError(
             f"{path}: expected the {config.least_weights} and more weights of its own architecture, found "
-            f"a file of {size} bytes"
+            f"a file of {counted(size, 'byte')}"
         )
 
 

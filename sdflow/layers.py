@@ -14,6 +14,7 @@ from .bijection import Bijection
 from .camera import Camera, filter_log_det, filtered, integrated, response_matrix, strength_at
 from .networks import kaiming_init
 from .spectra import opponent_colours
+from .wording import counted
 
 _LEVELS = 127.5
 """Grey levels per unit of [-1, 1]."""
@@ -252,7 +253,9 @@ class MeasuredCamera(Bijection):
         if len(cameras) > len(self.shares):
             raise ValueError(f"cameras: expected at most {len(self.shares)}, got {len(cameras)}")
         if len(shares) != len(cameras) or not min(shares, default=0) > 0:
-            raise ValueError(f"shares: expected one above 0 for each of {len(cameras)} cameras, got {shares}")
+            raise ValueError(
+                f"shares: expected one above 0 for each of {counted(len(cameras), 'camera')}, got {shares}"
+            )
         free = len(self.shares) - len(cameras)
         for name, value in vars(Camera.identity()).items():
             getattr(self, name).copy_(torch.stack([getattr(c, name) for c in cameras] + [value] * free))

@@ -19,6 +19,7 @@ from .files import reading
 from .layers import ActNorm, AffineCoupling, AffineInjector, InvertibleConv1x1, ScaleShiftNet
 from .model import SDFlow, SDFlowConfig
 from .networks import RRDB, ConditionExtractor, DenseBlock, FeatureModulation, ModulatedBlock
+from .wording import counted
 
 Entry = tuple[str, Tensor]
 """A published key, and our tensor for its values."""
@@ -78,7 +79,8 @@ def _check_size(path: Path, expected: int) -> None:
     size = path.stat().st_size
     if not expected // 2 < size < 2 * expected + MAX_PICKLE_BYTES:
         raise SDFlowError(
-            f"{path}: expected a whole file of {expected} bytes of tensors, found one of {size} bytes"
+            f"{path}: expected a whole file of {expected} bytes of tensors, found "
+            f"one of {counted(size, 'byte')}"
         )
 
 

@@ -14,6 +14,7 @@ import skimage
 
 from sdflow.files import write_file
 from sdflow.noise import derive_seed
+from sdflow.wording import counted
 
 from .dataset.manifest import Dataset, read_dataset
 from .export.run import ExportRequest, export
@@ -75,7 +76,7 @@ def run_demo(out: Path, steps: int, seed: int, say: Callable[[str], None]) -> De
     check_new_or_empty(out)
     say("1/5 Photographs: scikit-image's as HR, others of them through a simulated camera as LR")
     hr, lr = take_photographs(out / "photographs", seed)
-    say(f"2/5 Training the tiny model, {steps} steps")
+    say(f"2/5 Training the tiny model, {counted(steps, 'step')}")
     settings = preset_settings(
         "tiny", hr=(hr,), lr=(lr,), out=out / "run", scale=SCALE, steps=steps, seed=seed
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 import pytest
-from calls import call
-from factory import write_pictures
+from calls import call, output_of
+from factory import write_picture, write_pictures
 
 from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import WriteError
@@ -107,3 +107,29 @@ def test_no_text_of_the_library_names_an_option() -> None:
         if isinstance(text, ast.Constant) and re.search(r"(^|\W)--[a-z]", str(text.value))
     ]
     assert named == []
+
+
+def test_one_of_a_kind_is_told_in_the_singular(in_process: None, tmp_path: Path) -> None:
+    """Everything once: one picture, one patch, one sample, one shard, one damaged file of each."""
+    hr, lr, pairs, page = (tmp_path / name for name in ("hr", "lr", "pairs", "page.html"))
+    for folder, size in ((hr, 64), (lr, 32)):
+        write_picture(folder / "a.png", 0, size, size)
+        (folder / "broken.png").write_text("no picture")
+    once = ("--patch-size", 64, "--variants", 1, "--workers", 1)
+    told = [
+        output_of("generate", "--model", "bicubic", "--scale", 2, "--hr", hr, "--out", pairs, *once),
+        output_of("verify", pairs),
+        output_of("inspect", pairs, "--real", pairs, "--report", page, "--no-classifier"),
+        page.read_text("utf-8"),
+        output_of("export", pairs, tmp_path / "export", "--format", "folder"),
+        output_of("inspect", "--hr", hr, "--lr", lr, "--scale", 2, "--report", page),
+        page.read_text("utf-8"),
+        output_of(
+            *("train", "--hr", hr, "--lr", lr, "--scale", 2, "--preset", "tiny"),
+            *("--patch-size", 32, "--batch-size", 1, "--steps", 0, "--out", tmp_path / "run"),
+        ),
+        output_of("downscale", "--model", "bicubic", "--scale", 2, hr / "a.png", tmp_path / "low.png"),
+        output_of("import-pairs", "--hr", hr, "--lr", lr, "--patch-size", 64, "--out", tmp_path / "real"),
+    ]
+    things = "photographs|pictures|samples|patches|shards|pairs|files|variants|steps|splits|others|cameras"
+    assert re.findall(rf"(?<![\d.,])1 (?:\w+ )?(?:{things})\b.*", "\n".join(told)) == []

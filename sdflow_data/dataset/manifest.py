@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 import sdflow
 from sdflow.errors import SDFlowError
 from sdflow.files import read_json, reading, sha256_file, to_json, write_file
+from sdflow.wording import counted
 
 from ..system.folders import refuse_links_out
 from ..system.names import printable
@@ -93,8 +94,9 @@ class Dataset:
             found, counts = table.metadata.num_rows, self.info["counts"]
             if not found == counts["samples"] == counts["patches"] * self.info["variants"]:
                 raise ValueError(
-                    f"{found} rows, but {INFO} has {counts['samples']} samples of {counts['patches']} "
-                    f"patches in {self.info['variants']} variants"
+                    f"{counted(found, 'row')}, but {INFO} has {counted(counts['samples'], 'sample')} of "
+                    f"{counted(counts['patches'], 'patch', 'patches')} in "
+                    f"{counted(self.info['variants'], 'variant')}"
                 )
             check_types({column.name: column.type.to_pandas_dtype() for column in table.schema_arrow})
             yield table

@@ -6,6 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from sdflow.errors import ArgumentError
+from sdflow.wording import counted
 
 from .reading import Pair, PairedShards
 
@@ -37,7 +38,7 @@ class MixedPairs(Dataset[Pair]):
     ) -> None:
         if not pairs or len(weights) != len(pairs):
             raise ArgumentError(
-                "weights", f"expected one for each of {len(pairs)} datasets, got {len(weights)}"
+                "weights", f"expected one for each of {counted(len(pairs), 'dataset')}, got {len(weights)}"
             )
         if not all(0 < weight < np.inf for weight in weights):
             raise ArgumentError("weights", f"expected finite numbers above 0, got {list(weights)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdflow.errors import ArgumentError
+from sdflow.wording import counted
 
 from ..images.patches import grid, grid_size, positions
 from ..system.settings import check_same
@@ -48,14 +49,15 @@ class PatchGrid:
             raise ArgumentError(
                 "patch_size",
                 f"expected patches of at most {MAX_PATCH_BYTES >> 20} MiB with their variants, found "
-                f"{patch_bytes >> 20} MiB ({self.variants} variants of {self.patch_size})",
+                f"{patch_bytes >> 20} MiB ({counted(self.variants, 'variant')} of {self.patch_size})",
             )
         shard_bytes = self.patches_per_shard * patch_bytes
         if shard_bytes > _LARGEST_SHARD:
             raise ArgumentError(
                 "patches_per_shard",
                 f"expected shards of at most 2 GiB, found {shard_bytes / 2**30:.1f} GiB "
-                f"({self.patches_per_shard} patches of {self.patch_size} with {self.variants} variants)",
+                f"({counted(self.patches_per_shard, 'patch', 'patches')} of {self.patch_size} with "
+                f"{counted(self.variants, 'variant')})",
             )
 
     def places(

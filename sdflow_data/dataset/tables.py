@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import reading, replacing
+from sdflow.wording import counted
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def reading_table(path: Path, expected: str) -> Iterator[pq.ParquetFile]:
         with reading(path) as file, pq.ParquetFile(file) as table:
             rows, size = table.metadata.num_rows, path.stat().st_size
             if rows > size:  # rows differ, so each takes at least a byte
-                raise ValueError(f"{rows} rows in {size} bytes")
+                raise ValueError(f"{counted(rows, 'row')} in {counted(size, 'byte')}")
             yield table
     except (ArgumentError, *_DAMAGE) as error:
         raise SDFlowError(f"{path}: expected {expected}, found: {_reason(error)}") from error

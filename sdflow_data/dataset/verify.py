@@ -8,6 +8,7 @@ import pandas as pd
 
 from sdflow.errors import SDFlowError
 from sdflow.files import sha256_file
+from sdflow.wording import counted
 
 from ..system.folders import is_junk
 from ..system.progress import progress
@@ -171,7 +172,8 @@ def _check_manifest(dataset: Dataset, sound: set[int]) -> Iterator[str]:
     for number in sorted(sound - seen):
         with dataset.shard(number) as shard:
             if len(shard):
-                yield f"{path}: has no rows of shard {number}, which holds {len(shard)} patches"
+                held = counted(len(shard), "patch", "patches")
+                yield f"{path}: has no rows of shard {number}, which holds {held}"
 
 
 def _manifest_by_shard(path: Path) -> Iterator[tuple[int, pd.DataFrame]]:
@@ -186,7 +188,7 @@ def _compare(path: Path, number: int, rows: pd.DataFrame, dataset: Dataset) -> I
     with dataset.shard(number) as shard:
         expected = shard_table(shard, number).to_pandas()
     if len(rows) != len(expected):
-        yield f"{path}: expected {len(expected)} rows of shard {number}, found {len(rows)}"
+        yield f"{path}: expected {counted(len(expected), 'row')} of shard {number}, found {len(rows)}"
     elif list(rows.columns) != list(expected.columns):
         yield f"{path}: expected the columns {', '.join(expected.columns)}, found {', '.join(rows.columns)}"
     else:

@@ -6,6 +6,7 @@ import re
 import pandas as pd
 
 from sdflow.errors import ArgumentError
+from sdflow.wording import counted
 
 from ..system.names import is_reserved
 
@@ -142,7 +143,7 @@ def split_by_source(sources: pd.Series, fractions: dict[str, float]) -> pd.Serie
     if len(photographs) < len(fractions):
         raise ArgumentError(
             "split",
-            f"expected at least {len(fractions)} source photographs for as many parts, "
+            f"expected at least {counted(len(fractions), 'source photograph')} for as many parts, "
             f"found {len(photographs)}",
         )
     part_of: dict[str, str] = {}

@@ -13,6 +13,7 @@ import numpy as np
 
 from sdflow.errors import ArgumentError, SDFlowError
 from sdflow.files import write_file
+from sdflow.wording import counted
 
 from ..dataset.manifest import INFO
 from ..dataset.plan import Cut, FoundPicture, Plan, scan, shard_key
@@ -151,7 +152,7 @@ def _match(
             pairs.append(_PicturePair(hr[0], lr[0]))
             continue
         for side, own, others in (("HR", hr, lr), ("LR", lr, hr)):
-            reason = f"one of {len(own)} {side} pictures for {len(others)} on the other side"
+            reason = f"one of {counted(len(own), f'{side} picture')} for {len(others)} on the other side"
             failures += [Failure(picture.source, None, None, reason) for picture in own]
     if not pairs:
         raise SDFlowError(f"{lr_folder}: expected pictures of the names that {hr_folder} has, found none")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sdflow.errors import ArgumentError, SDFlowError
+from sdflow.wording import counted
 
 from ..dataset.manifest import INFO
 from ..dataset.plan import Plan, locate, scan
@@ -213,7 +214,7 @@ def _plan(
     if not plan.pictures:
         first = plan.skipped[0]
         raise SDFlowError(
-            f"{folders[0]}: none of {len(plan.skipped)} files is usable; "
+            f"{folders[0]}: expected usable pictures, found none in {counted(len(plan.skipped), 'file')}; "
             f"for instance {first.source}: {first.reason}"
         )
     store_plan(out, plan, begun)

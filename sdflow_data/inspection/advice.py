@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sdflow.wording import counted
+
 from ..statistics.photograph import Photograph
 from .photographs import Survey, same_pictures
 
@@ -47,35 +49,33 @@ def advice(photographs: Survey, side: str = "") -> list[str]:
 def _of_any(photographs: Survey) -> Iterator[str]:
     if photographs.unreadable:
         name, reason = next(iter(photographs.unreadable.items()))
-        yield (
-            f"{_files(len(photographs.unreadable))} cannot be read ({name}: {reason}) and will be left out; "
-            "restore or remove them"
-        )
+        files = counted(len(photographs.unreadable), "photograph")
+        yield f"{files} cannot be read ({name}: {reason}) and will be left out; restore or remove such files"
     if len(photographs.sizes) < FEW_PHOTOGRAPHS:
         yield (
-            f"{_files(len(photographs.sizes))}, too few to separate the camera from the scenes; "
-            f"add more, at least {FEW_PHOTOGRAPHS}"
+            f"{counted(len(photographs.sizes), 'photograph')}, too few to separate the camera from the "
+            f"scenes; add more, at least {FEW_PHOTOGRAPHS}"
         )
     if photographs.duplicates:
         name, first = next(iter(photographs.duplicates.items()))
+        repeated = counted(len(photographs.duplicates), "photograph repeats", "photographs repeat")
         yield (
-            f"{_files(len(photographs.duplicates))} repeat others byte for byte ({name} is {first}); "
-            "remove them, because repeated photographs count twice"
+            f"{repeated} another byte for byte ({name} is {first}); remove copies, because they count twice"
         )
     if photographs.unusual:
         name, reason = next(iter(photographs.unusual.items()))
         yield (
-            f"{_files(len(photographs.unusual))} of a kind of JPEG that cannot be reproduced "
-            f"({name}: {reason}); save them as PNG"
+            f"{counted(len(photographs.unusual), 'photograph')} of a kind of JPEG that cannot be reproduced "
+            f"({name}: {reason}); save such files as PNG"
         )
     if lossy := photographs.formats.get("WEBP", 0):
-        yield f"{_files(lossy)} in WebP, whose artefacts are not reproduced; prefer the originals"
-    yield from _some(photographs, lambda photo: photo.grey, "without colour", "remove them")
+        yield f"{counted(lossy, 'photograph')} in WebP, whose traces are not reproduced; prefer the originals"
+    yield from _some(photographs, lambda photo: photo.grey, "without colour", "remove such photographs")
     yield from _some(
         photographs,
         lambda photo: photo.flat > _FLAT,
         "with areas of a single colour, like screenshots, drawings or frames around photographs",
-        "remove them or cut the areas off",
+        "remove such pictures or cut the areas off",
     )
     enlarged = [photo.enlargement for photo in photographs.measured if photo.enlargement >= ENLARGED]
     factor = float(np.median(enlarged)) if enlarged else 1.0
@@ -83,7 +83,7 @@ def _of_any(photographs: Survey) -> Iterator[str]:
         photographs,
         lambda photo: photo.enlargement >= ENLARGED,
         f"enlarged or blurred: a size {factor:.1f} times smaller would hold their detail",
-        f"scale them down by about {factor:.1f}, or use the originals",
+        f"scale such photographs down by about {factor:.1f}, or use the originals",
         _LEAST_SHARE_ENLARGED,
     )
 
@@ -93,16 +93,19 @@ def _of_sharp(photographs: Survey) -> Iterator[str]:
         photographs,
         lambda photo: photo.blur > BLURRED,
         "blurred",
-        "scale them down by 2, or use sharper ones",
+        "scale such photographs down by 2, or use sharper ones",
     )
     yield from _some(
-        photographs, lambda photo: photo.noise > NOISY, "noisy", "scale them down by 2, or use cleaner ones"
+        photographs,
+        lambda photo: photo.noise > NOISY,
+        "noisy",
+        "scale such photographs down by 2, or use cleaner ones",
     )
     yield from _some(
         photographs,
         lambda photo: photo.codec is not None and photo.codec.quality < COARSE_JPEG,
         f"in JPEG of a quality under {COARSE_JPEG}",
-        "scale them down by 2, or use the originals",
+        "scale such photographs down by 2, or use the originals",
     )
 
 
@@ -113,10 +116,6 @@ def _some(
     found = [photo.name for photo in photographs.measured if is_so(photo)]
     if found and len(found) >= least * len(photographs.measured):
         yield f"{len(found)} of {len(photographs.measured)} measured {what} ({found[0]}); {cure}"
-
-
-def _files(count: int) -> str:
-    return "1 photograph" if count == 1 else f"{count} photographs"
 
 
 def advice_for_training(
@@ -149,14 +148,14 @@ def _of_both(hr: Survey, lr: Survey, scale: int | None, patch_size: int | None) 
         small = int((photographs.sizes.min(axis=1) < size).sum()) if size else 0
         if small:
             yield (
-                f"{side}: {_files(small)} smaller than a crop of {size}x{size} pixels and left out; "
-                "lower the patch size, or use larger ones"
+                f"{side}: {counted(small, 'photograph')} smaller than a crop of {size}x{size} pixels and "
+                "left out; lower the patch size, or use larger ones"
             )
     same = list(same_pictures(hr.measured, lr.measured))
     if same:
         yield (
-            f"{_files(len(same))} on both sides ({same[0][0]} is {same[0][1]}); a model could compare them "
-            "pixel by pixel: prefer other scenes, unless they are aligned pairs kept for validation"
+            f"{counted(len(same), 'photograph')} on both sides ({same[0][0]} is {same[0][1]}), where a model "
+            "could compare pixel by pixel: prefer other scenes, unless they are pairs kept for validation"
         )
         yield from _of_scale(hr, lr, same, scale)
     if hr.measured and lr.measured:

@@ -7,6 +7,8 @@ HR and gets the blur. The second works at LR size, like a camera's noise and cod
 
 import numpy as np
 
+from sdflow.wording import counted
+
 from ..models.degraders import Ranges
 from .photographs import Survey
 
@@ -49,9 +51,9 @@ def otf_yaml(photographs: Survey, scale: int) -> str:
     ranges = ranges_of(photographs)
     blur = [round(sigma * scale, 2) for sigma in (ranges.blur_low, ranges.blur_high)]
     noise, jpeg = [ranges.noise_low, ranges.noise_high], [int(ranges.jpeg_low), int(ranges.jpeg_high)]
-    count = len(photographs.measured)
+    count = counted(len(photographs.measured), "photograph")
     return f"""\
-# Measured by sdflow inspect on {count} photographs. Copy the keys into the options of Real-ESRGAN or
+# Measured by sdflow inspect on {count}. Copy the keys into the options of Real-ESRGAN or
 # traiNNer-redux. Only traiNNer-redux reads blur_prob, blur_prob2, jpeg_prob and jpeg_prob2; Real-ESRGAN
 # compresses all pictures.
 scale: {scale}

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from sdflow.wording import counted
+
 from ..statistics import STATISTICS
 from ..statistics.compare import MMDComparison
 from .classifier import Classification, most_area
@@ -238,7 +240,7 @@ def _by_classifier(classified: Classification) -> tuple[Measure | None, str]:
         )
     references = {"other photographs": real, "bicubic LR": bicubic}
     others = "".join(f"; {name}: {areas.mean:.2f}" for name, areas in references.items() if areas.values)
-    span = f"{ours.low:.2f} to {ours.high:.2f} over {len(ours.values)} splits"
+    span = f"{ours.low:.2f} to {ours.high:.2f} over {counted(len(ours.values), 'split')}"
     measure = Measure(
         f"a classifier distinguishes samples from photographs with AUC {ours.mean:.2f} ({span}{others})",
         *_auc_score(ours.mean, real.mean),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sdflow.checkpoint import DESCRIPTION, is_checkpoint, read_description
 from sdflow.errors import ArgumentError, SDFlowError
+from sdflow.wording import counted
 
 HAND_MADE = {
     "bicubic": "antialiased bicubic downscaling, no degradation",
@@ -47,7 +48,7 @@ def described(checkpoint: Path, name: str) -> NamedModel:
     """
     description = read_description(checkpoint)
     training = description["training"]
-    steps = f", {steps} training steps" if type(steps := training.get("steps")) is int else ""
+    steps = f", {counted(steps, 'training step')}" if type(steps := training.get("steps")) is int else ""
     return NamedModel(name, (description["scale"],), str(training.get("description", f"SDFlow{steps}")))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from sdflow.camera import Camera, Measured, along_rows
+from sdflow.wording import counted
 
 from ..models.measured import camera_in_words
 from .camera import FolderCameras, GroupCamera
@@ -20,12 +21,12 @@ def in_words(found: FolderCameras) -> Iterator[str]:
     """A description of the cameras, a few lines each."""
     cameras = found.cameras
     if found.measured < found.photographs:
-        yield f"{found.measured} of {found.photographs} LR photographs were measured"
+        yield f"Measured {found.measured:,} of {counted(found.photographs, 'LR photograph')}"
     if len(cameras) > 1:
         yield f"The LR photographs are from {len(cameras)} cameras, or from one with as many settings"
     if found.merged:
-        small = f"{found.merged} LR photographs, in groups too small or plain to measure"
-        yield f"{small}, count to the likeliest"
+        others = counted(found.merged, "LR photograph")
+        yield f"{others} in groups too small or too plain to measure, and counted to the likeliest camera"
     for number, camera in enumerate(cameras):
         if len(cameras) > 1:
             yield f"Camera {number}: {camera.look}"

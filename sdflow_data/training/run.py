@@ -16,6 +16,7 @@ from sdflow.files import sha256_file
 from sdflow.model import SDFlowConfig
 from sdflow.perceptual import PerceptualDistance
 from sdflow.training import Trainer, TrainingConfig, TrainingState
+from sdflow.wording import counted
 
 from ..images.codec import NO_CODEC
 from ..models.cameras import CAMERAS_KEY, ModelCamera, cameras_of
@@ -163,10 +164,10 @@ def _train(settings: RunSettings, say: Say) -> Trainer:
         save()
 
     if trainer.skipped:
-        say(f"{trainer.skipped} steps were not finite and changed nothing")
+        say(f"{counted(trainer.skipped, 'step')} not finite, without effect")
     skipped.report_all(crops)
     if pairs:
-        say(f"On {len(pairs)} aligned pairs, grey PSNR at temperature 0: {monitor}")
+        say(f"On {counted(len(pairs), 'aligned pair')}, grey PSNR at temperature 0: {monitor}")
     return trainer
 
 
@@ -299,7 +300,7 @@ def _description(
 def _announcement(settings: RunSettings, trainer: Trainer, crops: UnpairedCrops) -> str:
     parameters = sum(p.numel() for p in trainer.model.parameters())
     return (
-        f"{crops.hr_pictures} HR and {crops.lr_pictures} LR photographs, "
+        f"{counted(crops.hr_pictures, 'HR photograph')}, {counted(crops.lr_pictures, 'LR photograph')}, "
         f"{parameters / 1e6:.2f} M parameters, scale {settings.architecture.scale}, "
         f"{settings.training.precision} networks"
     )

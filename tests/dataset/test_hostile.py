@@ -291,7 +291,7 @@ def test_a_manifest_of_more_rows_than_bytes_is_not_read(dataset: Path) -> None:
     table = pq.read_table(path).slice(0, 1)
     pq.write_table(table.take(np.zeros(rows, np.int64)), path)
     edit_info(dataset, samples=rows, patches=rows)
-    with pytest.raises(SDFlowError, match=f"{rows} rows in"):
+    with pytest.raises(SDFlowError, match=f"{rows:,} rows in"):
         read_dataset(dataset).columns(["shard"])
 
 

@@ -345,7 +345,7 @@ def test_a_picture_that_changes_after_planning_is_listed(hr: Path, out: Path) ->
 
 def test_no_usable_picture_at_all_is_refused(tmp_path: Path, out: Path) -> None:
     write_picture(tmp_path / "hr" / "small.png", 0, 8, 8)
-    with pytest.raises(SDFlowError, match=r"none of 1 files is usable; for instance small\.png: 8x8"):
+    with pytest.raises(SDFlowError, match=r"none in 1 file; for instance small\.png: 8x8"):
         make(tmp_path / "hr", out)
 
 

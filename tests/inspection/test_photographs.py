@@ -73,7 +73,7 @@ def test_enlarged_photographs_are_found_with_the_factor(tmp_path: Path, factor: 
 
     found = survey([write(tmp_path / "large", enlarge, 4)], workers=1)
     assert found.frame["enlargement"].median() == pytest.approx(factor, rel=0.25)
-    assert any("scale them down" in line for line in advice(found))
+    assert any("scale such photographs down" in line for line in advice(found))
 
 
 def test_sharp_photographs_enough_of_them_give_no_warning(tmp_path: Path) -> None:
@@ -105,11 +105,11 @@ def inks(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "name", "cure"),
     [
-        (broken, "broken.jpg", "remove them"),
-        (doubled, "byte for byte", "remove them"),
-        (colourless, "grey.png", "remove them"),
+        (broken, "broken.jpg", "remove such files"),
+        (doubled, "byte for byte", "remove copies"),
+        (colourless, "grey.png", "remove such photographs"),
         (drawn, "screen.png", "cut the areas off"),
-        (inks, "inks.jpg", "save them as PNG"),
+        (inks, "inks.jpg", "save such files as PNG"),
     ],
 )
 def test_what_would_spoil_a_training_is_told_in_one_line(

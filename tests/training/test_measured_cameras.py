@@ -126,7 +126,7 @@ def test_a_folder_is_like_the_camera_that_took_it(
 def test_every_camera_is_told_and_drawn(measured: list[GroupCamera]) -> None:
     found = FolderCameras(measured, merged=2, measured=20, photographs=500, skipped={})
     sampled, count, merged, *lines = in_words(found)
-    assert sampled.startswith("20 of 500 LR photographs") and merged.startswith("2 LR photographs")
+    assert sampled.startswith("Measured 20 of 500 LR photographs") and merged.startswith("2 LR photographs")
     assert "3 cameras" in count and sum(line.startswith("Camera ") for line in lines) == 3
     assert draw_cameras(measured).shape[0] == 3 * draw_cameras(measured[:1]).shape[0] + 3 * 24
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sdflow.wording import counted
+
 from ...models.cameras import ModelCamera
 from ...statistics import STATISTICS
 from ..classifier import Classification
@@ -51,16 +53,17 @@ def _header(inspection: Inspection) -> str:
     info, counts = inspection.dataset.info, inspection.dataset.info["counts"]
     size = info["patch_size"]
     parts = [
-        f"{counts['samples']:,} samples",
-        f"{counts['patches']:,} patches of {size} px from {counts['sources']:,} photographs",
+        counted(counts["samples"], "sample"),
+        f"{counted(counts['patches'], 'patch', 'patches')} of {size} px "
+        f"from {counted(counts['sources'], 'photograph')}",
         f"scale {info['scale']}",
         f"model {_plain(info.get('model', 'unknown'))}",
     ]
     if inspection.real is not None:
         frame = inspection.real.patches.frame
         parts.append(
-            f"compared with {len(frame):,} patches of {frame['group'].nunique():,} real photographs "
-            f"in {inspection.real.folder.name}"
+            f"compared with {counted(len(frame), 'patch', 'patches')} "
+            f"of {counted(frame['group'].nunique(), 'real photograph')} in {inspection.real.folder.name}"
         )
     total = len(inspection.verdicts)
     answered = total - len(inspection.unanswered)
