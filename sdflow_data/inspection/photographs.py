@@ -7,7 +7,7 @@ that two folders with the same names are measured on the same photographs.
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sdflow.errors import SDFlowError
-from sdflow.files import sha256_file
+from sdflow.files import reading, sha256_file
 
 from ..images.codec import read_jpeg
 from ..images.finding import search
@@ -25,6 +25,7 @@ from ..images.reading import opened, orientation_of
 from ..models.cameras import CameraGroup, group_photographs
 from ..statistics.photograph import Photograph, measure_photograph, photograph_frame
 from ..system.parallel import in_order
+from ..system.progress import progress
 
 MOST_MEASURED = 250
 """The most photographs of a set whose pixels are measured."""
@@ -34,6 +35,8 @@ _Place = tuple[Path, str]
 
 _HEADERS_PER_TASK = 256
 _WORTH_A_PROCESS = 16
+_BEGINNING = 2**16
+"""Bytes of a file that are compared before all of it; uncompressed pictures have equal lengths."""
 
 
 @dataclass
@@ -208,20 +211,28 @@ def _read_headers(places: Sequence[_Place]) -> _Headers:
 
 
 def _duplicates(places: Sequence[_Place]) -> dict[str, str]:
-    """Files with the same bytes as an earlier one. Only files of equal length are read."""
-    by_length: dict[int, list[_Place]] = defaultdict(list)
+    """Files with the same bytes as an earlier one. Files of equal length and beginning are read whole."""
+    alike = _divided(places, lambda path: path.stat().st_size)
+    for key, description in ((_beginning, "Comparing beginnings"), (sha256_file, "Comparing files")):
+        with progress(sum(map(len, alike)), description, "files", shown=bool(alike)) as bar:
+            alike = [part for group in alike for part in _divided(group, key, bar.update)]
+    return {name: group[0][1] for group in alike for _, name in group[1:]}
+
+
+def _divided(
+    places: Sequence[_Place], key: Callable[[Path], Any], done: Callable[[], None] = lambda: None
+) -> list[list[_Place]]:
+    """The files by the key of their paths, without those that no other file equals."""
+    groups: dict[Any, list[_Place]] = defaultdict(list)
     for place in places:
-        by_length[place[0].stat().st_size].append(place)
-    first: dict[str, str] = {}
-    duplicates = {}
-    for same in by_length.values():
-        for path, name in same if len(same) > 1 else ():
-            digest = sha256_file(path)
-            if digest in first:
-                duplicates[name] = first[digest]
-            else:
-                first[digest] = name
-    return duplicates
+        groups[key(place[0])].append(place)
+        done()
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _beginning(path: Path) -> bytes:
+    with reading(path) as file:
+        return hashlib.sha256(file.read(_BEGINNING)).digest()
 
 
 def _measure(place: _Place) -> tuple[Photograph | None, str, str]:

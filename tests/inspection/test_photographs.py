@@ -1,6 +1,7 @@
 """``sdflow inspect`` on photographs: what it measures, and what it warns of before a training."""
 
 import json
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import skimage.data
 from calls import call, output_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from sdflow.errors import SDFlowError
@@ -161,6 +164,37 @@ def test_a_folder_without_a_picture_that_can_be_read_is_an_error(tmp_path: Path)
     broken(tmp_path)
     with pytest.raises(SDFlowError, match=r"none that can be read \(broken\.jpg"):
         survey([tmp_path], workers=1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1)), min_size=1, max_size=12))
+@settings(max_examples=30)
+def test_duplicates_are_the_files_of_equal_bytes(parts: list[tuple[int, int, int]]) -> None:
+    """They differ in length, in their first bytes or in their last."""
+    with tempfile.TemporaryDirectory() as folder:
+        contents = {}
+        for number, (length, start, end) in enumerate(parts):
+            pixels = np.zeros((160 + length, 160, 3), np.uint8)
+            pixels[-1, 0], pixels[0, -1] = start, end  # a BMP begins with the lowest row
+            Image.fromarray(pixels).save(path := Path(folder, f"{number:02}.bmp"))
+            contents[path.name] = path.read_bytes()
+        expected: dict[str, str] = {}
+        first: dict[bytes, str] = {}
+        for name, content in contents.items():
+            if first.setdefault(content, name) != name:
+                expected[name] = first[content]
+        assert survey([Path(folder)], most=1, workers=1).duplicates == expected
+
+
+def test_files_of_equal_length_are_compared_under_a_bar_and_by_their_beginnings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, level in enumerate((0, 0, 9, 99)):
+        Image.new("RGB", (160, 160), (level, level, level)).save(tmp_path / f"{number}.bmp")
+    monkeypatch.setattr("sdflow_data.system.progress._SECONDS_BETWEEN_LINES", 0.0)
+    survey([tmp_path], most=1, workers=1)
+    told = capsys.readouterr().err
+    assert "Comparing beginnings: 4 of 4 files" in told
+    assert "Comparing files: 2 of 2 files" in told
 
 
 def test_what_is_measured_does_not_depend_on_how_much_else_there_is(tmp_path: Path) -> None:
