@@ -163,6 +163,7 @@ def _inspect_dataset(
     from sdflow_data.inspection.classifier import QUICK, THOROUGH
     from sdflow_data.inspection.inspection import inspect_dataset
     from sdflow_data.inspection.report import report_html
+    from sdflow_data.inspection.tables import component_table
 
     if thorough and (no_classifier or real is None):
         raise click.UsageError("--thorough: expected --real, and not --no-classifier")
@@ -175,6 +176,8 @@ def _inspect_dataset(
         budget = f"{effort.splits} splits of at most {effort.steps:,} steps"
         show(f"classifiers: {budget}, {seconds:.0f} s", err=True)
     show(_table(inspection))
+    if components := component_table(inspection.components, inspection.cameras):
+        show(components)
     for measure in inspection.noise:
         value = (
             "not measurable" if math.isnan(measure.value) else f"{measure.value:.3g} {measure.unit}".strip()

@@ -17,6 +17,7 @@ from ..statistics.batch import bicubic_lr
 from ..statistics.compare import MMDComparison, compare, compare_features
 from ..statistics.noise_models import NoiseMeasure, noise_measures
 from .classifier import QUICK, Classification, Effort, classify
+from .components import ComponentShare, component_shares
 from .made_by import measured_cameras
 from .sets import MeasuredDataset, MeasuredPatches, measure_dataset, measure_photographs, read_partners
 from .single_statistics import SingleStatistic, single_statistics
@@ -81,6 +82,11 @@ class Inspection:
             return []
         return single_statistics(self.measured.samples.frame, self.real.patches.frame)
 
+    @cached_property
+    def components(self) -> list[ComponentShare]:
+        """The mixture components that the samples were drawn from; empty for a model without any."""
+        return component_shares(self.dataset, self.measured.samples.frame)
+
     @property
     def score(self) -> float:
         """0 to 100: the score of the worst verdict that has one. 50 is the threshold."""
@@ -129,6 +135,10 @@ class Inspection:
             "classifier_auc": None if self.classified is None else _classifier_json(self.classified),
             "told_by": [vars(found) for found in self.single_statistics],
             "noise_measures": [vars(measure) for measure in self.noise],
+            "components": [vars(component) for component in self.components],
+            "cameras": [
+                None if camera.described is None else camera.described.to_json() for camera in self.cameras
+            ],
             "kernel": None
             if kernel is None
             else {

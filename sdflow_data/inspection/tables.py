@@ -1,8 +1,12 @@
-"""The table of headline statistics as text."""
+"""The tables of headline statistics and of mixture components as text."""
 
 import math
+from collections.abc import Collection, Sequence
 
 import pandas as pd
+
+from ..models.measured import CameraOfModel
+from .components import ComponentShare
 
 _PLAIN = ("generated", "bicubic")
 _COMPARED = ("generated", "real", "bicubic", "distance", "interval", "floor", "ceiling")
@@ -14,11 +18,37 @@ def text_table(table: pd.DataFrame, with_real: bool) -> str:
     rows = [("statistic", "unit", *columns)]
     for name, row in table.iterrows():
         rows.append((str(name), row["unit"], *(cell(row, column) for column in columns)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return _aligned(rows, to_the_left=("statistic", "unit"))
+
+
+def component_table(components: Sequence[ComponentShare], cameras: Sequence[CameraOfModel]) -> str:
+    """A table of the components of a dataset and of their cameras; empty if there is nothing to tell apart.
+
+    Args:
+        components: the components.
+        cameras: the measured cameras of the model, by component.
+    """
+    described = {number: camera.described for number, camera in enumerate(cameras) if camera.described}
+    if len(components) < 2 and not described:
+        return ""
+    rows = [("component", "samples", "share", "weight", "noise, levels", "sharpness, 1/pixel", "camera")]
+    for one in components:
+        weight = "—" if one.weight is None else f"{one.weight:.1%}"
+        figures = (f"{one.samples:,}", f"{one.share:.1%}", weight, number(one.noise), number(one.sharpness))
+        camera = described.get(one.component)
+        rows.append((str(one.component), *figures, str(camera) if camera else "—"))
+    told = [i for i in range(len(rows[0])) if any(row[i] != "—" for row in rows[1:])]
+    return _aligned([[row[i] for i in told] for row in rows], to_the_left=("component", "camera"))
+
+
+def _aligned(rows: Sequence[Sequence[str]], to_the_left: Collection[str]) -> str:
+    """Rows under the first of them, the head, with their columns aligned to the left or to the right."""
+    head = rows[0]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = [
         "  ".join(
-            text.ljust(width) if i < 2 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths))
+            text.ljust(width) if name in to_the_left else text.rjust(width)
+            for name, text, width in zip(head, row, widths)
         ).rstrip()
         for row in rows
     ]

@@ -55,7 +55,12 @@ class CameraLook:
 
     def __str__(self) -> str:
         jpeg = "no JPEG" if self.quality >= 100 else f"JPEG {self.quality:.0f}"
-        return f"{self.share:.0%} blur {self.blur:.1f}, noise {self.noise:.1f}, {jpeg}"
+        return f"{self.before_codec}, {jpeg}"
+
+    @property
+    def before_codec(self) -> str:
+        """Share, blur and noise in words."""
+        return f"{self.share:.0%} blur {self.blur:.1f}, noise {self.noise:.1f}"
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "CameraLook":
@@ -83,6 +88,9 @@ class ModelCamera:
 
     look: CameraLook
     codec: Codec
+
+    def __str__(self) -> str:
+        return f"{self.look.before_codec}, {self.codec}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `from_json`."""

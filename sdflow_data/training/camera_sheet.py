@@ -9,6 +9,7 @@ import torch
 from sdflow.camera import Camera, Measured, along_rows
 from sdflow.wording import counted
 
+from ..models.cameras import ModelCamera
 from ..models.measured import camera_in_words
 from .camera import FolderCameras, GroupCamera
 
@@ -42,7 +43,7 @@ def draw_cameras(cameras: Sequence[GroupCamera]) -> np.ndarray:
         row = _draw_camera(camera.measured)
         if len(cameras) > 1:
             heading = np.full((24, row.shape[1], 3), 235, np.uint8)
-            _text(heading, f"camera {number}: {camera.look}; {camera.codec}", (8, 16))
+            _text(heading, f"camera {number}: {ModelCamera(camera.look, camera.codec)}", (8, 16))
             rows.append(heading)
         rows.append(row)
     return np.concatenate(rows)

@@ -1,6 +1,7 @@
 """``sdflow inspect`` on datasets on disk: what it measures, prints, writes and how it ends."""
 
 import json
+import math
 import re
 import warnings
 from pathlib import Path
@@ -13,14 +14,20 @@ from calls import call, output_of
 from inspected import SCALE, SIZE, VARIANTS, write_dataset, write_photographs
 from PIL import Image
 
+from sdflow.camera import Camera
 from sdflow.errors import SDFlowError
 from sdflow_data.dataset.manifest import read_dataset
+from sdflow_data.images.codec import NO_CODEC
 from sdflow_data.inspection.classifier import Effort
+from sdflow_data.inspection.components import ComponentShare
 from sdflow_data.inspection.inspection import inspect_dataset
 from sdflow_data.inspection.otf import otf_yaml
 from sdflow_data.inspection.photographs import survey
 from sdflow_data.inspection.report import report_html
 from sdflow_data.inspection.sets import measure_dataset, measure_photographs, read_partners
+from sdflow_data.inspection.tables import component_table
+from sdflow_data.models.cameras import CameraLook, ModelCamera
+from sdflow_data.models.measured import CameraOfModel
 from sdflow_data.statistics import CHEAP_COLUMNS, STATISTICS, frame_of_pairs
 
 
@@ -174,6 +181,27 @@ def test_fail_under_is_a_gate(bicubic: Path, real: Path) -> None:
     against = ("--real", real, "--no-classifier", "--fail-under")
     output_of("inspect", bicubic, *against, 0)
     assert "expected a score of at least 50, got 0" in output_of("inspect", bicubic, *against, 50, status=1)
+
+
+def test_the_components_are_told_as_the_manifest_has_them(classical: Path, tmp_path: Path) -> None:
+    told = output_of("inspect", classical, "--json", tmp_path / "all.json")
+    found = json.loads((tmp_path / "all.json").read_text("utf-8"))["components"]
+    drawn = read_dataset(classical).manifest["component"].value_counts(normalize=True)
+    assert {each["component"]: each["share"] for each in found} == pytest.approx(drawn.to_dict())
+    for each in found:
+        assert re.search(rf"^{each['component']} +{each['samples']} +{each['share']:.1%}", told, re.MULTILINE)
+
+
+def test_the_components_have_the_cameras_of_the_model() -> None:
+    """A component without a description in the model has a dash."""
+    components = [ComponentShare(k, 5, 0.5, None, 1.0, math.nan) for k in range(2)]
+    look = CameraLook(0.7, 1.1, 2.0, 100, (1.0, 1.0, 1.0))
+    known = CameraOfModel(Camera.identity(), ModelCamera(look, NO_CODEC))
+    first, second = component_table(components, [known]).splitlines()[2:]
+    assert first.split("  ")[-1] == "70% blur 1.1, noise 2.0, no JPEG"
+    assert second.endswith("—")
+    assert component_table(components[:1], []) == ""
+    assert "70%" in component_table(components[:1], [known])
 
 
 def test_what_cannot_be_told_does_not_pass_the_gate(classical: Path) -> None:

@@ -97,26 +97,23 @@ def components(inspection: Inspection) -> str:
 
     It has the weights of the components if the dataset was made to match a set of photographs.
     """
-    manifest = inspection.dataset.columns(["shard", "row", "variant", "component"]).reset_index(drop=True)
-    counts = manifest["component"].value_counts().sort_index()
-    counts = counts[counts.index >= 0]
-    if len(counts) < 2:
+    found = inspection.components
+    if len(found) < 2:
         return ""
+    manifest = inspection.dataset.columns(["shard", "row", "variant", "component"]).reset_index(drop=True)
     shared = _shared_patches(manifest)
-    weights = inspection.dataset.info.get("weights")
-    if not isinstance(weights, list) or len(weights) <= counts.index.max():
-        weights = None
     heads = (
         "component",
         "samples",
-        *(["weight"] if weights else []),
+        "share",
+        *(["weight"] if found[0].weight is not None else []),
         "noise (levels)",
         "sharpness (1/pixel)",
         "the same patches, grey where not drawn",
     )
     rows = []
-    for component in counts.index[:_MOST_COMPONENTS]:
-        of = manifest["component"] == component
+    for one in found[:_MOST_COMPONENTS]:
+        of = manifest["component"] == one.component
         firsts = manifest[of].drop_duplicates(["shard", "row"]).set_index(["shard", "row"], drop=False)
         size = inspection.measured.samples.pixels.shape[1]
         tiles = [
@@ -125,15 +122,15 @@ def components(inspection: Inspection) -> str:
             else np.full((min(size, _STRIP_SIZE),) * 2 + (3,), 128, np.uint8)
             for patch in shared
         ]
-        frame = inspection.measured.samples.frame[of.to_numpy()]
-        cells = [f"{counts[component]:,}", *([f"{float(weights[component]):.1%}"] if weights else [])]
-        cells += [number(frame[name].dropna().median()) for name in ("noise_sigma", "sharpness")]
+        cells = [f"{one.samples:,}", f"{one.share:.1%}"]
+        cells += [] if one.weight is None else [f"{one.weight:.1%}"]
+        cells += [number(one.noise), number(one.sharpness)]
         strip = picture(np.concatenate(tiles, axis=1))
         rows.append(
-            f"<tr><th scope='row'>{component}</th>"
+            f"<tr><th scope='row'>{one.component}</th>"
             + "".join(f"<td>{cell}</td>" for cell in cells)
-            + f'<td><button type="button" class="zoomable" title="component {component}">'
-            f'<img class="strip pixels" src="{strip}" alt="component {component}"></button></td></tr>'
+            + f'<td><button type="button" class="zoomable" title="component {one.component}">'
+            f'<img class="strip pixels" src="{strip}" alt="component {one.component}"></button></td></tr>'
         )
     return data_table("Mixture components", heads, "".join(rows), kind="components")
 

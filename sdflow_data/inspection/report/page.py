@@ -285,7 +285,7 @@ def _cameras(inspection: Inspection) -> str:
 
 
 def _heading(number: int, camera: ModelCamera | None) -> str:
-    return f"<h3>Camera {number}: {escape(f'{camera.look}; {camera.codec}')}</h3>" if camera else ""
+    return f"<h3>Camera {number}: {escape(str(camera))}</h3>" if camera else ""
 
 
 def _provenance(inspection: Inspection) -> str:
