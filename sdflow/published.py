@@ -79,7 +79,7 @@ def _check_size(path: Path, expected: int) -> None:
     size = path.stat().st_size
     if not expected // 2 < size < 2 * expected + MAX_PICKLE_BYTES:
         raise SDFlowError(
-            f"{path}: expected a whole file of {expected} bytes of tensors, found "
+            f"{path}: expected a whole file of {expected:,} bytes of tensors, found "
             f"one of {counted(size, 'byte')}"
         )
 

@@ -84,7 +84,7 @@ def test_a_file_of_another_size_is_not_opened(
     path.touch()
     os.truncate(path, size)  # sparse: it takes no disk
     monkeypatch.setattr("sdflow.published.SDFlow", None)  # nothing is made either
-    with pytest.raises(SDFlowError, match=rf"contentnet\.pth: expected a whole file .* of {size} bytes"):
+    with pytest.raises(SDFlowError, match=rf"contentnet\.pth: expected a whole file .* of {size:,} bytes"):
         read_published(folder)
 
 
