@@ -97,7 +97,7 @@ def properties(photographs: "Survey") -> dict[str, str]:
     sizes = photographs.sizes
     smallest, largest = (sizes[i] for i in (sizes.prod(axis=1).argmin(), sizes.prod(axis=1).argmax()))
     rows = {
-        "photographs": f"{photographs.files}, {photographs.bytes / 1e6:,.1f} MB",
+        "photographs": f"{len(sizes):,}, {_size(photographs.bytes)}",
         "sizes": f"{smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}",
         "formats": _counts(photographs.formats),
         "JPEG files": _counts(photographs.codecs) or "none",
@@ -131,8 +131,14 @@ def _spread(values: Any) -> str:
     """The median, and the 5 % and 95 % quantiles."""
     from sdflow_data.inspection.tables import number
 
+    if values.isna().all():
+        return "not measurable"
     low, middle, high = (number(value) for value in values.astype(float).quantile([0.05, 0.5, 0.95]))
     return f"{middle} ({low} to {high})"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _table(surveys: "dict[str, Survey]") -> str:

@@ -138,4 +138,6 @@ def command(
         train(settings, say=say)
         if is_first:
             run = RunFolder(settings.out)
-            say(f"Trained. Checkpoint: {run.model}; curves: {run.metrics}; pictures: {run.samples}")
+            places = {"Checkpoint": run.model, "curves": run.metrics, "pictures": run.samples}
+            written = "; ".join(f"{what}: {path}" for what, path in places.items() if path.exists())
+            say(f"{'Nothing trained' if steps == 0 else 'Trained'}. {written}")

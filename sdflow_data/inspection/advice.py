@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sdflow.camera import SIZE
 from sdflow.wording import counted
 
 from ..statistics.photograph import Photograph
@@ -33,17 +34,35 @@ _BRIGHTNESS_APART, _CONTRAST_RATIO = 40.0, 1.6
 """Differences of the medians, in grey levels and as a ratio, above which scenes count as different."""
 
 
-def advice(photographs: Survey, side: str = "") -> list[str]:
+def advice(photographs: Survey, side: str = "", crop: int | None = None, least: int = SIZE) -> list[str]:
     """Warnings about one set of photographs.
 
     Args:
         photographs: the set.
         side: "HR" or "LR" if the set is one side of a training. HR photographs must be sharp and clean.
+        crop: side of the crops of a training in pixels; None if it is not known.
+        least: the least side of photographs whose camera can be measured.
     """
-    prefix = f"{side}: " if side else ""
-    return [prefix + line for line in _of_any(photographs)] + [
-        prefix + line for line in (_of_sharp(photographs) if side == "HR" else ())
+    lines = [
+        *_of_size(photographs, crop, least),
+        *_of_any(photographs),
+        *(_of_sharp(photographs) if side == "HR" else ()),
     ]
+    return [f"{side}: {line}" if side else line for line in lines]
+
+
+def _of_size(photographs: Survey, crop: int | None, least: int) -> Iterator[str]:
+    shortest = photographs.sizes.min(axis=1)
+    if crop and (small := int((shortest < crop).sum())):
+        yield (
+            f"{counted(small, 'photograph')} smaller than a crop of {crop}x{crop} pixels and left out; lower "
+            "the patch size, or use larger ones"
+        )
+    elif not crop and (small := int((shortest < least).sum())):
+        yield (
+            f"{counted(small, 'photograph')} smaller than {least}x{least} pixels, too small to measure a "
+            "camera; use larger ones"
+        )
 
 
 def _of_any(photographs: Survey) -> Iterator[str]:
@@ -115,7 +134,8 @@ def _some(
     """A warning if ``is_so`` holds for some photographs, and for at least the share ``least`` of them."""
     found = [photo.name for photo in photographs.measured if is_so(photo)]
     if found and len(found) >= least * len(photographs.measured):
-        yield f"{len(found)} of {len(photographs.measured)} measured {what} ({found[0]}); {cure}"
+        measured = counted(len(photographs.measured), "measured photograph")
+        yield f"{len(found)} of {measured} {what} ({found[0]}); {cure}"
 
 
 def advice_for_training(
@@ -128,8 +148,9 @@ def advice_for_training(
         scale: ratio of HR to LR size; None if it is not known.
         patch_size: side of the HR crops in pixels; None if it is not known.
     """
-    sides = [*advice(hr, "HR"), *advice(lr, "LR")]
-    return [*_of_folders(hr.folders, lr.folders), *sides, *_of_both(hr, lr, scale, patch_size)]
+    lr_crop = patch_size // scale if patch_size and scale else None
+    sides = [*advice(hr, "HR", patch_size, SIZE * (scale or 1)), *advice(lr, "LR", lr_crop)]
+    return [*_of_folders(hr.folders, lr.folders), *sides, *_of_both(hr, lr, scale)]
 
 
 def _of_folders(hr: Sequence[Path], lr: Sequence[Path]) -> Iterator[str]:
@@ -142,15 +163,7 @@ def _of_folders(hr: Sequence[Path], lr: Sequence[Path]) -> Iterator[str]:
                 yield f"{inner} lies in {outer}, so its photographs are on both sides; move it out"
 
 
-def _of_both(hr: Survey, lr: Survey, scale: int | None, patch_size: int | None) -> Iterator[str]:
-    crops = {"HR": (hr, patch_size), "LR": (lr, patch_size // scale if patch_size and scale else None)}
-    for side, (photographs, size) in crops.items():
-        small = int((photographs.sizes.min(axis=1) < size).sum()) if size else 0
-        if small:
-            yield (
-                f"{side}: {counted(small, 'photograph')} smaller than a crop of {size}x{size} pixels and "
-                "left out; lower the patch size, or use larger ones"
-            )
+def _of_both(hr: Survey, lr: Survey, scale: int | None) -> Iterator[str]:
     same = list(same_pictures(hr.measured, lr.measured))
     if same:
         yield (
@@ -186,7 +199,8 @@ def _of_scenes(hr: Sequence[Photograph], lr: Sequence[Photograph]) -> Iterator[s
     if not 1 / _CONTRAST_RATIO < (contrast[0] + 1) / (contrast[1] + 1) < _CONTRAST_RATIO:
         different.append(f"contrast {contrast[0]:.0f} and {contrast[1]:.0f}")
     if np.abs(colours[0] - colours[1]).max() > _BRIGHTNESS_APART / 2:
-        different.append("colours")
+        casts = " and ".join("/".join(f"{part + 0.0:+.0f}" for part in each) for each in colours)
+        different.append(f"R/G/B less brightness {casts}")
     if different:
         yield (
             f"HR and LR show different scenes (medians: {', '.join(different)}), so the measured response "

@@ -54,13 +54,13 @@ class CameraLook:
     spread: tuple[float, float, float]
 
     def __str__(self) -> str:
-        jpeg = "no JPEG" if self.quality >= 100 else f"JPEG {self.quality:.0f}"
-        return f"{self.before_codec}, {jpeg}"
+        return self.with_codec("no JPEG" if self.quality >= 100 else f"JPEG {self.quality:.0f}")
 
-    @property
-    def before_codec(self) -> str:
-        """Share, blur and noise in words."""
-        return f"{self.share:.0%} blur {self.blur:.1f}, noise {self.noise:.1f}"
+    def with_codec(self, codec: str) -> str:
+        """Share, blur, noise and a codec in words. What is NaN is left out."""
+        values = {"blur": self.blur, "noise": self.noise}
+        known = [f"{name} {value:.1f}" for name, value in values.items() if not math.isnan(value)]
+        return f"{self.share:.0%} " + ", ".join([*known, codec])
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "CameraLook":
@@ -90,7 +90,7 @@ class ModelCamera:
     codec: Codec
 
     def __str__(self) -> str:
-        return f"{self.look.before_codec}, {self.codec}"
+        return self.look.with_codec(str(self.codec))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `from_json`."""

@@ -40,7 +40,7 @@ class Photograph:
         blur: standard deviation in pixels of the Gaussian blur that takes the spectrum of natural scenes to
             this one; NaN if noise hides it.
         enlargement: the factor by which the sides could shrink without loss of detail; 1 for a sharp
-            photograph.
+            photograph, NaN for one that is too small or has no detail.
         flat: share of blocks of 8 x 8 pixels with a single colour; photographs have none.
         grey: whether it has no colour.
         colour: means of R, G and B, in grey levels.
@@ -133,7 +133,7 @@ def _detail(patches: np.ndarray) -> tuple[float, float]:
     noise means blur. A spectrum without high frequencies means enlargement, or an equivalent loss of detail.
     """
     if patches.shape[1] < _PATCH:
-        return np.nan, 1.0
+        return np.nan, np.nan
     grey = patches @ LUMA
     window = np.hanning(_PATCH).astype(np.float32)
     lines = np.concatenate([grey, grey.swapaxes(1, 2)]).reshape(-1, _PATCH)
@@ -144,7 +144,7 @@ def _detail(patches: np.ndarray) -> tuple[float, float]:
     scene[:3] = 0  # shading
     total = scene.sum()
     if total == 0:
-        return np.nan, 1.0
+        return np.nan, np.nan
     last = float(np.interp(0.9, np.cumsum(scene) / total, _FREQUENCIES))
     return _blur(power - floor, floor), max(1.0, _SHARP / last)
 

@@ -1,6 +1,7 @@
 """``sdflow inspect`` on photographs: what it measures, and what it warns of before a training."""
 
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -230,3 +231,25 @@ def test_the_command_tells_a_folder_of_photographs_from_a_dataset(tmp_path: Path
 @pytest.mark.parametrize("arguments", [[], ["--hr", "."], [".", "--hr", ".", "--lr", "."]])
 def test_a_call_of_neither_kind_is_wrong(arguments: list[str]) -> None:
     assert call("inspect", *arguments).returncode == 2
+
+
+def test_photographs_that_are_too_small_for_a_camera_are_told(tmp_path: Path) -> None:
+    for side in (31, 32, 63, 64):
+        Image.fromarray(noisy(scene(0), 1)[:side, :side]).save(tmp_path / f"{side}.png")
+    found = survey([tmp_path], workers=1)
+    assert "1 photograph smaller than 32x32 pixels" in "\n".join(advice(found))
+    of_training = "\n".join(advice_for_training(found, found, scale=2))
+    assert "HR: 3 photographs smaller than 64x64" in of_training
+    assert "LR: 1 photograph smaller than 32x32" in of_training
+
+
+@pytest.mark.parametrize(("side", "unknown"), [(24, {"noise", "blur"}), (64, {"blur"}), (128, set())])
+def test_what_cannot_be_measured_has_no_figure(side: int, unknown: set[str], tmp_path: Path) -> None:
+    Image.fromarray(noisy(scene(0), 3)[:side, :side]).save(tmp_path / "a.png")
+    rows = dict(
+        re.split("  +", line) for line in output_of("inspect", tmp_path).split("\n\n")[0].splitlines()
+    )
+    told = {"noise": rows["noise, levels"], "blur": rows["blur, pixels"]}
+    assert {name for name, text in told.items() if text == "not measurable"} == unknown
+    assert {name for name in told if name not in rows["cameras"]} == unknown
+    assert (rows["enlargement"] == "not measurable") == ("blur" in unknown)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import time
@@ -227,6 +228,14 @@ def test_a_picture_that_cannot_be_used_is_named_before_the_training(
     done = call(*arguments((tmp_path / "hr", folders[1]), tmp_path / "run", 1))
     assert done.stdout.index("small.png") < done.stdout.index("Trained.")
     assert done.stdout.count("small.png") == 1
+
+
+def test_every_file_that_the_last_line_names_is_there(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    for steps, verb, files in ((0, "Nothing trained", 2), (1, "Trained", 3)):
+        last = call(*arguments(folders, tmp_path / verb, steps)).stdout.splitlines()[-1]
+        named = re.findall(r": ([^;]+)", last)
+        assert last.startswith(f"{verb}. ") and len(named) == files
+        assert all(Path(name).exists() for name in named)
 
 
 def test_steps_and_minutes_together_are_a_wrong_call(folders: tuple[Path, Path], tmp_path: Path) -> None:
