@@ -192,6 +192,9 @@ def _check_info(path: Path, info: dict[str, Any]) -> None:
     for name, (value, low, high) in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise SDFlowError(f"{path}: expected {name} from {low} to {high}, found {value!r:.40}")
+    weights = info.get("weights", [])
+    if not isinstance(weights, list) or not all(type(w) in (int, float) and 0 <= w < 2**53 for w in weights):
+        raise SDFlowError(f"{path}: expected weights, finite numbers from 0 up, found {weights!r:.40}")
     if info["patch_size"] % info["scale"]:
         found = f"{info['patch_size']} and {info['scale']}"
         raise SDFlowError(f"{path}: expected a patch_size that the scale divides, found {found}")

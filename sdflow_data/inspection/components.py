@@ -36,9 +36,9 @@ def component_shares(dataset: Dataset, samples: pd.DataFrame) -> list[ComponentS
         samples: the statistics of its samples, in the order of the manifest.
     """
     drawn = dataset.columns(["component"])["component"].to_numpy()
-    weights = dataset.info.get("weights")
-    if not isinstance(weights, list) or len(weights) <= drawn.max(initial=-1):
-        weights = None
+    weights = dataset.info.get("weights", [])
+    if len(weights) <= drawn.max(initial=-1):
+        weights = []
     medians = samples[["noise_sigma", "sharpness"]].groupby(drawn).median()
     counts = pd.Series(drawn).value_counts()
     total = counts[counts.index >= 0].sum()

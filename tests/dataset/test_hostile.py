@@ -60,6 +60,7 @@ def seal_anew(path: Path, edit: Callable[[h5py.File], None]) -> None:
         *({"scale": value} for value in (0, 3, 10**9, None)),
         *({"variants": value} for value in (0, 2**40, True)),
         *({"patch_size": 16384}, {"variants": 2**20, "patch_size": 64}),
+        *({"weights": value} for value in (None, "1", [True], ["a"], [-1], [10**400], [float("nan")])),
     ],
 )
 def test_sizes_and_counts_that_no_dataset_has(dataset: Path, values: dict[str, Any]) -> None:
