@@ -59,7 +59,7 @@ class Survey:
     Attributes:
         folders: the folders of the set.
         files: the number of files, readable or not.
-        bytes: the size of all files together.
+        bytes: the size of all files of formats that are read.
         sizes: (n, 2), height and width in pixels of each readable file.
         formats: the number of files of each format.
         codecs: the number of files of each JPEG compression.
@@ -177,7 +177,7 @@ def survey(folders: Sequence[Path], most: int = MOST_MEASURED, workers: int | No
     unreadable |= {name: reason for measured, name, reason in seen if measured is None}
     return Survey(
         folders=tuple(folders),
-        files=len(found),
+        files=len(found) + sum(len(holds.skipped) for _, holds in searched),
         bytes=sum(path.stat().st_size for path, _ in found),
         sizes=np.array([size for part in parts for size in part.sizes], np.int32).reshape(-1, 2),
         formats=dict(sum((part.formats for part in parts), Counter()).most_common()),

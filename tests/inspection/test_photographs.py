@@ -233,6 +233,13 @@ def test_a_call_of_neither_kind_is_wrong(arguments: list[str]) -> None:
     assert call("inspect", *arguments).returncode == 2
 
 
+def test_every_file_is_measured_or_named_as_unreadable(tmp_path: Path) -> None:
+    broken(write(tmp_path, count=2))
+    Image.new("P", (40, 40)).save(tmp_path / "other.gif")
+    found = survey([tmp_path], workers=1)
+    assert found.files == len(found.measured) + len(found.unreadable) == 4
+
+
 def test_photographs_that_are_too_small_for_a_camera_are_told(tmp_path: Path) -> None:
     for side in (31, 32, 63, 64):
         Image.fromarray(noisy(scene(0), 1)[:side, :side]).save(tmp_path / f"{side}.png")
