@@ -2,10 +2,11 @@
 
 The model is stationary and Gaussian in opponent colours o (brightness, R - B, R - 2G + B, orthonormal):
 
-    x_o = K_o * c'_o + X_o * c'_1 + g_o(brightness) (N * e)_o,    e ~ N(0, I)
+    x_o = K_o * c'_o + X_o * c'_1 + g_o(brightness, detail) (N * e)_o,    e ~ N(0, I)
 
 with c' the content (the HR picture at LR size), K_o a zero-phase response, X_o what detail of brightness adds
-to the colours (X_1 = 0), N a root of the noise's 3 x 3 cross-spectrum, and g_o its deviation at a brightness.
+to the colours (X_1 = 0), N a root of the noise's 3 x 3 cross-spectrum, and g_o its deviation at a brightness
+and beside so much fine detail of the content.
 Nothing is paired: the two sets of photographs show other scenes, but scenes are alike on average. With S the
 mean power spectra of photographs and contents,
 
@@ -14,6 +15,9 @@ mean power spectra of photographs and contents,
 which is blind deconvolution by homomorphic averages (Stockham, Cannon & Ingebretsen, Proc. IEEE 63, 1975),
 and of all Gaussian maps that give the contents the photographs' spectra the one of least transport (Olkin &
 Pukelsheim, 1982). The noise is what the flattest windows of each brightness hold.
+
+Power of fine detail that is more than a smooth response passes is not the picture any more: aliases, what
+demosaicing and denoising leave, detail out of place. It is noise in textured places (`_beyond`).
 
 c' is the content c after one step that all cameras share: a pixel adds up light, and sRGB values are not
 linear in light. The mean of light over a pixel is brighter than the mean of the values (`integrated`).
@@ -26,12 +30,14 @@ Ann. Statist. 9, 1981).
 
 import math
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .filters import gaussian_blur
+from .resample import bicubic_downscale
 from .spectra import opponent_colours, radial_frequency, under_hann, windows
 
 SIZE = 32
@@ -75,6 +81,16 @@ _NOISE_FROM = 0.15
 """Cycles per pixel under which what flat windows hold of brightness is mostly the picture, not noise."""
 _PLATEAU = (0.15, 0.22)
 """Where the noise of brightness is read that is taken to go on below."""
+_BLURRED = 0.5
+"""The response to the HR picture from which down it is taken to go on as it fell so far."""
+_TRUSTED = 1.25
+"""The factor by which its power may be wrong."""
+_BEYOND = 0.25
+"""The share of the power at a frequency from which on noise in textured places is told by what is beyond."""
+_FEWEST_RINGS = 4
+"""Rings of frequency above that, for its fall to be known."""
+_DETAIL_BLUR, _DETAIL_REACH = 0.7, 2.0
+"""Standard deviations in pixels: of the blur whose loss is fine detail, and of the place it belongs to."""
 _MOST_COHERENCE = 0.9
 """Of colours with brightness: a colour keeps some detail of its own."""
 _LEAST_VARIANCE = 1e-3
@@ -105,6 +121,8 @@ class Camera:
             camera whose response applies to sRGB values alone.
         crosstalk: X, (2, 33, 33), kernels of sum 0: what detail of the content's brightness adds to R - B and
             to R - 2G + B, as demosaicing and lenses do.
+        texture: (3,), deviation of each colour's noise for a fine detail (`fine_detail`) of 1: it adds to
+            ``strength``, as independent noise does.
     """
 
     response: Tensor
@@ -112,6 +130,7 @@ class Camera:
     strength: Tensor
     aperture: Tensor = field(default_factory=lambda: torch.zeros(()))
     crosstalk: Tensor = field(default_factory=lambda: torch.zeros(2, TAPS, TAPS))
+    texture: Tensor = field(default_factory=lambda: torch.zeros(3))
 
     def __post_init__(self) -> None:
         shapes = {
@@ -120,6 +139,7 @@ class Camera:
             "strength": (3, KNOTS),
             "aperture": (),
             "crosstalk": (2, TAPS, TAPS),
+            "texture": (3,),
         }
         for name in (one.name for one in fields(self)):
             found = tuple(getattr(self, name).shape)
@@ -157,6 +177,14 @@ def _over_neighbours(images: Tensor, share: Tensor) -> Tensor:
     padded = F.pad(images, (1,) * 4, mode="replicate")
     rows = (1 - 2 * share) * padded[..., 1:-1, :] + share * (padded[..., :-2, :] + padded[..., 2:, :])
     return (1 - 2 * share) * rows[..., 1:-1] + share * (rows[..., :-2] + rows[..., 2:])
+
+
+def fine_detail(brightness: Tensor) -> Tensor:
+    """Local power of fine detail, (B, 1, H, W) -> the same, in the square of its units."""
+    margin = math.ceil(2 * _DETAIL_BLUR) + math.ceil(2 * _DETAIL_REACH)
+    padded = F.pad(brightness, (margin,) * 4, mode="replicate")  # pictures may be smaller than the blurs
+    power = gaussian_blur((padded - gaussian_blur(padded, _DETAIL_BLUR)).square(), _DETAIL_REACH)
+    return power[..., margin:-margin, margin:-margin]
 
 
 def strength_at(strength: Tensor, brightness: Tensor) -> Tensor:
@@ -325,13 +353,20 @@ class CameraMeasurement:
         variance = _variance(found)
         spectra = _Spectra.of(self._lr, self._content)
         powers = spectra.powers()
+        in_texture = torch.zeros(3)
         for _ in range(_ROUNDS):
             texture = gain * _texture(flat, contents_flat, variance)
             variance, shape = _noise(found, texture)
             in_doubt = _variance_of(texture) / _variance(found).clamp(min=_LEAST_VARIANCE)
             variance = _smoothed(levels, variance, in_doubt)
             mean_variance = self._lr.mean_of(levels, variance)
-            gain = _power_response(powers, mean_variance * _powers(shape) + ROUNDING)
+            of_flat = mean_variance * _powers(shape) + ROUNDING
+            total, _ = _power_response(powers, of_flat)
+            gain, without = _power_response(powers, of_flat + in_texture * _powers(shape))
+            most = _most_blurred(gain, without)
+            in_texture = _beyond(total, most, powers.content, _powers(shape))
+            gain = torch.minimum(gain, most)
+        detail = _variance_of(powers.content * _detail_response().square()[..., None])[0]
         own, crosstalk = _crosstalk(spectra, _with_deviations(shape, mean_variance), gain)
         camera = Camera(
             response=response_kernels(gain.sqrt() * own),
@@ -343,6 +378,7 @@ class CameraMeasurement:
             ),
             strength=_interpolated(levels, variance).sqrt(),
             aperture=torch.tensor(APERTURE),
+            texture=(in_texture / detail.clamp(min=1e-9)).sqrt(),
         )
         noise = list(zip(levels.tolist(), (variance.sum(1) / 3).sqrt().tolist()))
         doubts = _doubts(spectra.lr, spectra.content, shape, len(levels))
@@ -593,8 +629,11 @@ class _Spectra:
         return _Spectra(*(_powers(spectra) for spectra in vars(self).values()))
 
 
-def _power_response(powers: _Spectra, noise: Tensor) -> Tensor:
-    """|K|^2 of each colour, (32, 17, 3), for photographs with noise of these powers (32, 17, 3)."""
+def _power_response(powers: _Spectra, noise: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """|K|^2 of each colour, (32, 17, 3), for photographs with noise of these powers (32, 17, 3).
+
+    Also K without parts of the photographs, (n, 32, 17, 3) of each side.
+    """
 
     def ratio(photographs: Tensor, contents: Tensor) -> Tensor:
         return (photographs - noise) / contents.clamp(min=1e-9)
@@ -608,7 +647,95 @@ def _power_response(powers: _Spectra, noise: Tensor) -> Tensor:
     chance = _chance([part - _of_all_directions(part) for part in gains])
     taken = _above_chance(_of_all_directions(own.square()), _of_all_directions(chance))
     gain = gain - own + taken * own
-    return torch.where(radial_frequency(SIZE)[..., None] < _UNIT_BELOW, 1.0, gain.square())
+    return torch.where(radial_frequency(SIZE)[..., None] < _UNIT_BELOW, 1.0, gain.square()), gains
+
+
+def _most_blurred(gain: Tensor, without: list[Tensor]) -> Tensor:
+    """The most that |K|^2 can be, (32, 17, 3), if K falls on as it fell so far; infinite if that is unknown.
+
+    Args:
+        gain: |K|^2, (32, 17, 3).
+        without: K without parts of the photographs, (n, 32, 17, 3) of each side.
+    """
+    rings = _of_all_directions(gain.sqrt())
+    rings_without = [_of_all_directions(part) for part in without]
+    most = [
+        _most_of_colour(rings[..., colour], [part[..., colour] for part in rings_without])
+        for colour in range(3)
+    ]
+    factor = torch.stack(most, -1) / rings.clamp(min=1e-6)
+    # Beyond 0.5 there are only diagonals, and no rings.
+    factor = torch.where(radial_frequency(SIZE)[..., None] > 0.5, factor[0, -1], factor)
+    return torch.where(factor.isfinite(), factor.clamp(max=1).square() * gain, math.inf)
+
+
+def _most_of_colour(rings: Tensor, without: list[Tensor]) -> Tensor:
+    """The most that K can be of one colour, (32, 17); infinite if that is unknown.
+
+    Blur, pixels and sharpening make log K close to a parabola in f^2. It is fitted to the frequencies of
+    which the camera passes more than half of the HR picture, and nearly to those of half alone: each counts
+    by f^8. What exceeds it by twice its error and by `_TRUSTED` is beyond.
+
+    Args:
+        rings: K, the same in all directions, (32, 17).
+        without: the same without parts of the photographs, (n, 32, 17) of each side.
+    """
+    frequency, passed = radial_frequency(SIZE), _of_all_directions(_content_response()[..., None])[..., 0]
+    most = torch.full_like(rings, math.inf)
+    seen = (frequency >= _UNIT_BELOW) & (frequency <= 0.5)
+    blurred = frequency[seen & (rings * passed < _BLURRED)]
+    if not len(blurred):
+        return most
+    seen &= frequency < blurred.min()
+    if (frequency[seen] * SIZE).round().unique().numel() < _FEWEST_RINGS:
+        return most
+    square = frequency.square().double()
+    x, y = square[seen], square[seen].square()
+    weight = (y / y.max()).square()
+
+    def fall(response: Tensor) -> Tensor:
+        # By sums and in float64: a solver's rounding may depend on where its memory lies.
+        logarithm = (response * passed).clamp(min=1e-3).log()[..., seen].double()
+        of_x, of_y = (weight * x * logarithm).sum(-1), (weight * y * logarithm).sum(-1)
+        xx, xy, yy = ((weight * a * b).sum() for a, b in ((x, x), (x, y), (y, y)))
+        slope, bend = yy * of_x - xy * of_y, xx * of_y - xy * of_x
+        return (slope[..., None, None] * square + bend[..., None, None] * square.square()) / (xx * yy - xy**2)
+
+    error = _chance([fall(part) for part in without]).sqrt()
+    limit = (fall(rings) + _ABOVE_CHANCE * error).exp().to(rings.dtype) * math.sqrt(_TRUSTED) / passed
+    return torch.where((frequency >= _UNIT_BELOW) & ~seen, limit, most)
+
+
+def _beyond(total: Tensor, most: Tensor, content: Tensor, shape: Tensor) -> Tensor:
+    """Variance (3,) of the most noise of this shape that has nowhere more power than detail beyond K has.
+
+    Args:
+        total: |K|^2 if all but the noise of flat places were the picture, (32, 17, 3).
+        most: |K|^2 at most.
+        content: power spectrum of the contents.
+        shape: power spectrum of the noise, of variance 1.
+    """
+    beyond, power = ((part * content) for part in ((total - most).clamp(min=0), total))
+    beyond, power, noise = (_of_all_directions(part) for part in (beyond, power, shape))
+    counts = (beyond > _BEYOND * power) & (radial_frequency(SIZE) <= 0.5)[..., None]
+    least = torch.where(counts, beyond / noise.clamp(min=1e-9), math.inf).amin((0, 1))
+    return torch.where(least.isfinite(), least, 0.0)
+
+
+@lru_cache(maxsize=1)
+def _content_response() -> Tensor:
+    """What contents have of the HR picture, antialiased bicubic: (32, 17)."""
+    scale, frequency = 8, torch.fft.fftfreq(SIZE)
+    place = (torch.arange(scale * SIZE) + 0.5) / scale - (SIZE / 2 + 0.5)
+    waves = (2 * math.pi * frequency[:, None] * place).cos()[:, None, None].expand(-1, 1, scale, -1)
+    response = bicubic_downscale(waves, scale)[:, 0, 0, SIZE // 2]
+    return response[:, None] * response[: SIZE // 2 + 1]
+
+
+def _detail_response() -> Tensor:
+    """The response of the detail in `fine_detail`: (32, 17)."""
+    impulse = F.pad(torch.ones(1, 1, 1, 1), (SIZE // 2,) * 4)
+    return transfer((impulse - gaussian_blur(impulse, _DETAIL_BLUR))[0, 0], SIZE, SIZE)
 
 
 def _with_deviations(shape: Tensor, variance: Tensor) -> Tensor:

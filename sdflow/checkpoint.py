@@ -25,7 +25,7 @@ _TYPES = {"scale": int, "parts": list, "architecture": dict, "training": dict}
 
 _FEW_LAYERS, _BYTES_PER_LAYER, _SMALL = 256, 4096, 1 << 28
 """A model of so many layers, or so many bytes of weights, is made without a look at the file's size."""
-_LATER = ("degradation_flow.camera.aperture", "degradation_flow.camera.crosstalk")
+_LATER = tuple(f"degradation_flow.camera.{name}" for name in ("aperture", "crosstalk", "texture"))
 """Buffers that older checkpoints lack; their initial values stand for what those do."""
 
 

@@ -11,7 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bijection import Bijection
-from .camera import Camera, filter_log_det, filtered, integrated, response_matrix, strength_at
+from .camera import (
+    Camera,
+    filter_log_det,
+    filtered,
+    fine_detail,
+    integrated,
+    response_matrix,
+    strength_at,
+)
 from .networks import kaiming_init
 from .spectra import opponent_colours
 from .wording import counted
@@ -231,6 +239,7 @@ class MeasuredCamera(Bijection):
     strength: Tensor
     aperture: Tensor
     crosstalk: Tensor
+    texture: Tensor
     shares: Tensor
     """(cameras,), the probability of each camera, with sum 1; 0 for unused ones."""
 
@@ -276,7 +285,11 @@ class MeasuredCamera(Bijection):
             light = opponent_colours(integrated(content, self.aperture[camera]))
             seen = filtered(light, response_matrix(self.response[camera], self.crosstalk[camera]))
             brightness = (seen[:, :1] / math.sqrt(3) + 1) * _LEVELS
-            return seen - colours, strength_at(self.strength[camera], brightness) / _LEVELS
+            deviation = strength_at(self.strength[camera], brightness) / _LEVELS
+            texture = self.texture[camera].view(-1, 3, 1, 1)
+            if bool((texture > 0).any()):
+                deviation = (deviation.square() + texture.square() * fine_detail(colours[:, :1])).sqrt()
+            return seen - colours, deviation
 
     def sample(self, white: Tensor, mean: Tensor, deviation: Tensor, camera: int | Tensor = 0) -> Tensor:
         """z_d for white noise (B, 3, H, W) and the result of ``moments``."""

@@ -63,7 +63,7 @@ def camera_in_words(
     """A description of a camera in a few lines.
 
     Args:
-        camera: its response.
+        camera: its response and its noise in textured places.
         noise: brightnesses, and the standard deviation of the noise of R, G and B there, in grey levels.
         codec: its compression; None if it is not known.
         of_noise: what the noise is, in words; empty for the noise of the photographs.
@@ -81,5 +81,7 @@ def camera_in_words(
     levels = ", ".join(f"{deviation:.1f} at {level:.0f}" for level, deviation in noise)
     yield f"Measured camera: {half} cycles per LR pixel{sharpened}"
     yield f"  {of_noise or 'noise'}, grey levels at a brightness: {levels}"
+    if of_detail := float(camera.texture[0]):
+        yield f"  noise in textured places: {100 * of_detail:.0f} % of their fine detail"
     if codec is not None:
         yield f"  compression: {codec}"

@@ -12,6 +12,7 @@ from sdflow.camera import (
     Camera,
     Measured,
     filtered,
+    fine_detail,
     power_spectrum,
     response_kernels,
     response_matrix,
@@ -45,7 +46,16 @@ def before_codec(measured: Measured, codec: Codec, seed: int) -> Camera:
         return measured.camera
     generator = torch.Generator().manual_seed(derive_seed(seed, 0))
     noisy = replace(measured.camera, strength=_strength(measured.camera, codec, generator))
-    return replace(noisy, response=_response(measured, noisy, codec, generator))
+    contents = _contents(measured, generator)
+    noisy = replace(noisy, texture=_texture(noisy, contents, codec, generator))
+    return replace(noisy, response=_response(measured.camera, noisy, contents, codec, generator))
+
+
+def _contents(measured: Measured, generator: torch.Generator) -> Tensor:
+    """Pictures around 0 with the spectrum of the contents, opponent colours (B, 3, H, W)."""
+    amplitude = _at_size(measured.contents, _SIDE).clamp(min=0).sqrt().movedim(-1, 0)
+    white = torch.randn(_PICTURES, 3, _SIDE, _SIDE, generator=generator)
+    return torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(_SIDE, _SIDE))
 
 
 def _strength(camera: Camera, codec: Codec, generator: torch.Generator) -> Tensor:
@@ -62,26 +72,43 @@ def _strength(camera: Camera, codec: Codec, generator: torch.Generator) -> Tenso
     return strength
 
 
-def _response(measured: Measured, before: Camera, codec: Codec, generator: torch.Generator) -> Tensor:
+def _texture(camera: Camera, contents: Tensor, codec: Codec, generator: torch.Generator) -> Tensor:
+    """The noise in textured places (3,) without the part that the codec adds there, unlike in flat places."""
+    if not camera.texture.any():
+        return camera.texture
+    white = torch.randn(contents.shape, generator=generator)
+    grain = filtered(white, camera.noise) * _at_medium(camera.strength)
+    added = []
+    for seen in (filtered(contents, response_matrix(camera.response, camera.crosstalk)) + grain, grain):
+        coded = _coded(seen, _BRIGHTNESS, codec)
+        errors = [(share, (colours - seen).var((0, 2, 3))) for share, colours in coded]
+        added.append(_mean(errors))
+    detail = fine_detail(contents[:, :1]).mean()
+    return (camera.texture.square() - (added[0] - added[1]).clamp(min=0) / detail).clamp(min=0).sqrt()
+
+
+def _at_medium(strength: Tensor) -> Tensor:
+    """Of g (3, 17), the strength at medium brightness, (1, 3, 1, 1)."""
+    return strength[:, strength.shape[1] // 2].view(1, 3, 1, 1)
+
+
+def _response(
+    camera: Camera, before: Camera, contents: Tensor, codec: Codec, generator: torch.Generator
+) -> Tensor:
     """The response K (3, 33, 33) for which pictures have the measured power spectrum after the codec.
 
     The response of brightness stays unchanged, because a codec hardly affects it. The response of colours is
     limited to 1, or to that of the measured camera if it is higher.
     """
-    camera = measured.camera
-    at_128 = camera.strength.shape[1] // 2
-    amplitude = _at_size(measured.contents, _SIDE).clamp(min=0).sqrt().movedim(-1, 0)
-    white = torch.randn(_PICTURES, 3, _SIDE, _SIDE, generator=generator)
-    content = torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(_SIDE, _SIDE))
-    grain = filtered(torch.randn(content.shape, generator=generator), camera.noise)
-    noise, noise_before = (grain * one.strength[:, at_128].view(1, 3, 1, 1) for one in (camera, before))
+    grain = filtered(torch.randn(contents.shape, generator=generator), camera.noise)
+    noise, noise_before = (grain * _at_medium(one.strength) for one in (camera, before))
     matrix = response_matrix(camera.response, camera.crosstalk)
-    wanted = power_spectrum(filtered(content, matrix) + noise) + ROUNDING
+    wanted = power_spectrum(filtered(contents, matrix) + noise) + ROUNDING
     first = transfer(camera.response, SIZE, SIZE).movedim(0, -1).clamp(min=0)  # (32, 17, 3)
     limit, response = first.clamp(min=1), first
     for _ in range(_COLOUR_ROUNDS):
         matrix = response_matrix(response_kernels(response), camera.crosstalk)
-        seen = filtered(content, matrix) + noise_before
+        seen = filtered(contents, matrix) + noise_before
         coded = _coded(seen, _BRIGHTNESS, codec)
         found = _mean([(share, power_spectrum(colours)) for share, colours in coded])
         change = (wanted / found).clamp(*_STEP).sqrt()

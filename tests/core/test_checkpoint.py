@@ -38,7 +38,7 @@ def test_a_loaded_model_computes_the_same(model: SDFlow, folder: Path) -> None:
     assert torch.equal(loaded.log_prob_hr(y), model.eval().log_prob_hr(y))
 
 
-@pytest.mark.parametrize("part", ["aperture", "crosstalk"])
+@pytest.mark.parametrize("part", ["aperture", "crosstalk", "texture"])
 def test_cameras_that_were_stored_without_a_part_have_none(part: str, tmp_path: Path) -> None:
     measured = SDFlow(dataclasses.replace(CONFIG, measured=True, hr_steps=0))
     save_checkpoint(tmp_path / "model", measured, {})

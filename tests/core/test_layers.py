@@ -61,6 +61,7 @@ def a_camera(cameras: int = 1) -> MeasuredCamera:
     layer.response += 5e-3 * (response + response.flip(-2, -1))
     layer.strength += torch.linspace(0, 8, 17)
     layer.aperture += 1 / 24
+    layer.texture += 0.3
     return layer
 
 

@@ -20,6 +20,7 @@ from sdflow.camera import (
     diagonal,
     filter_log_det,
     filtered,
+    fine_detail,
     integrated,
     response_matrix,
     strength_at,
@@ -51,10 +52,12 @@ def textured(seed: int, flat_rows: int = 0) -> Tensor:
 
 @dataclass(frozen=True)
 class Known:
-    """A known camera: a blur (deviations in LR pixels along rows and columns), an unsharp mask, noise."""
+    """A known camera: a blur (deviations in LR pixels along rows and columns), an unsharp mask, an end
+    of the response (frequency where a lens of that kind passes a third), noise."""
 
     blur: tuple[float, float] = (0.0, 0.0)
     sharpening: float = 0.0
+    end: float = 0.0
     read_noise: float = 2.0
     gain: float = 0.0
     noise_blur: float = 0.0
@@ -64,7 +67,8 @@ class Known:
         fy, fx = torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)[None]
         low = torch.exp(-2 * np.pi**2 * ((self.blur[1] * fy) ** 2 + (self.blur[0] * fx) ** 2))
         mask = torch.exp(-2 * np.pi**2 * (fy**2 + fx**2))
-        return low * (1 + self.sharpening * (1 - mask))
+        end = torch.exp(-(((fy**2 + fx**2) / self.end**2) ** 2)) if self.end else 1.0
+        return low * (1 + self.sharpening * (1 - mask)) * end
 
     def photograph(self, picture: Tensor, seed: int) -> Tensor:
         clean = torch.fft.irfft2(torch.fft.rfft2(picture) * self.response(), s=(SIDE, SIDE))
@@ -155,6 +159,41 @@ def test_coloured_noise_has_its_colour() -> None:
     assert float(response[0, 12] / response[0, 6]) == pytest.approx(
         np.exp(-2 * (np.pi * 0.7) ** 2 * ((12 / 32) ** 2 - (6 / 32) ** 2)), rel=0.2
     )
+
+
+def detail_of(picture: Tensor) -> Tensor:
+    return fine_detail(opponent_colours(picture[None])[:, :1])[0]
+
+
+def test_detail_that_no_smooth_response_passes_is_noise_in_textured_places() -> None:
+    camera, measurement = Known(end=0.3, read_noise=1.0), CameraMeasurement(PICTURES, PICTURES)
+    photographs, contents = [], [scene(1000 + number) for number in range(PICTURES)]
+    for number in range(PICTURES):
+        picture = scene(number)
+        white = torch.randn(1, SIDE, SIDE, generator=torch.Generator().manual_seed(5000 + number))
+        added = 0.3 * (detail_of(picture) / 3).sqrt() * white  # of R, G and B alike: 0.3 of brightness
+        photographs.append((camera.photograph(picture, number) + added).round().clamp(0, 255))
+        measurement.add_lr(photographs[-1])
+        measurement.add_content(contents[number])
+    found = measurement.result().camera
+    assert 0.15 < float(found.texture[0]) < 0.32  # as much as is told, and no more than there is
+    high = slice(round(0.35 * SIDE), SIDE // 2)
+    power = [
+        torch.fft.rfft2(opponent_colours(torch.stack(side))[:, 0])[:, 0, high].abs().square().mean(0)
+        for side in (photographs, contents)
+    ]
+    as_if_all_were_the_picture = (power[0] / power[1]).sqrt()
+    true = camera.response()[0, high]
+    error = transfer(found.response[0], SIDE, SIDE)[0, high] - true
+    assert float(error.abs().mean()) < 0.5 * float((as_if_all_were_the_picture - true).mean())
+
+
+def test_a_smooth_camera_has_hardly_any_noise_of_texture(known: tuple[Known, Measured]) -> None:
+    """Less than a tenth of the noise's variance."""
+    camera = known[1].camera
+    detail = torch.stack([detail_of(scene(2000 + number)) for number in range(PICTURES)]).mean()
+    of_texture, of_flat = camera.texture.square() * detail, camera.strength.square().mean(1)
+    assert (of_texture < 0.1 * of_flat).all()
 
 
 def coherence(pictures: list[Tensor]) -> Tensor:
@@ -294,6 +333,22 @@ def test_shapes_are_checked_by_name() -> None:
     with pytest.raises(ValueError, match=r"strength: expected the shape \(3, 17\)"):
         Camera(camera.response, camera.noise, torch.ones(3, KNOTS + 1))
     assert camera.response.shape == (3, TAPS, TAPS)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (16, 9)])
+def test_flat_places_have_no_fine_detail(size: tuple[int, int]) -> None:
+    flat = torch.full((2, 1, *size), 0.7, dtype=torch.float64)
+    torch.testing.assert_close(fine_detail(flat), torch.zeros_like(flat))
+
+
+@given(seed=st.integers(0, 99))
+def test_fine_detail_is_that_of_its_place(seed: int) -> None:
+    """A change is felt up to 6 pixels away, less than a kernel's 16: tiles agree."""
+    image = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(seed))
+    changed = image.clone()
+    changed[..., 12] += 1
+    differs = (fine_detail(changed) - fine_detail(image)).abs()[0, 0].amax(0) > 1e-6
+    assert differs[12] and not differs[:6].any() and not differs[19:].any()
 
 
 @given(value=st.floats(-1.5, 1.5))

@@ -1,5 +1,7 @@
 """A camera before its codec: behind the codec, samples are what was measured."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -62,6 +64,16 @@ def test_a_camera_without_a_codec_stays(measured: Measured) -> None:
 def test_flat_places_have_the_measured_noise(measured: Measured) -> None:
     flat = behind(before_codec(measured, CODEC, 0), torch.zeros(8, 3, 64, 64))
     assert flat.std((0, 2, 3)).tolist() == pytest.approx([4, 1.5, 1.5], rel=0.15)
+
+
+def test_noise_in_texture_is_less_what_the_codec_adds(measured: Measured) -> None:
+    """Weak noise in texture is all the codec's; strong noise stays nearly what it is."""
+    found = [
+        before_codec(replace(measured, camera=replace(measured.camera, texture=wanted)), CODEC, 0).texture
+        for wanted in (torch.full((3,), 0.05), torch.full((3,), 1.0))
+    ]
+    assert not found[0].any()
+    assert ((found[1] > 0.7) & (found[1] < 1)).all()
 
 
 def test_colours_have_the_measured_power(measured: Measured) -> None:
