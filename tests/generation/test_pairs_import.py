@@ -149,8 +149,8 @@ def test_what_does_not_fit_is_left_out_and_told(folder: Path) -> None:
     write_picture(folder / "lr" / "text.png", 8, 8, 6)
     reasons = failures(run(folder))
     expected = {
-        "alone.png": "one of 1 HR pictures for 0",
-        "lonely.png": "one of 1 LR pictures for 0",
+        "alone.png": "one of 1 HR picture for 0",
+        "lonely.png": "one of 1 LR picture for 0",
         "other scale.png": "expected 24x24 pixels, 3 times its LR picture as most are, found 32x32",
         "small.png": "smaller than a patch",
         "crooked.png": "expected 24x24 pixels",
@@ -173,7 +173,7 @@ def test_a_truncated_picture_is_told_and_its_absence_is_an_error(folder: Path, s
     truncate(folder / side / "d.png")
     arguments = ["--hr", folder / "hr", "--lr", folder / "lr", "--out", folder / "out", "--patch-size", 24]
     told = output_of("import-pairs", *arguments, "--workers", "1", status=1)
-    assert "1 of 9 patches are missing" in told
+    assert "1 of 9 patches missing" in told
     assert ("its LR picture: " in failures(folder / "out")["d.png"]) == (side == "lr")
     assert len(read_dataset(folder / "out").manifest) == 8
 
