@@ -5,10 +5,9 @@ The model is stationary and Gaussian in opponent colours o (brightness, R - B, R
     x_o = K_o * c'_o + X_o * c'_1 + g_o(brightness, detail) (N * e)_o,    e ~ N(0, I)
 
 with c' the content (the HR picture at LR size), K_o a zero-phase response, X_o what detail of brightness adds
-to the colours (X_1 = 0), N a root of the noise's 3 x 3 cross-spectrum, and g_o its deviation at a brightness
-and beside so much fine detail of the content.
-Nothing is paired: the two sets of photographs show other scenes, but scenes are alike on average. With S the
-mean power spectra of photographs and contents,
+to the colours (X_1 = 0), N a root of the noise's 3 x 3 cross-spectrum, and g_o the deviation of the noise at
+a brightness and at a strength of the content's fine detail. Nothing is paired: the two sets of photographs
+show other scenes, but scenes are alike on average. With S the mean power spectra of photographs and contents,
 
     |K_o(f)|^2 = (S_x,o(f) - noise(f)) / S_c,o(f)
 
@@ -16,8 +15,8 @@ which is blind deconvolution by homomorphic averages (Stockham, Cannon & Ingebre
 and of all Gaussian maps that give the contents the photographs' spectra the one of least transport (Olkin &
 Pukelsheim, 1982). The noise is what the flattest windows of each brightness hold.
 
-Power of fine detail that is more than a smooth response passes is not the picture any more: aliases, what
-demosaicing and denoising leave, detail out of place. It is noise in textured places (`_beyond`).
+Fine detail of photographs with more power than a smooth response passes is not the HR picture's: aliases,
+what demosaicing and denoising leave, detail out of place. It counts as noise in textured places (`_beyond`).
 
 c' is the content c after one step that all cameras share: a pixel adds up light, and sRGB values are not
 linear in light. The mean of light over a pixel is brighter than the mean of the values (`integrated`).
@@ -82,13 +81,13 @@ _NOISE_FROM = 0.15
 _PLATEAU = (0.15, 0.22)
 """Where the noise of brightness is read that is taken to go on below."""
 _BLURRED = 0.5
-"""The response to the HR picture from which down it is taken to go on as it fell so far."""
-_TRUSTED = 1.25
-"""The factor by which its power may be wrong."""
-_BEYOND = 0.25
-"""The share of the power at a frequency from which on noise in textured places is told by what is beyond."""
+"""The share of the HR picture's contrast below which K is taken to go on as it fell so far."""
 _FEWEST_RINGS = 4
-"""Rings of frequency above that, for its fall to be known."""
+"""Rings of frequency above that share, for the fall of K to be known."""
+_TRUSTED = 1.25
+"""The factor by which the power of K may exceed that fall."""
+_BEYOND = 0.25
+"""The share of the power at a frequency from which on what exceeds it tells noise in textured places."""
 _DETAIL_BLUR, _DETAIL_REACH = 0.7, 2.0
 """Standard deviations in pixels: of the blur whose loss is fine detail, and of the place it belongs to."""
 _MOST_COHERENCE = 0.9
@@ -121,8 +120,8 @@ class Camera:
             camera whose response applies to sRGB values alone.
         crosstalk: X, (2, 33, 33), kernels of sum 0: what detail of the content's brightness adds to R - B and
             to R - 2G + B, as demosaicing and lenses do.
-        texture: (3,), deviation of each colour's noise for a fine detail (`fine_detail`) of 1: it adds to
-            ``strength``, as independent noise does.
+        texture: (3,), deviation of each colour's noise in textured places, as a share of the root of
+            `fine_detail` there. Its variance adds to that of ``strength``.
     """
 
     response: Tensor
@@ -673,8 +672,8 @@ def _most_of_colour(rings: Tensor, without: list[Tensor]) -> Tensor:
     """The most that K can be of one colour, (32, 17); infinite if that is unknown.
 
     Blur, pixels and sharpening make log K close to a parabola in f^2. It is fitted to the frequencies of
-    which the camera passes more than half of the HR picture, and nearly to those of half alone: each counts
-    by f^8. What exceeds it by twice its error and by `_TRUSTED` is beyond.
+    which the camera passes more than half of the HR picture, mostly to those close to a half (weights f^8).
+    What exceeds it by twice its error and by `_TRUSTED` is beyond.
 
     Args:
         rings: K, the same in all directions, (32, 17).
@@ -715,8 +714,8 @@ def _beyond(total: Tensor, most: Tensor, content: Tensor, shape: Tensor) -> Tens
         content: power spectrum of the contents.
         shape: power spectrum of the noise, of variance 1.
     """
-    beyond, power = ((part * content) for part in ((total - most).clamp(min=0), total))
-    beyond, power, noise = (_of_all_directions(part) for part in (beyond, power, shape))
+    powers = ((total - most).clamp(min=0) * content, total * content, shape)
+    beyond, power, noise = (_of_all_directions(part) for part in powers)
     counts = (beyond > _BEYOND * power) & (radial_frequency(SIZE) <= 0.5)[..., None]
     least = torch.where(counts, beyond / noise.clamp(min=1e-9), math.inf).amin((0, 1))
     return torch.where(least.isfinite(), least, 0.0)

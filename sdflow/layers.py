@@ -223,12 +223,13 @@ class ScaleShiftNet(nn.Module):
 class MeasuredCamera(Bijection):
     """Measured cameras as affine maps of the degradation, given the content: z_d <-> white noise.
 
-    In opponent colours ``z_d = K z' - z_c + g(K z') * (N n)``: the change by a camera's response (with its
-    crosstalk from brightness to the colours), plus its noise. z' is the content z_c whose pixels have taken
-    in light (`sdflow.camera.integrated`). ``forward`` maps z_d (B, 3, H, W), given the content (B, 3, H, W),
-    both in [-1, 1] units, to n; ``inverse`` samples. The number of an image's camera, from 0, is one for all
-    images or (B,). The initial cameras have K = 1 and white noise of one grey level, and only the first is in
-    use. ``load`` sets the cameras; they have no gradient. All computations are in fp32.
+    In opponent colours ``z_d = K z' - z_c + g(K z', z_c) * (N n)``: the change by a camera's response (with
+    its crosstalk from brightness to the colours), plus its noise, whose deviation g depends on the brightness
+    of K z' and on the fine detail of z_c. z' is the content z_c whose pixels have taken in light
+    (`sdflow.camera.integrated`). ``forward`` maps z_d (B, 3, H, W), given the content (B, 3, H, W), both in
+    [-1, 1] units, to n; ``inverse`` samples. The number of an image's camera, from 0, is one for all images
+    or (B,). The initial cameras have K = 1 and white noise of one grey level, and only the first is in use.
+    ``load`` sets the cameras; they have no gradient. All computations are in fp32.
 
     Args:
         cameras: the largest number of cameras.
