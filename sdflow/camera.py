@@ -64,6 +64,9 @@ _NOISE_IN_ROUGHNESS = 1 / (16 * math.pi)
 """Of white noise, the share of the variance that the blur leaves by which roughness is told."""
 _REACH, _SPREAD = 24.0, 0.1
 """Grey levels over which noise changes little, and the error of a variance without texture."""
+_END_REACH, _LEAST_AT_END = 48.0, 0.25
+"""Grey levels over which ranges tell how the noise goes on beyond the last, and the share of the last range's
+variance that is left at least."""
 _LEAST_NOISE = 0.1
 """The share of the flat windows' power that is noise at least."""
 _ROUNDS = 3
@@ -358,7 +361,8 @@ class CameraMeasurement:
             variance, shape = _noise(found, texture)
             in_doubt = _variance_of(texture) / _variance(found).clamp(min=_LEAST_VARIANCE)
             variance = _smoothed(levels, variance, in_doubt)
-            mean_variance = self._lr.mean_of(levels, variance)
+            everywhere = _with_ends(levels, variance)
+            mean_variance = self._lr.mean_of(*everywhere)
             of_flat = mean_variance * _powers(shape) + ROUNDING
             total, _ = _power_response(powers, of_flat)
             gain, without = _power_response(powers, of_flat + in_texture * _powers(shape))
@@ -366,7 +370,7 @@ class CameraMeasurement:
             in_texture = _beyond(total, most, powers.content, _powers(shape))
             gain = torch.minimum(gain, most)
         detail = _variance_of(powers.content * _detail_response().square()[..., None])[0]
-        own, crosstalk = _crosstalk(spectra, _with_deviations(shape, mean_variance), gain)
+        own, crosstalk = _crosstalk(spectra, _with_deviations(shape, mean_variance + in_texture), gain)
         camera = Camera(
             response=response_kernels(gain.sqrt() * own),
             crosstalk=crosstalk_kernels(crosstalk),
@@ -375,7 +379,7 @@ class CameraMeasurement:
             noise=_kernels(
                 _root(shape).movedim((-2, -1), (0, 1)), torch.bartlett_window(TAPS, periodic=False)
             ),
-            strength=_interpolated(levels, variance).sqrt(),
+            strength=_interpolated(*everywhere).sqrt(),
             aperture=torch.tensor(APERTURE),
             texture=(in_texture / detail.clamp(min=1e-9)).sqrt(),
         )
@@ -430,6 +434,27 @@ def _smoothed(levels: Tensor, variance: Tensor, texture: Tensor) -> Tensor:
     centre = near @ value
     slope = ((near * (levels - mean[:, None])) @ value) / spread.clamp(min=1)[:, None]
     return (centre + slope * (levels - mean)[:, None]).exp()
+
+
+def _with_ends(levels: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Brightnesses (R,) and variances (R, 3), with those of black and white before and after them.
+
+    Photons and read-out make the variance a line in brightness (Foi et al., IEEE TIP 17, 2008). One is fitted
+    at either end, mostly to the ranges near it, and its slope is shrunk by its error.
+    """
+    if len(levels) < 3:
+        return levels, variance
+    ends = []
+    for end, last in ((0.0, 0), (255.0, -1)):
+        near = torch.exp(-0.5 * ((levels - levels[last]) / _END_REACH) ** 2)
+        mean = (near * levels).sum() / near.sum()
+        weight = near * (levels - mean) / (near * (levels - mean) ** 2).sum()
+        slope, error = weight @ variance, _SPREAD**2 * (weight.square() @ variance.square())
+        slope = slope * _above_chance(slope.square(), error)
+        continued = variance[last] + slope * (end - levels[last])
+        ends.append(torch.maximum(continued, _LEAST_AT_END * variance[last])[None])
+    black, white = torch.tensor([0.0]), torch.tensor([255.0])
+    return torch.cat([black, levels, white]), torch.cat([ends[0], variance, ends[1]])
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,13 @@ from sdflow.spectra import opponent_colours
 SIDE, PICTURES = 192, 24
 
 
-def scene(seed: int) -> Tensor:
-    """A picture with the spectrum of natural scenes, its upper third flat: (3, 192, 192) grey levels."""
-    return textured(seed, flat_rows=SIDE // 3)
+def scene(seed: int, levels: tuple[float, float] = (28, 228)) -> Tensor:
+    """A picture with the spectrum of natural scenes, its upper third flat, at a level within a range:
+    (3, 192, 192) grey levels."""
+    return textured(seed, flat_rows=SIDE // 3, levels=levels)
 
 
-def textured(seed: int, flat_rows: int = 0) -> Tensor:
+def textured(seed: int, flat_rows: int = 0, levels: tuple[float, float] = (28, 228)) -> Tensor:
     """The same with so many flat rows."""
     draw = torch.Generator().manual_seed(seed)
     radius = torch.hypot(torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)[None])
@@ -45,7 +46,7 @@ def textured(seed: int, flat_rows: int = 0) -> Tensor:
     texture = torch.fft.irfft2(white / radius.clamp(min=1 / SIDE), s=(SIDE, SIDE))
     texture = 28 * texture / texture.std()
     texture = texture.mean(0, keepdim=True) + 0.3 * (texture - texture.mean(0, keepdim=True))
-    flat = torch.rand(1, generator=draw) * 200 + 28
+    flat = levels[0] + torch.rand(1, generator=draw) * (levels[1] - levels[0])
     texture[:, :flat_rows] = 0
     return (texture + flat).clamp(3, 252)
 
@@ -80,11 +81,11 @@ class Known:
             noise = noise / noise.std()
         return (clean + (self.read_noise**2 + self.gain * clean.clamp(min=0)).sqrt() * noise).round()
 
-    def measured(self) -> Measured:
-        """From photographs of scenes that no content is of."""
+    def measured(self, levels: tuple[float, float] = (28, 228)) -> Measured:
+        """From photographs of scenes that no content is of, with flat places within these grey levels."""
         measurement = CameraMeasurement(PICTURES, PICTURES)
         for number in range(PICTURES):
-            measurement.add_lr(self.photograph(scene(number), number).clamp(0, 255))
+            measurement.add_lr(self.photograph(scene(number, levels), number).clamp(0, 255))
             measurement.add_content(scene(1000 + number))
         return measurement.result()
 
@@ -134,6 +135,19 @@ def test_the_noise_is_found_at_every_brightness(known: tuple[Known, Measured]) -
     for level, deviation in measured.noise:
         true = (camera.read_noise**2 + camera.gain * level) ** 0.5
         assert deviation == pytest.approx(true, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["photons", "noisy"])
+@pytest.mark.parametrize("level", [16, 240])
+def test_noise_goes_on_at_brightnesses_without_flat_places(name: str, level: int) -> None:
+    camera = CAMERAS[name]
+
+    def deviation(level: float) -> float:
+        return float((camera.read_noise**2 + camera.gain * level) ** 0.5)
+
+    strength = camera.measured(levels=(80, 170)).camera.strength[0]
+    found = float(strength[round(level / 255 * (KNOTS - 1))])
+    assert found == pytest.approx(deviation(level), abs=0.2 * deviation(125))
 
 
 def test_the_noise_is_found_in_small_flat_places() -> None:
