@@ -156,10 +156,14 @@ def photographs_json(surveys: "dict[str, Survey]", warnings: list[str]) -> dict[
 
 
 def photographs_html(surveys: "dict[str, Survey]", warnings: list[str]) -> str:
-    """Surveys and warnings as an HTML page."""
+    """Surveys and warnings as an HTML page; paths without what is above the folders, for it is passed on."""
     from sdflow_data.inspection.report import photographs_page
 
     titles = {side: ", ".join(folder.name for folder in found.folders) for side, found in surveys.items()}
     counts = [counted(len(found.sizes), "photograph") for found in surveys.values()]
     tables = {f"{side} {titles[side]}".strip(): properties(found) for side, found in surveys.items()}
+    folders = {str(folder): folder.name for found in surveys.values() for folder in found.folders}
+    for path in sorted(folders, key=len, reverse=True):  # a folder in another one first
+        if Path(path).is_absolute() and folders[path]:
+            warnings = [line.replace(path, folders[path]) for line in warnings]
     return photographs_page(" and ".join(titles.values()), " and ".join(counts), tables, warnings)

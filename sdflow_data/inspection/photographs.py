@@ -5,11 +5,10 @@ that two folders with the same names are measured on the same photographs.
 """
 
 import hashlib
-import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from ..images.codec import read_jpeg
 from ..images.finding import search
 from ..images.picture import PictureError
 from ..images.reading import opened, orientation_of
-from ..models.cameras import CameraGroup, CameraLook, group_photographs
+from ..models.cameras import CameraGroup, group_photographs
 from ..statistics.photograph import Photograph, measure_photograph, photograph_frame
 from ..system.parallel import in_order
 from ..system.progress import progress
@@ -90,11 +89,9 @@ class Survey:
     @property
     def cameras(self) -> list[CameraGroup]:
         """The measured photographs in groups of similar blur, noise and compression: at most so many
-        cameras. What no photograph of a group has is NaN in its look.
+        cameras.
         """
-        frame = self.frame
-        groups = group_photographs(frame)[0]
-        return [replace(group, look=_known(group.look, frame.iloc[group.members])) for group in groups]
+        return group_photographs(self.frame)[0]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values. NaN becomes None (null in JSON)."""
@@ -257,15 +254,6 @@ def same_pictures(first: Sequence[Photograph], second: Sequence[Photograph]) -> 
             if np.abs(np.subtract(photo.colour, other.colour)).max() < 8 and photo.contrast > 4:
                 yield photo.name, other.name
                 break
-
-
-def _known(look: CameraLook, frame: pd.DataFrame) -> CameraLook:
-    """A look without the blur or the noise that no photograph of its frame has."""
-    blur, noise = (
-        math.nan if frame[name].isna().all() else value
-        for name, value in (("blur", look.blur), ("noise", look.noise))
-    )
-    return replace(look, blur=blur, noise=noise)
 
 
 def _or_none(value: float) -> float | None:

@@ -41,8 +41,8 @@ class CameraLook:
 
     Attributes:
         share: the share of all photographs.
-        blur: median blur, in pixels.
-        noise: median noise, in grey levels.
+        blur: median blur, in pixels; NaN if no photograph tells it.
+        noise: median noise, in grey levels; NaN likewise.
         quality: median JPEG quality; 100 for no JPEG.
         spread: standard deviations of the blur, of the logarithm of the noise and of the quality.
     """
@@ -62,17 +62,23 @@ class CameraLook:
         known = [f"{name} {value:.1f}" for name, value in values.items() if not math.isnan(value)]
         return f"{self.share:.0%} " + ", ".join([*known, codec])
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `from_json`. NaN becomes None (null in JSON)."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
+
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "CameraLook":
-        """The inverse of ``dataclasses.asdict``.
+        """The inverse of `to_json`.
 
         Raises:
             ValueError, TypeError, KeyError: the value is anything else.
         """
-        share, blur, noise, quality = (float(value[name]) for name in ("share", *_FEATURES))
+        share, quality = float(value["share"]), float(value["quality"])
+        blur, noise = (math.nan if value[name] is None else float(value[name]) for name in ("blur", "noise"))
         of_blur, of_noise, of_quality = (float(deviation) for deviation in value["spread"])
         look = cls(share, blur, noise, quality, (of_blur, of_noise, of_quality))
-        if not all(map(math.isfinite, (blur, noise, quality))) or not min(share, *look.spread) > 0:
+        above = share, quality, *look.spread
+        if any(map(math.isinf, (blur, noise, *above))) or not all(number > 0 for number in above):
             raise ValueError(f"expected finite numbers, shares and deviations above 0, got {value}")
         return look
 
@@ -94,7 +100,7 @@ class ModelCamera:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `from_json`."""
-        return {**asdict(self.look), "codec": self.codec.to_json()}
+        return {**self.look.to_json(), "codec": self.codec.to_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ModelCamera":
@@ -140,7 +146,7 @@ def group_photographs(frame: pd.DataFrame, most: int = MOST_GROUPS) -> tuple[lis
     features = _features(filled) / _LEAST_SPREAD
     fits = [_fit(features, count) for count in range(1, min(most, len(features)) + 1)]
     best = min(fits, key=lambda fit: fit.criterion)
-    groups, merged = looks_of(filled, best.labels), 0
+    groups, merged = looks_of(frame, best.labels), 0
     while len(groups) > 1 and len(groups[-1].members) < LEAST_MEMBERS:
         merged += len(groups[-1].members)
         groups = merged_into_nearest(frame, groups, -1)
@@ -158,7 +164,7 @@ def looks_of(frame: pd.DataFrame, labels: np.ndarray) -> list[CameraGroup]:
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         rows = frame.iloc[members][list(_FEATURES)].astype(float)
-        blur, noise, quality = rows.median().fillna(0.0)
+        blur, noise, quality = rows.median()
         spread = np.fmax(pd.DataFrame(_features(rows)).std(ddof=0), _LEAST_SPREAD)
         deviations = (float(spread[0]), float(spread[1]), float(spread[2]))
         groups.append(

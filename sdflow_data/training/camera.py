@@ -182,7 +182,7 @@ def _of_one_camera(first: tuple[CameraGroup, Measured], second: tuple[CameraGrou
     return (
         abs(float(np.log(noise / noise_of_other).mean())) < _SAME_NOISE
         and abs(one.look.quality - other.look.quality) < _SAME_QUALITY
-        and abs(one.look.blur - other.look.blur) < _SAME_BLUR
+        and not abs(one.look.blur - other.look.blur) >= _SAME_BLUR  # NaN: small photographs do not tell it
     )
 
 

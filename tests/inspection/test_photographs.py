@@ -260,3 +260,12 @@ def test_what_cannot_be_measured_has_no_figure(side: int, unknown: set[str], tmp
     assert {name for name, text in told.items() if text == "not measurable"} == unknown
     assert {name for name in told if name not in rows["cameras"]} == unknown
     assert (rows["enlargement"] == "not measurable") == ("blur" in unknown)
+
+
+def test_the_report_of_several_folders_publishes_none_of_the_machine(tmp_path: Path) -> None:
+    sides = [write(tmp_path / name, count=2) for name in ("first", "second", "third")]
+    hr, lr = ["--hr", sides[0], "--hr", sides[1]], ["--lr", sides[0], "--lr", sides[2]]
+    page = tmp_path / "page.html"
+    output = output_of("inspect", *hr, *lr, "--workers", "1", "--report", page)
+    assert str(sides[0] / "first0.png") in output
+    assert "first/first0.png" in page.read_text() and str(tmp_path) not in page.read_text()

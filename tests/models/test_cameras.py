@@ -1,5 +1,6 @@
 """Photographs of several cameras are parted as the cameras do, and those of one are not."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdflow_data.inspection.photographs import survey
-from sdflow_data.models.cameras import LEAST_MEMBERS, group_photographs
+from sdflow_data.models.cameras import LEAST_MEMBERS, CameraLook, group_photographs, nearest
 from sdflow_data.models.simulated_camera import SimulatedCamera
 
 SAME = (1.0, 1.0)  # the noise of all photographs of a camera alike
@@ -82,3 +83,16 @@ def test_what_could_not_be_measured_parts_nothing() -> None:
     assert len(group_photographs(frame)[0]) == 1
     assert len(group_photographs(frame.assign(blur=np.nan))[0]) == 1
     assert group_photographs(frame.iloc[:0]) == ([], 0)
+
+
+def test_what_no_photograph_of_a_camera_tells_is_unknown_and_not_zero(tmp_path: Path) -> None:
+    for number in range(5):
+        small = scene(number)[:96, :96]
+        Image.fromarray(CAMERAS["sharp"](small, number)).save(tmp_path / f"{number}.png")
+    found = survey([tmp_path], workers=1)
+    (group,) = found.cameras
+    assert np.isnan(group.look.blur)
+    assert "blur" not in str(group.look)
+    stored = json.dumps(group.look.to_json(), allow_nan=False)
+    assert str(CameraLook.from_json(json.loads(stored))) == str(group.look)
+    assert nearest([group.look], found.frame).tolist() == [0] * 5
