@@ -361,8 +361,7 @@ class CameraMeasurement:
             variance, shape = _noise(found, texture)
             in_doubt = _variance_of(texture) / _variance(found).clamp(min=_LEAST_VARIANCE)
             variance = _smoothed(levels, variance, in_doubt)
-            everywhere = _with_ends(levels, variance)
-            mean_variance = self._lr.mean_of(*everywhere)
+            mean_variance = self._lr.mean_of(levels, variance)
             of_flat = mean_variance * _powers(shape) + ROUNDING
             total, _ = _power_response(powers, of_flat)
             gain, without = _power_response(powers, of_flat + in_texture * _powers(shape))
@@ -379,7 +378,7 @@ class CameraMeasurement:
             noise=_kernels(
                 _root(shape).movedim((-2, -1), (0, 1)), torch.bartlett_window(TAPS, periodic=False)
             ),
-            strength=_interpolated(*everywhere).sqrt(),
+            strength=_interpolated(*_with_ends(levels, variance)).sqrt(),
             aperture=torch.tensor(APERTURE),
             texture=(in_texture / detail.clamp(min=1e-9)).sqrt(),
         )
