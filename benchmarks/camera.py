@@ -51,6 +51,8 @@ WATCHED = (
     "sharpness",
     "colour_grid",
     "modulation_x",
+    "blockiness",
+    "jpeg_quality",
 )
 BRIGHTNESS = (0, 64, 128, 192, 256)
 LEAST_IN_STEP = 20
