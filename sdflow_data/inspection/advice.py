@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdflow.camera import SIZE
+from sdflow.spectra import SIZE
 from sdflow.wording import counted
 
 from ..statistics.photograph import Photograph

@@ -8,19 +8,17 @@ from torch import Tensor
 
 from sdflow.camera import (
     ROUNDING,
-    SIZE,
     Camera,
-    Measured,
     filtered,
     fine_detail,
-    power_spectrum,
     response_kernels,
     response_matrix,
     transfer,
 )
+from sdflow.measurement import Measured
 from sdflow.noise import derive_seed
 from sdflow.resample import quantise
-from sdflow.spectra import opponent_colours
+from sdflow.spectra import SIZE, opponent_colours, power_spectrum
 
 from ..images.codec import Codec
 

@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sdflow.camera import SIZE, CameraMeasurement, Measured
 from sdflow.errors import SDFlowError
+from sdflow.measurement import CameraMeasurement, Measured
 from sdflow.model import SDFlow
 from sdflow.noise import derive_seed
 from sdflow.resample import to_levels, to_unit
+from sdflow.spectra import SIZE
 
 from ..images.codec import Codec
 from ..images.finding import find_pictures

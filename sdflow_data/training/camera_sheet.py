@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import torch
 
-from sdflow.camera import Camera, Measured, along_rows
+from sdflow.camera import Camera, along_rows
+from sdflow.measurement import Measured
 from sdflow.wording import counted
 
 from ..models.cameras import ModelCamera

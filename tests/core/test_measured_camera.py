@@ -15,8 +15,6 @@ from sdflow.camera import (
     KNOTS,
     TAPS,
     Camera,
-    CameraMeasurement,
-    Measured,
     diagonal,
     filter_log_det,
     filtered,
@@ -27,6 +25,7 @@ from sdflow.camera import (
     transfer,
 )
 from sdflow.filters import gaussian_blur
+from sdflow.measurement import CameraMeasurement, Measured
 from sdflow.spectra import opponent_colours
 
 SIDE, PICTURES = 192, 24

@@ -8,17 +8,15 @@ from torch import Tensor
 
 from sdflow.camera import (
     KNOTS,
-    SIZE,
     TAPS,
     Camera,
-    Measured,
     diagonal,
     filtered,
-    power_spectrum,
     response_kernels,
 )
+from sdflow.measurement import Measured
 from sdflow.resample import quantise
-from sdflow.spectra import opponent_colours, radial_frequency
+from sdflow.spectra import SIZE, opponent_colours, power_spectrum, radial_frequency
 from sdflow_data.images.codec import NO_CODEC, Codec, Jpeg
 from sdflow_data.training.before_codec import before_codec
 
