@@ -1,13 +1,12 @@
-"""The presets of a training: architecture, steps, batch size, crops, learning rate, objective."""
+"""The presets of a training: architecture, steps, batch size, crops, learning rate."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from sdflow.distributed import all_gather_object
 from sdflow.errors import ArgumentError
 from sdflow.model import SDFlowConfig
-from sdflow.objective import ObjectiveConfig
 from sdflow.training import TrainingConfig
 
 from ..models.cameras import MOST_GROUPS
@@ -32,7 +31,6 @@ class Preset:
     lr_patch: int
     """Side of the LR crops."""
     learning_rate: float
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
 
 PRESETS: dict[PresetName, Preset] = {
@@ -57,8 +55,6 @@ PRESETS: dict[PresetName, Preset] = {
         batch_size=8,
         lr_patch=32,
         learning_rate=1e-3,
-        # Without the term that back-propagates through f_HR and f_HF, a step takes half the time.
-        objective=ObjectiveConfig(weights={"super_resolution": 0.0}),
     ),
     "small": Preset(  # an hour on two CPU cores
         architecture=SDFlowConfig(
@@ -144,7 +140,6 @@ def preset_settings(
         patch_size=patch_size,
         seed=seed,
         learning_rate=chosen.learning_rate * (_INIT_RATE if init else 1),
-        objective=chosen.objective,
         precision=precision,
     )
     return RunSettings(
