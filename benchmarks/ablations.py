@@ -3,9 +3,8 @@
     python benchmarks/ablations.py --hr HR --lr LR --val-hr VAL_HR --val-lr VAL_LR --scale 2 --out runs/terms
 
 The table has one row per variation. All are trained for the same number of steps from the same seed, with
-``tiny`` networks and the weights of the other presets, which is enough for a ranking. Each has its own run
-under OUT. The same command continues after an interruption. ``perceptual_super_resolution``, which needs
-downloaded weights, is left out.
+``tiny`` networks, which is enough for a ranking. Each has its own run under OUT. The same command continues
+after an interruption. ``perceptual_super_resolution``, which needs downloaded weights, is left out.
 """
 
 import math

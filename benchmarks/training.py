@@ -1,4 +1,4 @@
-"""Milliseconds of a training step: memory formats and precisions, side by side.
+"""Milliseconds of a training step: memory formats, precisions and a term without weight, side by side.
 
     python benchmarks/training.py [--preset small] [--scale 2] [--batch-size 8] [--repeats 7] [--device cpu]
 
@@ -15,14 +15,16 @@ import torch
 from results import json_option, record  # type: ignore[import-not-found]
 from torch import Tensor
 
+from sdflow.objective import ObjectiveConfig
 from sdflow.training import Trainer, TrainingConfig
 from sdflow_data.training.presets import PresetName, preset_architecture
 
 WAYS = {
-    "fp32, contiguous": ("fp32", torch.contiguous_format),
-    "fp32, channels last": ("fp32", torch.channels_last),
-    "bf16, contiguous": ("bf16", torch.contiguous_format),
-    "bf16, channels last": ("bf16", torch.channels_last),
+    "fp32, contiguous": ("fp32", torch.contiguous_format, {}),
+    "fp32, channels last": ("fp32", torch.channels_last, {}),
+    "bf16, contiguous": ("bf16", torch.contiguous_format, {}),
+    "bf16, channels last": ("bf16", torch.channels_last, {}),
+    "fp32, contiguous, with super_resolution": ("fp32", torch.contiguous_format, {"super_resolution": 1.0}),
 }
 """The first is the plain way."""
 
@@ -42,8 +44,10 @@ def main(preset: PresetName, scale: str, batch_size: int, repeats: int, threads:
     torch.set_num_threads(threads)
     patch = LR_PATCH * int(scale)
     trainers = {}
-    for name, (precision, memory_format) in WAYS.items():
-        config = TrainingConfig(patch_size=patch, precision=precision)
+    for name, (precision, memory_format, weights) in WAYS.items():
+        config = TrainingConfig(
+            patch_size=patch, precision=precision, objective=ObjectiveConfig(weights=weights)
+        )
         trainers[name] = Trainer(preset_architecture(preset, int(scale)), config, device)
         for parameter in trainers[name].model.parameters():
             if parameter.ndim == 4:

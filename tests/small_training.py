@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from sdflow.model import SDFlowConfig
+from sdflow.objective import ObjectiveConfig
 from sdflow.training import TrainingConfig
 
 ARCHITECTURE = SDFlowConfig(
@@ -23,7 +24,12 @@ ARCHITECTURE = SDFlowConfig(
     components=2,
     measured=True,
 )
-CONFIG = TrainingConfig(patch_size=32, learning_rate=1e-3, warmup=3)
+CONFIG = TrainingConfig(
+    patch_size=32,
+    learning_rate=1e-3,
+    warmup=3,
+    objective=ObjectiveConfig(weights={"super_resolution": 1.0}),
+)
 
 
 def batch(step: int, size: int = 4) -> tuple[Tensor, Tensor]:

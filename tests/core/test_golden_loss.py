@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sdflow.objective import ObjectiveConfig
 from sdflow.training import Trainer, TrainingConfig
 from sdflow_data.training.presets import preset_architecture
 
@@ -25,7 +26,8 @@ def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_three_steps_have_the_recorded_terms() -> None:
-    trainer = Trainer(preset_architecture("tiny", 2), TrainingConfig(patch_size=64))
+    objective = ObjectiveConfig(weights={"super_resolution": 1.0})
+    trainer = Trainer(preset_architecture("tiny", 2), TrainingConfig(patch_size=64, objective=objective))
     terms = [trainer.step(*batch(number), progress) for number, progress in enumerate((0.0, 0.5, 0.9))]
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert terms == [pytest.approx(step, rel=1e-5, abs=1e-9) for step in recorded]
