@@ -176,7 +176,7 @@ def cycle(step: Step) -> Tensor:
 @term(weight=0.0, phase=Phase(0.0, 0.1))
 def super_resolution(step: Step) -> Tensor:
     """|f_HR^-1(E(x^), z'_h = 0) - y|_1: the super-resolution of the paper's backward terms. The default
-    weight is 0: beside the other terms it changes nothing that was measured, and steps take 1.4 times as long.
+    weight is 0: beside the other terms it changes nothing measured, and steps take 1.4 times as long.
     """
     return F.l1_loss(step.restored, step.y)
 
