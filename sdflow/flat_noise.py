@@ -232,7 +232,7 @@ def interpolated(levels: Tensor, values: Tensor, knots: Tensor | None = None) ->
         return values.T.expand(3, len(knots)).clone()
     above = torch.searchsorted(levels, knots).clamp(1, len(levels) - 1)
     low, high = levels[above - 1], levels[above]
-    share = ((knots - low) / (high - low)).clamp(0, 1)
+    share = ((knots - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)  # black alone is at 0 already
     return torch.lerp(values[above - 1], values[above], share[:, None]).T.contiguous()
 
 

@@ -149,6 +149,20 @@ def test_noise_goes_on_at_brightnesses_without_flat_places(name: str, level: int
     assert found == pytest.approx(deviation(level), abs=0.2 * deviation(125))
 
 
+def test_drawings_in_black_and_white_give_a_finite_camera() -> None:
+    """Their flat windows are at 0 and at 255 exactly, where no noise goes on."""
+    measurement, draw = CameraMeasurement(6, 6), torch.Generator().manual_seed(0)
+    for _ in range(6):
+        drawing = torch.zeros(3, SIDE, SIDE)
+        drawing[:, :, 128:] = 255
+        drawing[:, :96, 64:128] = 255 * (torch.rand(96, 64, generator=draw) > 0.5)
+        drawing[:, 96:, 64:128] = 255 * (torch.rand(64, generator=draw) > 0.5)
+        measurement.add_lr(drawing)
+        measurement.add_content(drawing)
+    camera = measurement.result().camera
+    assert all(values.isfinite().all() for values in vars(camera).values())
+
+
 def test_the_noise_is_found_in_small_flat_places() -> None:
     """Flat places of 24 pixels in texture, too small for a window of 32."""
     camera, measurement = Known(blur=(0.7, 0.7), read_noise=3.0), CameraMeasurement(PICTURES, PICTURES)
