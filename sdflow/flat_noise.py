@@ -131,7 +131,10 @@ class FlatNoise:
 
     def __init__(self, photographs: FlatWindows, contents: FlatWindows) -> None:
         self._photographs = photographs.chosen() or photographs.all()
-        self._contents = contents.chosen() or contents.all()
+        of_contents = contents.chosen() or contents.all()
+        self._contents_roughness = torch.cat([part.roughness for part in of_contents])
+        shown = torch.cat([part.windows for part in of_contents])
+        self._contents_power = power_of(cross_spectrum(opponent_colours(shown)))
         self._spectra = torch.stack([part.spectrum() for part in self._photographs])
         self.levels = torch.stack([part.windows.mean() for part in self._photographs])
         self.variance = variance_of(self._spectra)
@@ -146,10 +149,21 @@ class FlatNoise:
         Returns:
             Its variance (R, 3), and its cross-spectrum for the variance 1 of each colour, (32, 17, 3, 3).
         """
-        texture = gain * _texture(self._photographs, self._contents, variance)
+        texture = gain * self._texture(variance)
         variance, shape = _noise(self._spectra, texture)
         in_doubt = variance_of_power(texture) / self.variance.clamp(min=_LEAST_VARIANCE)
         return _smoothed(self.levels, variance, in_doubt), shape
+
+    def _texture(self, variance: Tensor) -> Tensor:
+        """Power spectra of contents that are as rough as the photographs' flat windows: (R, 32, 17, 3)."""
+        found = []
+        for part, of_range in zip(self._photographs, variance):
+            of_noise = of_range.mean() * _NOISE_IN_ROUGHNESS
+            wanted = (part.roughness.square() - of_noise).clamp(min=0).sqrt()
+            off = (self._contents_roughness - wanted[:, None]).abs()
+            nearest = off.topk(min(_LEAST_FLAT, off.shape[1]), largest=False).indices
+            found.append(self._contents_power[nearest.flatten()].mean(0))
+        return torch.stack(found)
 
     def strength(self, variance: Tensor) -> Tensor:
         """g, (3, 17), of variances (R, 3)."""
@@ -172,20 +186,6 @@ def _noise(found: Tensor, texture: Tensor) -> tuple[Tensor, Tensor]:
     shape = _continued(_positive(_flip_symmetric(unit.mean(0))))
     deviation = variance_of(shape).sqrt()
     return variance, shape / (deviation[:, None] * deviation)
-
-
-def _texture(flat: list["_Flat"], contents: list["_Flat"], variance: Tensor) -> Tensor:
-    """Power spectra of contents that are as rough as the photographs' flat windows: (R, 32, 17, 3)."""
-    roughness = torch.cat([part.roughness for part in contents])
-    spectra = power_of(cross_spectrum(opponent_colours(torch.cat([part.windows for part in contents]))))
-    found = []
-    for part, of_range in zip(flat, variance):
-        of_noise = of_range.mean() * _NOISE_IN_ROUGHNESS
-        wanted = (part.roughness.square() - of_noise).clamp(min=0).sqrt()
-        off = (roughness - wanted[:, None]).abs()
-        nearest = off.topk(min(_LEAST_FLAT, len(roughness)), largest=False).indices
-        found.append(spectra[nearest.flatten()].mean(0))
-    return torch.stack(found)
 
 
 def _smoothed(levels: Tensor, variance: Tensor, texture: Tensor) -> Tensor:
